@@ -1,0 +1,92 @@
+"""Open file descriptions, what waits on them, and what a host needs of the world it runs in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Protocol
+
+from portside.addr.abi import POLLNVAL
+
+
+class Waiter(Protocol):
+    """Who wants to know of events: a blocked task, an epoll item, a poll(2) in progress."""
+
+    def notify(self, file: File, events: int) -> None:
+        """Hear that `events` (POLLIN and its neighbours) have just happened on `file`."""
+
+
+class Task(Protocol):
+    """One thread of a simulated process. The scheduler makes them; the kernel only parks and wakes them."""
+
+    process: object
+    name: str
+
+
+class World(Protocol):
+    """What the kernel of a host may ask of the world it is in: the time, a timer, a hand-over, and chance."""
+
+    now: int  # nanoseconds since the world began
+
+    def at(self, when: int, action: Callable[..., None], *arguments: object) -> None:
+        """Call `action(*arguments)` at virtual time `when`; equal times run in the order in which they were asked."""
+
+    def current(self) -> Task:
+        """The task that runs now."""
+
+    def block(self, deadline: int | None, why: Blocked) -> bool:
+        """Park the current task; True if it was woken, False when `deadline` came first. None waits for ever.
+
+        `why` is what the deadlock report says of it. Raises what was thrown into the task: the end of its process.
+        """
+
+    def wake(self, task: Task) -> None:
+        """Make a parked task ready; no effect on one that is ready already."""
+
+    def stream(self, name: str) -> Random:
+        """The random stream of that name: a draw from one never moves another."""
+
+
+class Blocked:
+    """Why a task waits: the call, and on which file (or None). Told in the report of a world that waits for ever."""
+
+    __slots__ = ("call", "file")
+
+    def __init__(self, call: str, file: File | None = None) -> None:
+        self.call = call
+        self.file = file
+
+    def __str__(self) -> str:
+        return self.call if self.file is None else f"{self.call} on {self.file.describe()}"
+
+
+class File:
+    """An open file description: what file descriptors refer to (open(2)).
+
+    A file is `waited` on by waiters; whoever changes its state calls `wake(events)`. Level-triggered truth is `poll()`.
+    A subclass overrides `poll`, `release`, `describe` and the calls it supports.
+    """
+
+    __slots__ = ("nonblocking", "references", "waiters")
+
+    def __init__(self) -> None:
+        self.nonblocking = False  # O_NONBLOCK, shared by all descriptors of this description
+        self.references = 0  # descriptors (of any process) and calls under way that hold it
+        self.waiters: list[Waiter] = []  # in order of arrival; woken in that order
+
+    def wake(self, events: int) -> None:
+        """Tell all who wait that `events` happened."""
+        if self.waiters:
+            for waiter in tuple(self.waiters):
+                waiter.notify(self, events)
+
+    def poll(self) -> int:
+        """The events that are true now: POLLIN, POLLOUT, POLLERR, POLLHUP, POLLRDHUP ... (poll(2))."""
+        return POLLNVAL
+
+    def release(self) -> None:
+        """The last reference is gone: give back what the file holds (close(2))."""
+
+    def describe(self) -> str:
+        """What it is, for a person: `tcp 10.0.0.1:80 LISTEN`, `pipe`, `epoll`."""
+        return type(self).__name__

@@ -1,0 +1,1 @@
+"""The system calls, one file per group, each a function whose first argument is the calling process."""
