@@ -1,0 +1,58 @@
+"""One host at an instant: the same whether it was read from a simulated host or from the machine you sit
+at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from portside.facts.interface import Interface, Neighbor
+from portside.facts.process import Process
+from portside.facts.route import PolicyRule, Route
+from portside.facts.rule import Chain
+from portside.facts.settings import Settings
+from portside.facts.socket import Socket, UnixSocket
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """Something that could not be read: what, why, and how to get it."""
+
+    what: str
+    why: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Namespace:
+    """A network namespace: its identity, and the name people know it by (`ip netns`, a container)."""
+
+    inode: int = 0
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A host, seen from one of its network namespaces.
+
+    Sockets stand in the order in which the kernel lists them. `others` are the further network namespaces of
+    the same machine, each with the processes that live in it; a simulated host has none. `missing` names what
+    could not be read: what is absent from the snapshot for that reason is unknown, not untrue.
+    """
+
+    host: str
+    taken: int = 0  # nanoseconds: virtual time of a simulated host, time since the epoch of a real one
+    system: str = "Linux"
+    release: str = ""
+    namespace: Namespace = field(default_factory=Namespace)
+    sockets: tuple[Socket, ...] = ()
+    unix_sockets: tuple[UnixSocket, ...] = ()
+    processes: tuple[Process, ...] = ()
+    interfaces: tuple[Interface, ...] = ()
+    neighbors: tuple[Neighbor, ...] = ()
+    routes: tuple[Route, ...] = ()
+    policy_rules: tuple[PolicyRule, ...] = ()
+    chains: tuple[Chain, ...] = ()
+    settings: Settings = field(default_factory=Settings)
+    users: tuple[tuple[int, str], ...] = ()  # uid, name
+    others: tuple[Snapshot, ...] = ()
+    missing: tuple[Missing, ...] = ()

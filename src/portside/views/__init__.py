@@ -1,0 +1,1 @@
+"""A snapshot as text, in the words people know."""
