@@ -41,6 +41,7 @@ POLLWRNORM = 0x100
 POLLWRBAND = 0x200
 POLLMSG = 0x400
 POLLRDHUP = 0x2000
+POLLFREE = 0x4000  # inside the kernel alone: the file goes away, forget it
 EPOLLEXCLUSIVE = 1 << 28
 EPOLLWAKEUP = 1 << 29
 EPOLLONESHOT = 1 << 30

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from random import Random
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from portside.addr.abi import POLLNVAL
+from portside.host.errors import fail
 
 
 class Waiter(Protocol):
@@ -43,6 +45,9 @@ class World(Protocol):
     def wake(self, task: Task) -> None:
         """Make a parked task ready; no effect on one that is ready already."""
 
+    def kill(self, task: Task, exception: BaseException) -> None:
+        """Raise `exception` in a parked or ready task, where it waits; its process is ending."""
+
     def stream(self, name: str) -> Random:
         """The random stream of that name: a draw from one never moves another."""
 
@@ -68,6 +73,7 @@ class File:
     """
 
     __slots__ = ("nonblocking", "references", "waiters")
+    pollable: ClassVar[bool] = True  # whether epoll takes it; regular files and /dev/null have no poll operation
 
     def __init__(self) -> None:
         self.nonblocking = False  # O_NONBLOCK, shared by all descriptors of this description
@@ -83,6 +89,14 @@ class File:
     def poll(self) -> int:
         """The events that are true now: POLLIN, POLLOUT, POLLERR, POLLHUP, POLLRDHUP ... (poll(2))."""
         return POLLNVAL
+
+    def read(self, length: int) -> bytes:
+        """Read up to `length` bytes (read(2)); EINVAL for a file that can't be read."""
+        raise fail(errno.EINVAL)
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Write the data; the number of bytes taken (write(2)). EINVAL for a file that can't be written."""
+        raise fail(errno.EINVAL)
 
     def release(self) -> None:
         """The last reference is gone: give back what the file holds (close(2))."""
