@@ -1,0 +1,1 @@
+"""Networks of simulated hosts, as Python objects and as LAB.toml files."""

@@ -1,0 +1,491 @@
+"""Who runs next, and when: cooperative tasks, one heap of timers, one virtual clock.
+
+Everything that happens is in one order, by (virtual time, sequence). Tasks that are ready run first, in the
+order in which they became ready; when none is, the clock moves to the next timer. A task that parks hands
+over to the next one directly, or runs the due timers itself: there is no detour through a central loop.
+
+Time costs nothing and work takes no time, with one exception, the spin guard. A program that polls a clock or
+a non-blocking socket in a loop, or two that hand over to each other for ever, would keep the clock where it
+is, and what they wait for would never come. So:
+
+* `FREE_CALLS` fruitless calls of one task (it reads a clock, is told EAGAIN, polls without waiting, yields)
+  at one instant are free; each further one costs 1 us of virtual time, after 10,000 of them 10 us, after
+  100,000 100 us. Other tasks and timers get their turn meanwhile. The count starts again once the task has
+  waited.
+* `FREE_TURNS` hand-overs from task to task in one instant are free; after that each costs 10 us, in steps of
+  100 us.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from heapq import heappop, heappush
+from random import Random
+from typing import Final, NoReturn
+
+from greenlet import GreenletExit, getcurrent, greenlet
+
+from portside.host.file import Blocked
+from portside.sim.errors import Deadlock, WorldClosed, WorldError
+from portside.sim.random import Streams
+
+FREE_CALLS: Final = 1_000
+FREE_TURNS: Final = 10_000
+TURNS_PER_STEP: Final = 10
+STEP: Final = 100_000  # ns
+NEVER: Final = 1 << 62  # ns: 146 years
+
+REFUSALS: Final = 100
+
+SPINNING: Final = Blocked("polling without waiting")
+STARTING: Final = Blocked("not started yet")
+
+Event = tuple[int, int, Callable[..., None] | None, tuple[object, ...]]
+
+
+class Task(greenlet):
+    """One thread of a simulated process.
+
+    `process` is whose thread it is; `blocked` says in which call it is parked, None when it runs or is ready.
+    """
+
+    __slots__ = (
+        "blocked", "body", "daemon", "deadline", "deadline_sequence", "ended", "name", "pending", "process",
+        "refusals", "spins", "spun_at", "thrown", "woken", "world",
+    )  # fmt: skip
+
+    process: object
+    name: str
+    blocked: Blocked | None
+    daemon: bool  # the world does not wait for it to end
+    ended: bool
+    woken: bool  # why it became ready: woken, or its deadline came
+    deadline: int | None
+    deadline_sequence: int  # its place among timers of the same time
+    pending: list[int]  # times of its entries in the heap, the next one last
+    thrown: BaseException | None  # raised by `block` when it runs again
+    refusals: int  # how often it was raised
+    world: Scheduler
+    body: Callable[[], object]
+    spins: int  # fruitless calls since it last waited
+    spun_at: int
+
+    def run(self) -> None:
+        """What the greenlet does."""
+        self.world._body(self)
+
+
+class Scheduler:
+    """The tasks and timers of one world. It is the `World` that hosts are given (host/file.py).
+
+    `seed` decides all that is left to chance. The world belongs to the thread that calls `run`.
+    """
+
+    __slots__ = (
+        "_failure", "_heap", "_hub", "_living", "_ready", "_running", "_sequence", "_stop", "_streams",
+        "_tasks", "_turns", "_turns_limit", "_until", "closed", "now",
+    )  # fmt: skip
+
+    def __init__(self, seed: int = 0) -> None:
+        self.now = 0
+        self.closed = False
+        self._streams = Streams(seed)
+        self._heap: list[Event] = []
+        self._sequence = 0
+        self._ready: deque[Task] = deque()
+        self._tasks: dict[Task, None] = {}  # those that have not ended, in the order in which they were made
+        self._living = 0  # of those, the ones that are no daemons
+        self._hub: greenlet | None = None  # who called run()
+        self._running: Task | None = None
+        self._failure: BaseException | None = None
+        self._stop = False
+        self._until = NEVER
+        self._turns = 0
+        self._turns_limit = FREE_TURNS
+
+    # -- what hosts ask (host.file.World) --------------------------------------------------------------------
+
+    def at(self, when: int, action: Callable[..., None], *arguments: object) -> None:
+        """Call `action(*arguments)` at virtual time `when` (ns); equal times run in the order asked.
+
+        A time that has passed means as soon as no task is ready.
+        """
+        self._sequence = sequence = self._sequence + 1
+        heappush(self._heap, (when, sequence, action, arguments))
+
+    def current(self) -> Task:
+        """The task that runs now. Raises WorldError outside of one."""
+        running = self._running
+        if running is None:
+            raise WorldError("no task of this world runs now")
+        return running
+
+    def stream(self, name: str) -> Random:
+        """The random stream of that name: a draw from one never moves another."""
+        return self._streams.stream(name)
+
+    def block(self, deadline: int | None, why: Blocked) -> bool:
+        """Park the current task; True if it was woken, False when `deadline` (ns) came first.
+
+        No deadline means for ever. Raises what was thrown into the task.
+        """
+        task = self._running
+        if task is None:
+            raise WorldError(f"{why}: only a task of this world can wait in it")
+        if task.thrown is not None:
+            self._refuse(task)
+        task.blocked = why
+        task.deadline = deadline
+        if deadline is not None:
+            self._sequence = task.deadline_sequence = self._sequence + 1
+            pending = task.pending
+            if not pending or deadline < pending[-1]:
+                pending.append(deadline)
+                heappush(self._heap, (deadline, self._sequence, None, (task,)))
+        ready = self._ready
+        following: Task | None
+        if ready:
+            self._turns = turns = self._turns + 1
+            following = ready.popleft() if turns < self._turns_limit else self._pace()
+        else:
+            following = self._advance()
+        if following:
+            if following is not task:
+                self._running = following
+                following.switch()
+        else:
+            self._to_hub(following)
+        if task.thrown is not None:
+            self._refuse(task)
+        return task.woken
+
+    def wake(self, task: Task) -> None:
+        """Make a parked task ready; no effect on one that is ready already."""
+        if task.blocked is not None:
+            task.blocked = None
+            task.woken = True
+            self._ready.append(task)
+
+    # -- what the runtime asks -------------------------------------------------------------------------------
+
+    def spin(self) -> None:
+        """Note that the current task has made a fruitless call: see the module's spin guard."""
+        task = self._running
+        if task is None:
+            return
+        if task.spun_at != self.now:
+            task.spun_at = self.now
+            task.spins = 0
+            return
+        task.spins = spins = task.spins + 1
+        if spins > FREE_CALLS:
+            self._pay(task, spins)
+
+    def pause(self) -> None:
+        """Let the other ready tasks run first (sched_yield(2), sleep(0)). Counts as a fruitless call."""
+        task = self._running
+        if task is None:
+            return
+        self.spin()
+        if self._ready:
+            self._ready.append(task)
+            task.blocked = None
+            following = self._ready.popleft()
+            if following:
+                self._running = following
+                following.switch()
+            else:
+                self._to_hub(following)
+            if task.thrown is not None:
+                self._refuse(task)
+
+    def spawn(
+        self,
+        process: object,
+        body: Callable[[], object],
+        name: str,
+        start: int | None = None,
+        *,
+        daemon: bool = False,
+    ) -> Task:
+        """Make a task that runs `body()` as a thread of `process`, from virtual time `start` (ns) or now.
+
+        `name` is what reports call it. What `body` lets out is taken for a bug of the simulation's own and
+        ends the world: it handles what the program raises itself.
+        """
+        if self.closed:
+            raise WorldError("this world has ended: make another one")
+
+        task = Task()
+        task.world = self
+        task.body = body
+        task.process = process
+        task.name = name
+        task.blocked = STARTING
+        task.daemon = daemon
+        task.ended = False
+        task.woken = False
+        task.deadline = None
+        task.deadline_sequence = 0
+        task.pending = []
+        task.thrown = None
+        task.refusals = 0
+        task.spins = 0
+        task.spun_at = -1
+        self._tasks[task] = None
+        self._living += not daemon
+        if start is None or start <= self.now:
+            self.wake(task)
+        else:
+            self.at(start, self.wake, task)
+        return task
+
+    def kill(self, task: Task, exception: BaseException) -> None:
+        """Raise `exception` in a task where it is parked; in one that runs, at its next wait.
+
+        A killed task can park no more: each further wait raises the exception again. One that has not begun
+        never does.
+        """
+        if not task.ended:
+            task.thrown = exception
+            self.wake(task)
+
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks that have not ended, in the order in which they were made."""
+        return tuple(self._tasks)
+
+    def stop(self, failure: BaseException | None = None) -> None:
+        """End `run()` at once, which raises `failure` if there is one.
+
+        In a task this does not return until run() is called again; outside it takes effect at the next
+        hand-over.
+        """
+        self._failure = self._failure or failure
+        self._stop = True
+        running = self._running
+        if running is not None and getcurrent() is running:
+            self._ready.appendleft(running)
+            self._running = None
+            self._the_hub().switch()
+
+    # -- running ---------------------------------------------------------------------------------------------
+
+    def run(self, until: int | None = None, drain: int = 0) -> None:
+        """Run until every task that is no daemon has ended, or until virtual time `until` (ns).
+
+        `drain` (ns) lets timers and packets go on for that long after the last task: a FIN in flight arrives,
+        and the time is then that of the last thing which happened. Raises Deadlock when everybody waits for
+        ever, and whatever a task or a timer lets out. It can be called again to go on.
+        """
+        if self._hub is not None:
+            raise WorldError("this world runs already")
+        if self.closed:
+            raise WorldError("this world has ended: make another one")
+        self._hub = getcurrent()
+        self._until = NEVER if until is None else until
+        self._stop = False
+        try:
+            self._loop()
+            if drain and not self._living:
+                self._drain(min(self.now + drain, self._until))
+        finally:
+            self._hub = None
+            self._running = None
+
+    def _loop(self) -> None:
+        ready = self._ready
+        while self._living and not self._stop:
+            following = ready.popleft() if ready else self._advance()
+            if following is not None:
+                self._running = following
+                following.switch()
+                self._running = None
+            elif not self._stop and self._heap:
+                self.now = max(self.now, self._until)
+                break
+            elif not self._stop:
+                raise Deadlock(self.now, [report(task) for task in self._tasks if task.blocked is not None])
+        self._raise_failure()
+
+    def _drain(self, until: int) -> None:
+        self._until = until
+        while not self._stop and (self._ready or (self._heap and self._heap[0][0] <= until)):
+            following = self._ready.popleft() if self._ready else self._advance()
+            if following is None:
+                break
+            self._running = following
+            following.switch()
+            self._running = None
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def close(self) -> None:
+        """End the world: every parked task gets WorldClosed and may clean up, but wait no more."""
+        if self.closed:
+            return
+        if self._hub is not None:
+            raise WorldError("a world that runs cannot be closed from inside: use stop()")
+        self._hub = getcurrent()
+        try:
+            for task in tuple(self._tasks):
+                self.kill(task, WorldClosed())
+            self._stop = True  # whoever was interrupted while it ran timers runs no more of them
+            ready = self._ready
+            while ready:
+                following = ready.popleft()
+                if not following.ended:
+                    self._running = following
+                    following.switch()
+                    self._running = None
+        finally:
+            self._hub = None
+            self._running = None
+            self.closed = True
+            self._heap.clear()
+            self._failure = None
+
+    def _body(self, task: Task) -> None:
+        try:
+            if task.thrown is None:
+                task.body()
+        except GreenletExit:  # the interpreter ends, or forgets a world that was never closed
+            pass
+        except BaseException as error:
+            if error is not task.thrown:
+                self._failure = self._failure or error
+                self._stop = True
+        task.ended = True
+        task.blocked = None
+        del self._tasks[task]
+        self._living -= not task.daemon
+        # A greenlet that ends continues its parent: whoever runs the world now.
+        if self._hub is not None:
+            task.parent = self._hub
+
+    def _refuse(self, task: Task) -> NoReturn:
+        """Raise what was thrown into the task; one that will not hear it never runs again."""
+        thrown = task.thrown
+        assert thrown is not None
+        task.refusals += 1
+        if task.refusals > REFUSALS:
+            self._tasks.pop(task, None)
+            self._living -= not task.daemon
+            task.ended = True
+            while True:
+                self._to_hub(None)
+        raise thrown
+
+    def _to_hub(self, following: Task | None) -> None:
+        """Let the hub go on: nobody is ready, or a task is that has yet to begin (such a greenlet is false).
+
+        A greenlet that begins inherits the depth of the stack it is begun from, so this is always done from
+        the hub's.
+        """
+        if following is not None:
+            self._ready.appendleft(following)
+        self._running = None
+        self._the_hub().switch()
+
+    def _the_hub(self) -> greenlet:
+        hub = self._hub
+        if hub is None:
+            raise WorldError("the world does not run")
+        return hub
+
+    def _advance(self) -> Task | None:
+        """Run timers, in order, until a task is ready, and give that; None when the run is over or cannot go
+        on.
+
+        This runs in the greenlet of whoever waits last. None may mean: `until` is reached, no event is left,
+        or an action failed. The hub finds out which.
+        """
+        heap, ready = self._heap, self._ready
+        try:
+            while not self._stop:
+                if not heap or heap[0][0] > self._until:
+                    return None
+                when, sequence, action, arguments = heappop(heap)
+                if action is not None:
+                    if when > self.now:
+                        self.now = when
+                        self._turns = 0
+                        self._turns_limit = FREE_TURNS
+                    action(*arguments)
+                else:
+                    self._deadline(arguments[0], when, sequence)  # type: ignore[arg-type]
+                if ready:
+                    return ready.popleft()
+        except BaseException as error:
+            self._failure = self._failure or error
+            self._stop = True
+        return None
+
+    def _deadline(self, task: Task, when: int, sequence: int) -> None:
+        """A task's entry in the heap has come up: its deadline, or one of an earlier wait, long over."""
+        pending = task.pending
+        pending.pop()
+        deadline = task.deadline
+        if task.blocked is None or deadline is None or task.ended:
+            return
+        if sequence == task.deadline_sequence:
+            if when > self.now:
+                self.now = when
+                self._turns = 0
+                self._turns_limit = FREE_TURNS
+            task.blocked = None
+            task.woken = False
+            self._ready.append(task)
+        elif not pending or deadline < pending[-1]:
+            pending.append(deadline)
+            heappush(self._heap, (deadline, task.deadline_sequence, None, (task,)))
+
+    def _pace(self) -> Task | None:
+        """The tasks hand over to each other and time stands still: move it on a step."""
+        self._turns_limit = self._turns + TURNS_PER_STEP
+        target = self.now + STEP
+        heap, ready = self._heap, self._ready
+        try:
+            while heap and heap[0][0] <= min(target, self._until) and not self._stop:
+                when, sequence, action, arguments = heappop(heap)
+                if action is None:
+                    limit, turns = self._turns_limit, self._turns
+                    self._deadline(arguments[0], when, sequence)  # type: ignore[arg-type]
+                    self._turns_limit, self._turns = limit, turns
+                else:
+                    self.now = max(self.now, when)
+                    action(*arguments)
+        except BaseException as error:
+            self._failure = self._failure or error
+            self._stop = True
+        if self._stop:
+            return None
+        if target > self._until:
+            self.now = max(self.now, self._until)
+            self._stop = True
+            return None
+        self.now = max(self.now, target)
+        return ready.popleft()
+
+    def _pay(self, task: Task, spins: int) -> None:
+        step = 1_000 if spins <= 10_000 else 10_000 if spins <= 100_000 else 100_000
+        self.block(self.now + step, SPINNING)
+        task.spun_at = self.now
+
+
+def report(task: Task) -> str:
+    """One line on a task that waits: which thread of which process on which host, in which call, on what."""
+    process = task.process
+    host = getattr(getattr(process, "host", None), "name", None)
+    name = getattr(process, "name", None)
+    pid = getattr(process, "pid", None)
+    who = task.name if name is None or name == task.name else f"{name}, {task.name}"
+    if pid is not None:
+        who += f" (pid {pid})"
+    if host is not None:
+        who += f" on {host}"
+    return f"{who}: {task.blocked}"
