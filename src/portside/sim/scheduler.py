@@ -83,7 +83,7 @@ class Scheduler:
     """
 
     __slots__ = (
-        "_failure", "_heap", "_hub", "_living", "_ready", "_running", "_sequence", "_stop", "_streams",
+        "_failure", "_heap", "_hub", "_living", "_nobody", "_ready", "_running", "_sequence", "_stop", "_streams",
         "_tasks", "_turns", "_turns_limit", "_until", "closed", "now",
     )  # fmt: skip
 
@@ -95,6 +95,7 @@ class Scheduler:
         self._sequence = 0
         self._ready: deque[Task] = deque()
         self._tasks: dict[Task, None] = {}  # those that have not ended, in the order in which they were made
+        self._nobody = self._task(None, int, "nobody")
         self._living = 0  # of those, the ones that are no daemons
         self._hub: greenlet | None = None  # who called run()
         self._running: Task | None = None
@@ -115,11 +116,9 @@ class Scheduler:
         heappush(self._heap, (when, sequence, action, arguments))
 
     def current(self) -> Task:
-        """The task that runs now. Raises WorldError outside of one."""
+        """The task that runs now; outside of one (in a timer, say) a task of no process, for nobody."""
         running = self._running
-        if running is None:
-            raise WorldError("no task of this world runs now")
-        return running
+        return self._nobody if running is None else running
 
     def stream(self, name: str) -> Random:
         """The random stream of that name: a draw from one never moves another."""
@@ -151,8 +150,8 @@ class Scheduler:
         else:
             following = self._advance()
         if following:
+            self._running = following
             if following is not task:
-                self._running = following
                 following.switch()
         else:
             self._to_hub(following)
@@ -207,23 +206,38 @@ class Scheduler:
         name: str,
         start: int | None = None,
         *,
-        daemon: bool = False,
+        daemon: bool | None = None,
     ) -> Task:
         """Make a task that runs `body()` as a thread of `process`, from virtual time `start` (ns) or now.
 
-        `name` is what reports call it. What `body` lets out is taken for a bug of the simulation's own and
+        `name` is what reports call it. The world does not wait for a `daemon` to end; None: as the task that
+        spawns it. What `body` lets out is taken for a bug of the simulation's own and
         ends the world: it handles what the program raises itself.
         """
         if self.closed:
             raise WorldError("this world has ended: make another one")
 
+        task = self._task(process, body, name)
+        if daemon is None:
+            daemon = self._running is not None and self._running.daemon
+        task.blocked = STARTING
+        task.daemon = daemon
+        self._tasks[task] = None
+        self._living += not daemon
+        if start is None or start <= self.now:
+            self.wake(task)
+        else:
+            self.at(start, self.wake, task)
+        return task
+
+    def _task(self, process: object, body: Callable[[], object], name: str) -> Task:
         task = Task()
         task.world = self
         task.body = body
         task.process = process
         task.name = name
-        task.blocked = STARTING
-        task.daemon = daemon
+        task.blocked = None
+        task.daemon = False
         task.ended = False
         task.woken = False
         task.deadline = None
@@ -233,12 +247,6 @@ class Scheduler:
         task.refusals = 0
         task.spins = 0
         task.spun_at = -1
-        self._tasks[task] = None
-        self._living += not daemon
-        if start is None or start <= self.now:
-            self.wake(task)
-        else:
-            self.at(start, self.wake, task)
         return task
 
     def kill(self, task: Task, exception: BaseException) -> None:
@@ -276,7 +284,8 @@ class Scheduler:
 
         `drain` (ns) lets timers and packets go on for that long after the last task: a FIN in flight arrives,
         and the time is then that of the last thing which happened. Raises Deadlock when everybody waits for
-        ever, and whatever a task or a timer lets out. It can be called again to go on.
+        ever and there is no `until`, and whatever a task or a timer lets out. It can be called again to go
+        on.
         """
         if self._hub is not None:
             raise WorldError("this world runs already")
@@ -301,7 +310,7 @@ class Scheduler:
                 self._running = following
                 following.switch()
                 self._running = None
-            elif not self._stop and self._heap:
+            elif not self._stop and self._until != NEVER:
                 self.now = max(self.now, self._until)
                 break
             elif not self._stop:
@@ -398,13 +407,13 @@ class Scheduler:
         return hub
 
     def _advance(self) -> Task | None:
-        """Run timers, in order, until a task is ready, and give that; None when the run is over or cannot go
-        on.
+        """Run timers, in order, until a task is ready; None when the run is over or cannot go on.
 
         This runs in the greenlet of whoever waits last. None may mean: `until` is reached, no event is left,
         or an action failed. The hub finds out which.
         """
         heap, ready = self._heap, self._ready
+        self._running = None
         try:
             while not self._stop:
                 if not heap or heap[0][0] > self._until:
@@ -449,6 +458,7 @@ class Scheduler:
         self._turns_limit = self._turns + TURNS_PER_STEP
         target = self.now + STEP
         heap, ready = self._heap, self._ready
+        self._running = None
         try:
             while heap and heap[0][0] <= min(target, self._until) and not self._stop:
                 when, sequence, action, arguments = heappop(heap)
