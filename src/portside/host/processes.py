@@ -102,8 +102,8 @@ class Process:
 
     __slots__ = (
         "alive", "argv", "egid", "effective", "euid", "exit_status", "files", "fsgid", "fsuid", "gid", "groups",
-        "handlers", "host", "name", "permitted", "pid", "ppid", "sgid", "started", "stderr", "stdin", "stdout", "suid",
-        "tasks", "uid",
+        "handlers", "host", "name", "permitted", "pid", "ppid", "program", "sgid", "started", "stderr", "stdin", "stdout",
+        "suid", "tasks", "uid",
     )  # fmt: skip
 
     def __init__(self, host: Host, pid: int, ppid: int, name: str, argv: Sequence[str], uid: int, gid: int) -> None:
@@ -122,6 +122,7 @@ class Process:
         self.alive = True
         self.exit_status: int | None = None
         self.started = host.world.now
+        self.program: object = None  # what the runtime keeps of the program that it runs
         self.stdin: File = NullInput()
         self.stdout = Output("stdout")
         self.stderr = Output("stderr")
