@@ -27,6 +27,7 @@ from typing import Final, NoReturn
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from portside.host.file import Blocked
+from portside.sim.clock import DEFAULT_START
 from portside.sim.errors import Deadlock, WorldClosed, WorldError
 from portside.sim.random import Streams
 
@@ -51,13 +52,14 @@ class Task(greenlet):
     """
 
     __slots__ = (
-        "blocked", "body", "daemon", "deadline", "deadline_sequence", "ended", "name", "pending", "process",
+        "blocked", "body", "daemon", "deadline", "deadline_sequence", "ended", "ident", "name", "pending", "process",
         "refusals", "spins", "spun_at", "thrown", "woken", "world",
     )  # fmt: skip
 
     process: object
     name: str
     blocked: Blocked | None
+    ident: int  # its thread identifier, when the runtime has given it one
     daemon: bool  # the world does not wait for it to end
     ended: bool
     woken: bool  # why it became ready: woken, or its deadline came
@@ -79,16 +81,18 @@ class Task(greenlet):
 class Scheduler:
     """The tasks and timers of one world. It is the `World` that hosts are given (host/file.py).
 
-    `seed` decides all that is left to chance. The world belongs to the thread that calls `run`.
+    `seed` decides all that is left to chance; `epoch` is what the wall clock shows when the world begins, in
+    ns since 1970. The world belongs to the thread that calls `run`.
     """
 
     __slots__ = (
-        "_failure", "_heap", "_hub", "_living", "_nobody", "_ready", "_running", "_sequence", "_stop", "_streams",
-        "_tasks", "_turns", "_turns_limit", "_until", "closed", "now",
+        "_failure", "_heap", "_hub", "_living", "_nobody", "_ready", "_running", "_sequence", "_stop",
+        "_streams", "_tasks", "_turns", "_turns_limit", "_until", "closed", "epoch", "now",
     )  # fmt: skip
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, epoch: int = DEFAULT_START) -> None:
         self.now = 0
+        self.epoch = epoch
         self.closed = False
         self._streams = Streams(seed)
         self._heap: list[Event] = []
