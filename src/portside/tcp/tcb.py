@@ -1,0 +1,191 @@
+"""The transmission control block: all that is remembered of one connection (RFC 9293 section 3.3.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from portside.addr.abi import MILLISECOND, SECOND
+from portside.facts.state import CLOSED
+from portside.wire.packet import Payload
+
+if TYPE_CHECKING:
+    from portside.facts.settings import Settings
+    from portside.tcp.effects import Effects
+    from portside.tcp.listen import Listener
+
+RCV_SHUTDOWN: Final = 1
+SEND_SHUTDOWN: Final = 2
+SHUTDOWN_BOTH: Final = 3
+
+TIMEOUT_INIT: Final = SECOND  # TCP_TIMEOUT_INIT, RFC 6298 section 2.1
+RTO_MIN: Final = 200 * MILLISECOND  # TCP_RTO_MIN
+INITIAL_CWND: Final = 10  # TCP_INIT_CWND, RFC 6928
+INFINITE_SSTHRESH: Final = 0x7FFFFFFF
+MSS_DEFAULT: Final = 536  # TCP_MSS_DEFAULT, RFC 9293 section 3.7.1
+MAX_WINDOW: Final = 32767  # MAX_TCP_WINDOW: the largest window that is offered where scaling is not known
+
+# What a Sent entry holds. A tuple, for it is made once per segment.
+Sent = tuple[int, int, Payload, int, int, int]
+"""seq, end (seq past data and FIN), data, flags (SYN, FIN, PSH), sent_at in ns, times retransmitted."""
+
+
+class Tcb:
+    """One connection, or a socket that may become one.
+
+    Sequence numbers are modulo 2^32; times are ns; 0 is "not set" for a deadline. Counts of the congestion window are in
+    segments, as Linux keeps them. What the program sets by setsockopt(2) are plain attributes; 0 or None means the
+    sysctl's value where the comment says so.
+    """
+
+    __slots__ = (
+        # who
+        "laddr", "lport", "raddr", "rport", "owner", "effects", "settings", "listener", "orphan",
+        # state
+        "state", "predicted", "error", "soft_error", "shutdown", "done",
+        # options
+        "congestion", "cork", "defer_accept", "keepalive", "keepcnt", "keepidle", "keepintvl", "linger", "linger2",
+        "maxseg", "nodelay", "notsent_lowat", "oobinline", "rcvbuf", "rcvbuf_locked", "rcvlowat", "sndbuf",
+        "sndbuf_locked", "syncnt", "user_timeout", "window_clamp",
+        # send sequence variables
+        "iss", "snd_una", "snd_nxt", "snd_wnd", "snd_wl1", "snd_up", "write_seq", "snd_sml", "max_window", "push_seq",
+        # receive sequence variables
+        "irs", "rcv_nxt", "rcv_wnd", "rcv_wup", "copied_seq", "rcv_ssthresh",
+        # what was agreed upon
+        "path_mtu", "mss", "mss_clamp", "advertised_mss", "snd_wscale", "rcv_wscale", "timestamps_ok", "ts_offset",
+        "ts_recent", "ts_recent_at",
+        # buffers
+        "sent", "unsent", "received", "received_bytes", "out_of_order", "fin_queued", "snd_memory", "rcv_memory",
+        "no_space",
+        # timers
+        "armed", "retransmit_at", "probe_at", "delack_at", "keepalive_at",
+        # retransmission timeout
+        "srtt", "mdev", "mdev_max", "rttvar", "rtt_seq", "rto", "backoff", "retransmits", "retransmit_began",
+        "probes_out", "probe_began",
+        # congestion
+        "cwnd", "cwnd_count", "ssthresh", "prior_ssthresh", "prior_cwnd", "ca_state", "dupacks", "recover",
+        "undo_marker", "undo_retransmits", "retransmitted_out", "lost_out", "cwnd_limited",
+        "prr_delivered", "prr_out",
+        # delayed ACK
+        "ack_pending", "ato", "quick", "pingpong", "rcv_mss", "last_data_received", "last_ack_received",
+        "last_data_sent",
+        # receive buffer tuning
+        "rcvq_space", "rcvq_seq", "rcvq_time", "rcv_rtt", "rcv_rtt_seq", "rcv_rtt_time",
+        # limits
+        "challenge_at",
+    )  # fmt: skip
+
+    def __init__(
+        self, effects: Effects, settings: Settings, *, owner: object = None, laddr: int = 0, lport: int = 0,
+        raddr: int = 0, rport: int = 0,
+    ) -> None:  # fmt: skip
+        self.laddr = laddr
+        self.lport = lport
+        self.raddr = raddr
+        self.rport = rport
+        self.owner = owner
+        self.effects = effects
+        self.settings = settings
+        self.listener: Listener | None = None  # the one it is to be accepted from, or its own in LISTEN
+        self.orphan = False  # SOCK_DEAD: no program holds it any more
+        self.state: int = CLOSED
+        self.error = 0  # sk_err: reported once, by the next call
+        self.soft_error = 0  # sk_err_soft: reported when the connection fails by itself
+        self.shutdown = 0  # RCV_SHUTDOWN, SEND_SHUTDOWN
+        self.done = False  # SOCK_DONE: there was a connection and its end has been told
+        self._options()
+        self.reset()
+
+    def _options(self) -> None:
+        """What a program may set, at its defaults (tcp(7), socket(7))."""
+        settings = self.settings
+        self.congestion = settings.tcp_congestion_control
+        self.cork = False
+        self.defer_accept = 0  # SYN-ACKs sent before a bare ACK is taken: see `listen`
+        self.keepalive = False
+        self.keepcnt = 0  # 0: tcp_keepalive_probes
+        self.keepidle = 0  # seconds; 0: tcp_keepalive_time
+        self.keepintvl = 0  # seconds; 0: tcp_keepalive_intvl
+        self.linger: int | None = None  # SO_LINGER in seconds; None: off
+        self.linger2 = 0  # TCP_LINGER2 in seconds; 0: tcp_fin_timeout; negative: no FIN-WAIT-2 at all
+        self.maxseg = 0  # TCP_MAXSEG; 0: not set
+        self.nodelay = False
+        self.notsent_lowat = 0  # TCP_NOTSENT_LOWAT; 0: not set
+        self.oobinline = False
+        self.rcvbuf = settings.tcp_rmem[1]  # as SO_RCVBUF shows it: doubled already where the program set it
+        self.rcvbuf_locked = False  # SOCK_RCVBUF_LOCK: set by the program, not tuned any more
+        self.rcvlowat = 1
+        self.sndbuf = settings.tcp_wmem[1]
+        self.sndbuf_locked = False
+        self.syncnt = 0  # TCP_SYNCNT; 0: tcp_syn_retries (tcp_synack_retries on a listener)
+        self.user_timeout = 0  # TCP_USER_TIMEOUT in ms; 0: not set
+        self.window_clamp = 0  # TCP_WINDOW_CLAMP; 0: not set
+
+    def reset(self) -> None:
+        """Forget the connection and keep the options: a socket as new (tcp_disconnect(), tcp_init_sock())."""
+        self.predicted = 0  # flags that header prediction expects, PSH included; 0: no prediction
+        self.iss = self.snd_una = self.snd_nxt = self.write_seq = self.snd_sml = self.snd_up = 0
+        self.push_seq = 0
+        self.snd_wnd = self.snd_wl1 = self.max_window = 0
+        self.irs = self.rcv_nxt = self.rcv_wnd = self.rcv_wup = self.copied_seq = 0
+        self.rcv_ssthresh = 0
+        self.path_mtu = 65535
+        self.mss = MSS_DEFAULT  # bytes of data in a full segment, options taken off
+        self.mss_clamp = 65535  # what the peer's MSS option allows
+        self.advertised_mss = MSS_DEFAULT
+        self.snd_wscale = self.rcv_wscale = 0
+        self.timestamps_ok = False
+        self.ts_offset = 0
+        self.ts_recent = 0
+        self.ts_recent_at = 0
+        # Buffers are lists that exist while there is something in them: most connections are idle.
+        self.sent: list[Sent] | None = None  # in flight, oldest first
+        self.unsent: list[Payload] | None = None
+        self.received: list[Payload] | None = None  # in order, oldest first
+        self.received_bytes = 0
+        self.out_of_order: list[tuple[int, Payload, int]] | None = None  # seq, data, FIN; ordered, no overlaps
+        self.fin_queued = False  # the peer's FIN is in the receive queue, not yet seen by the program
+        self.snd_memory = 0  # sk_wmem_queued
+        self.rcv_memory = 0  # sk_rmem_alloc
+        self.no_space = False  # SOCK_NOSPACE: somebody found the send buffer full
+        self.armed = 0
+        self.retransmit_at = self.probe_at = self.delack_at = self.keepalive_at = 0
+        self.srtt = 0  # us * 8, as Linux keeps it
+        self.mdev = TIMEOUT_INIT // 1000  # us * 4
+        self.mdev_max = self.rttvar = 0
+        self.rtt_seq = 0
+        self.rto = TIMEOUT_INIT
+        self.backoff = self.retransmits = self.retransmit_began = 0
+        self.probes_out = self.probe_began = 0
+        self.cwnd = INITIAL_CWND
+        self.cwnd_count = 0
+        self.ssthresh = INFINITE_SSTHRESH
+        self.prior_ssthresh = self.prior_cwnd = 0
+        self.ca_state = 0  # loss.OPEN
+        self.dupacks = self.recover = 0
+        self.undo_marker = 0
+        self.undo_retransmits = 0
+        self.retransmitted_out = self.lost_out = 0
+        self.cwnd_limited = False
+        self.prr_delivered = self.prr_out = 0
+        self.ack_pending = 0
+        self.ato = 0
+        self.quick = 0
+        self.pingpong = 0
+        self.rcv_mss = MSS_DEFAULT
+        self.last_data_received = self.last_ack_received = self.last_data_sent = 0
+        self.rcvq_space = self.rcvq_seq = self.rcvq_time = 0
+        self.rcv_rtt = self.rcv_rtt_seq = self.rcv_rtt_time = 0
+        self.challenge_at = -1  # when the last ACK to a segment out of window was sent; -1: never
+
+    def inherit(self, parent: Tcb) -> None:
+        """Take over the options of the listening socket (tcp_create_openreq_child(), inet_csk_clone_lock())."""
+        for name in INHERITED:
+            setattr(self, name, getattr(parent, name))
+
+
+INHERITED: Final = (
+    "congestion", "cork", "keepalive", "keepcnt", "keepidle", "keepintvl", "linger", "linger2", "maxseg", "nodelay",
+    "notsent_lowat", "oobinline", "rcvbuf", "rcvbuf_locked", "rcvlowat", "sndbuf", "sndbuf_locked", "syncnt",
+    "user_timeout", "window_clamp",
+)  # fmt: skip
+"""The options that an accepted socket has from its listener."""
