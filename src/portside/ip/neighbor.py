@@ -1,4 +1,6 @@
-"""Who is on the link: the neighbour table (arp(7); RFC 4861 section 7; kernel: net/core/neighbour.c)."""
+"""Who is on the link: the neighbour table (arp(7); RFC 826; RFC 4861 section 7; kernel:
+net/core/neighbour.c).
+"""
 
 from __future__ import annotations
 
@@ -7,17 +9,18 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from portside.addr.abi import SECOND
+from portside.addr.ip import is_any
 from portside.ip.interface import Interface
 from portside.ip.link import TO_ALL, NeighborMessage
 from portside.wire.packet import Packet
 
 INCOMPLETE: Final = "INCOMPLETE"
 REACHABLE: Final = "REACHABLE"
-FAILED: Final = "FAILED"
 
 PROBES: Final = 3  # net.ipv4.neigh.default.mcast_solicit
 RETRANS_TIME: Final = SECOND  # net.ipv4.neigh.default.retrans_time_ms
 QUEUE_BYTES: Final = 212992  # net.ipv4.neigh.default.unres_qlen_bytes
+PACKET_COST: Final = 832  # what a small packet counts in it: sk_buff and its smallest head
 
 
 class NeighborEffects(Protocol):
@@ -28,12 +31,15 @@ class NeighborEffects(Protocol):
         """The virtual time, ns."""
 
     def at(self, when: int, action: Callable[..., None], *arguments: object) -> None:
-        """Call `action(*arguments)` at `when`."""
+        """Call `action(*arguments)` at virtual time `when`."""
 
     def emit(self, packet: Packet, interface: Interface, link_address: int) -> None:
         """Put a packet on the interface's link."""
 
-    def unreachable(self, packet: Packet, interface: Interface) -> None:
+    def asking_address(self, packet: Packet, interface: Interface) -> int:
+        """The address of this host that asks for the next hop of a packet."""
+
+    def unreachable(self, packet: Packet) -> None:
         """Nobody answered for the next hop of this packet: tell its sender."""
 
 
@@ -47,37 +53,92 @@ class Neighbor:
         self.interface = interface
         self.state = INCOMPLETE
         self.link_address = 0
-        self.probes = 0
-        self.queue: deque[Packet] = deque()
+        self.probes = 0  # requests sent
+        self.queue: deque[Packet] = deque()  # what waits for the answer
         self.queued_bytes = 0
 
 
 class NeighborTable:
     """All neighbours of a host, IPv4 and IPv6, by interface and address.
 
-    An address is asked for 3 times, 1 s apart; packets wait meanwhile (at most 212992 bytes for each address, the
-    oldest dropped first), and fail after 3 s without an answer. A neighbour that answered is believed until the
-    interface goes down: neighbour unreachability detection (RFC 4861 section 7.3) is not modelled.
+    An address is asked for 3 times, 1 s apart; packets wait meanwhile (at most 212992 bytes for one address,
+    the oldest goes first), and 3 s after the first request they fail. A neighbour that answered is believed
+    until the interface goes down: neighbour unreachability detection (RFC 4861 section 7.3) is not modelled.
     """
 
     def __init__(self, effects: NeighborEffects) -> None:
         self.effects = effects
-        self.rows: dict[tuple[int, int], Neighbor] = {}
+        self.rows: dict[tuple[int, int], Neighbor] = {}  # by interface index and address
 
     def send(self, packet: Packet, interface: Interface, next_hop: int) -> None:
-        """Put a packet on the link towards the neighbour, now or when it is known.
+        """Put a packet on the link towards a neighbour, now or when it is known.
 
         Args: next_hop: the IP address of the neighbour on the interface's link.
         """
-        raise NotImplementedError
+        row = self.rows.get((interface.index, next_hop))
+        if row is not None and row.state is REACHABLE:
+            self.effects.emit(packet, interface, row.link_address)
+            return
+        if row is None:
+            row = self.rows[interface.index, next_hop] = Neighbor(next_hop, interface)
+            self._enqueue(row, packet)
+            self._probe(row)
+        else:
+            self._enqueue(row, packet)
 
-    def receive(self, message: NeighborMessage, interface: Interface, is_mine: bool) -> None:
-        """Learn from a request or a reply; answer a request for an address of this host (`is_mine`)."""
-        raise NotImplementedError
+    def _enqueue(self, row: Neighbor, packet: Packet) -> None:
+        row.queue.append(packet)
+        row.queued_bytes += PACKET_COST + packet.payload_length()
+        while row.queued_bytes > QUEUE_BYTES and len(row.queue) > 1:
+            row.queued_bytes -= PACKET_COST + row.queue.popleft().payload_length()
+
+    def _probe(self, row: Neighbor) -> None:
+        """Ask for the address once more, or give up."""
+        if row.state is not INCOMPLETE or self.rows.get((row.interface.index, row.address)) is not row:
+            return
+        if row.probes == PROBES:
+            self._fail(row)
+            return
+        row.probes += 1
+        effects = self.effects
+        source = effects.asking_address(row.queue[0], row.interface)
+        request = NeighborMessage(source, row.address, row.interface.link_address, request=True)
+        effects.emit(request, row.interface, TO_ALL)
+        effects.at(effects.now + RETRANS_TIME, self._probe, row)
+
+    def _fail(self, row: Neighbor) -> None:
+        """Nobody is there (neigh_invalidate, arp_error_report)."""
+        del self.rows[row.interface.index, row.address]
+        for packet in row.queue:
+            self.effects.unreachable(packet)
+
+    def receive(self, message: NeighborMessage, interface: Interface, mine: bool) -> None:
+        """Learn from a request or a reply; answer a request for an address of this host.
+
+        Args: mine: whether `message.dst`, the address asked about, is this host's. Source: arp_process,
+        ndisc_rcv.
+        """
+        if message.request and not mine:
+            return
+        row = self.rows.get((interface.index, message.src))
+        if row is None and message.request and not is_any(message.src):
+            # Who asks will be answered in a moment by TCP or UDP too: arp_process makes a row of the asker.
+            row = self.rows[interface.index, message.src] = Neighbor(message.src, interface)
+        if row is not None:
+            self._learn(row, message.link_address)
+        if message.request:
+            reply = NeighborMessage(message.dst, message.src, interface.link_address, request=False)
+            self.effects.emit(reply, interface, message.link_address)
+
+    def _learn(self, row: Neighbor, link_address: int) -> None:
+        row.link_address = link_address
+        row.state = REACHABLE
+        waiting = tuple(row.queue)
+        row.queue.clear()
+        row.queued_bytes = 0
+        for packet in waiting:
+            self.effects.emit(packet, row.interface, link_address)
 
     def forget(self, interface: Interface) -> None:
-        """Drop the rows of an interface, and what waits in them (it went down)."""
-        raise NotImplementedError
-
-
-_ = TO_ALL
+        """Drop the rows of an interface, and what waits in them: it went down (neigh_ifdown)."""
+        self.rows = {key: row for key, row in self.rows.items() if key[0] != interface.index}

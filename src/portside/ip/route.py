@@ -1,38 +1,87 @@
-"""Routes, the kinds of addresses, and the choice of a source address (ip-route(8); RFC 1122 section 3.3.1; RFC 6724).
+"""Routes, the kinds of addresses, and the choice of a source address.
 
-One table holds what Linux keeps in `local` and `main`: the addresses of the host itself come first.
+Two tables, as on Linux: `local` has the addresses of the host itself and is asked first, then `main`
+(ip-route(8); RFC 1122 section 3.3.1; RFC 4291; RFC 6724).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from portside.facts.verdict import Verdict
-from portside.ip.interface import Interface
+from portside.addr.ip import (
+    V4_ANY,
+    V4_BROADCAST,
+    V4_LOOPBACK,
+    V6_LOOPBACK,
+    is_loopback,
+    is_multicast,
+    is_v4,
+    needs_scope,
+    text,
+)  # fmt: skip
+from portside.facts.interface import SCOPE_GLOBAL, SCOPE_HOST, SCOPE_LINK
+from portside.facts.route import (
+    BLACKHOLE,
+    BROADCAST,
+    KIND_NAMES,
+    LOCAL,
+    MULTICAST,
+    PROHIBIT,
+    UNICAST,
+    UNREACHABLE,
+)  # fmt: skip
+from portside.facts.verdict import Rule, Verdict
+from portside.ip import source
+from portside.ip.interface import LOOPBACK_INDEX, Interface
 
-# Kinds of routes, and of addresses, with the numbers of <linux/rtnetlink.h> (RTN_*).
-UNICAST: Final = 1
-LOCAL: Final = 2
-BROADCAST: Final = 3
-MULTICAST: Final = 5
-BLACKHOLE: Final = 6
-UNREACHABLE: Final = 7
-PROHIBIT: Final = 8
+__all__ = [
+    "BLACKHOLE", "BROADCAST", "LOCAL", "MULTICAST", "PROHIBIT", "UNICAST", "UNREACHABLE", "Route",
+    "RouteEntry", "RouteTable",
+]  # fmt: skip
+
+KERNEL_V4: Final = "net/ipv4/route.c ip_route_output_key_hash_rcu"
+KERNEL_V6: Final = "net/ipv6/route.c ip6_route_output_flags"
+
+NO_ROUTE = Rule("no-route", "no route leads to {subject}", "ip-route(8); fib_table_lookup, ip6_null_entry")
+UNREACHABLE_ROUTE = Rule("unreachable", "the route {0} says that {subject} is unreachable", "ip-route(8)")
+PROHIBIT_ROUTE = Rule("prohibit", "the route {0} prohibits {subject}", "ip-route(8)")
+BLACKHOLE_ROUTE = Rule("blackhole", "the route {0} throws away what is for {subject}", "ip-route(8)")
+NO_SCOPE = Rule("no-scope", "the link-local address {subject} needs an interface", "RFC 4007 section 6")
+NO_DEVICE = Rule("no-device", "there is no interface with index {0}", KERNEL_V4)
+DEVICE_DOWN = Rule("device-down", "the interface {0} is down", KERNEL_V4)
+BAD_SOURCE = Rule("bad-source", "the source {0} is not an address of this host", KERNEL_V4)
+LOOPBACK_SOURCE = Rule(
+    "loopback-source", "from the loopback address {0} nothing may leave for {subject}", "RFC 1122 section 3.2.1.3"
+)
+ZERO_NETWORK = Rule("zero-network", "{subject} is in 0.0.0.0/8: no host", "RFC 1122 section 3.2.1.3")
+NO_SOURCE = Rule("no-source", "no address of this host can be the source for {subject}", "RFC 6724 section 4")
+
+REFUSALS: Final = {
+    UNREACHABLE: (errno.EHOSTUNREACH, UNREACHABLE_ROUTE),
+    PROHIBIT: (errno.EACCES, PROHIBIT_ROUTE),
+    BLACKHOLE: (errno.EINVAL, BLACKHOLE_ROUTE),
+}
+"""fib_props[] and ip6_rt_type_to_error()."""
+
+CACHE_SIZE: Final = 65536
+MAX_PACKET: Final = 65535  # the largest IPv4 packet (RFC 791 section 3.1)
 
 
 class RouteEntry:
     """One line of `ip route`: where packets for a prefix go.
 
-    `via` is the gateway, 0 when the destination is on the link. `source` is the preferred source, 0 for none. `mtu` is
-    0 for the interface's. For `local` and `broadcast` entries the interface is the one that has the address.
+    `via` is the gateway, 0 when the destination is on the link. `source` is the preferred source, 0 for none.
+    `mtu` is 0 for the interface's. For `local` and `broadcast` entries the interface is the one that has the
+    address.
     """
 
     __slots__ = ("interface", "kind", "metric", "mtu", "prefix", "prefix_length", "scope", "source", "via")
 
     def __init__(
         self, prefix: int, prefix_length: int, interface: Interface | None, *, via: int = 0, kind: int = UNICAST,
-        metric: int = 0, source: int = 0, mtu: int = 0, scope: int = 0,
+        metric: int = 0, source: int = 0, mtu: int = 0, scope: int = SCOPE_GLOBAL,
     ) -> None:  # fmt: skip
         self.prefix = prefix
         self.prefix_length = prefix_length
@@ -44,21 +93,31 @@ class RouteEntry:
         self.mtu = mtu
         self.scope = scope
 
+    def __str__(self) -> str:
+        words = [] if self.kind == UNICAST else [KIND_NAMES[self.kind]]
+        words.append("default" if self.prefix_length == 0 else f"{text(self.prefix)}/{self.prefix_length}")
+        if self.via:
+            words += ["via", text(self.via)]
+        if self.interface is not None:
+            words += ["dev", self.interface.name]
+        return " ".join(words)
+
 
 class Route:
     """How packets from `src` to `dst` leave the host: what a lookup answers, and what a socket may keep.
 
-    It may be kept while `generation` is that of the table. `interface` is the one that packets leave by; for a `local`
-    route it is the one that has the address and on which sockets see the packet arrive (inet_iif), though the packet
-    filter sees `lo`. `next_hop` is the IP address of the neighbour: the gateway or the destination; 0 for `local` ones,
-    and for multicast and broadcast, which need no neighbour. `kind` is UNICAST, LOCAL, BROADCAST or MULTICAST.
+    It may be kept while `generation` is that of the table. `dst` differs from what was asked where that was a
+    wildcard. `interface` is the one that packets leave by; for a `local` route it is the one that has the
+    address and on which sockets see the packet arrive (inet_iif), though the packet filter sees `lo`.
+    `next_hop` is the IP address of the neighbour: the gateway or the destination; 0 for `local`, multicast
+    and broadcast, which need none. `kind` is UNICAST, LOCAL, BROADCAST or MULTICAST.
     """
 
-    __slots__ = ("dst", "entry", "generation", "interface", "kind", "local", "mtu", "next_hop", "src")
+    __slots__ = ("direct", "dst", "entry", "generation", "interface", "kind", "local", "mtu", "next_hop", "src")
 
     def __init__(
-        self, dst: int, src: int, interface: Interface, next_hop: int, mtu: int, kind: int, entry: RouteEntry | None,
-        generation: int,
+        self, dst: int, src: int, interface: Interface, kind: int, *, next_hop: int = 0, mtu: int = 0,
+        entry: RouteEntry | None = None, generation: int = 0,
     ) -> None:  # fmt: skip
         self.dst = dst
         self.src = src
@@ -67,37 +126,342 @@ class Route:
         self.mtu = mtu
         self.kind = kind
         self.local = kind == LOCAL
+        self.direct = self.local and mtu >= MAX_PACKET  # no packet is too large for it
         self.entry = entry
         self.generation = generation
 
 
-class RouteTable:
-    """The routes of one host. `generation` grows with every change of routes, addresses or interfaces."""
+class PrefixTable:
+    """Entries of one family by prefix; those of one prefix in the order of their metric, then of their age.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("by_length", "lengths", "whole")
+
+    def __init__(self, whole: int) -> None:
+        self.whole = whole  # bits of an address
+        self.by_length: dict[int, dict[int, list[RouteEntry]]] = {}
+        self.lengths: list[int] = []  # that occur, the longest first
+
+    def insert(self, entry: RouteEntry) -> None:
+        """Add an entry behind those of the same prefix and metric."""
+        prefixes = self.by_length.get(entry.prefix_length)
+        if prefixes is None:
+            prefixes = self.by_length[entry.prefix_length] = {}
+            self.lengths = sorted(self.by_length, reverse=True)
+        entries = prefixes.setdefault(entry.prefix, [])
+        at = len(entries)
+        while at and entries[at - 1].metric > entry.metric:
+            at -= 1
+        entries.insert(at, entry)
+
+    def remove(self, entry: RouteEntry) -> None:
+        """Take an entry out that is in the table."""
+        prefixes = self.by_length[entry.prefix_length]
+        prefixes[entry.prefix].remove(entry)
+        if not prefixes[entry.prefix]:
+            del prefixes[entry.prefix]
+        if not prefixes:
+            del self.by_length[entry.prefix_length]
+            self.lengths = sorted(self.by_length, reverse=True)
+
+    def at(self, prefix: int, length: int) -> list[RouteEntry]:
+        """The entries of exactly that prefix."""
+        return self.by_length.get(length, {}).get(prefix, [])
+
+    def matches(self, address: int) -> Iterator[RouteEntry]:
+        """The entries that cover an address, the longest prefix first."""
+        for length in self.lengths:
+            bits = self.whole - length
+            entries = self.by_length[length].get(address >> bits << bits)
+            if entries is not None:
+                yield from entries
+
+    def __iter__(self) -> Iterator[RouteEntry]:
+        for length in self.lengths:
+            for prefix in sorted(self.by_length[length]):
+                yield from self.by_length[length][prefix]
+
+
+class RouteTable:
+    """The routes of one host. `generation` grows with every change of routes, addresses or interfaces.
+
+    Args: interfaces: those of the host by index, shared with the layer and in order of index.
+    """
+
+    def __init__(self, interfaces: dict[int, Interface]) -> None:
+        self.interfaces = interfaces
         self.generation = 0
-        self.interfaces: dict[int, Interface] = {}
+        self.local = {True: PrefixTable(32), False: PrefixTable(128)}  # by whether IPv4
+        self.main = {True: PrefixTable(32), False: PrefixTable(128)}
+        self._cache: dict[tuple[int, int, int], Route | Verdict] = {}
+        self._kinds: dict[tuple[int, int], int] = {}
+        self._onward: dict[int, Route | Verdict] = {}
+        self._learned: dict[int, tuple[int, int]] = {}  # destination -> path MTU, until when
+
+    # -- changes --
+
+    def changed(self) -> None:
+        """Routes, addresses or interfaces are not what they were: forget what was looked up."""
+        self.generation += 1
+        self._cache.clear()
+        self._kinds.clear()
+        self._onward.clear()
+
+    def insert(self, entry: RouteEntry) -> None:
+        """Add an entry to the table that its kind belongs to."""
+        self._table_of(entry).insert(entry)
+        self.changed()
+
+    def remove(self, entry: RouteEntry) -> None:
+        """Take out an entry."""
+        self._table_of(entry).remove(entry)
+        self.changed()
+
+    def _table_of(self, entry: RouteEntry) -> PrefixTable:
+        tables = self.local if entry.kind in (LOCAL, BROADCAST, MULTICAST) else self.main
+        return tables[is_v4(entry.prefix)]
+
+    def learn_mtu(self, dst: int, mtu: int, until: int) -> None:
+        """Believe "fragmentation needed" or "packet too big" about `dst` until a time, ns (RFC 1191, RFC
+        8201).
+
+        `forget_mtus` ends it; the smallest that is believed is 552 for IPv4 (min_pmtu) and 1280 for IPv6.
+        """
+        if len(self._learned) >= CACHE_SIZE:
+            self._learned.clear()
+        self._learned[dst] = max(mtu, 552 if is_v4(dst) else 1280), until
+        self.changed()
+
+    def forget_mtus(self, now: int) -> None:
+        """Forget what was learned of paths and is too old by now."""
+        old = [dst for dst, (_, until) in self._learned.items() if until <= now]
+        for dst in old:
+            del self._learned[dst]
+        if old:
+            self.changed()
+
+    # -- questions --
+
+    def entries(self) -> Iterable[RouteEntry]:
+        """All routes, `local` first, IPv4 first, the longest prefix first."""
+        for tables in (self.local, self.main):
+            yield from tables[True]
+            yield from tables[False]
+
+    def kind_of(self, address: int, device: int = 0) -> int:
+        """What an address is to this host: LOCAL, BROADCAST, MULTICAST or UNICAST.
+
+        Args: device: the index of an interface that must have it, 0 for any.
+        Source: inet_addr_type_dev_table; ipv6_chk_addr.
+        """
+        key = (address, device)
+        kind = self._kinds.get(key)
+        if kind is None:
+            if len(self._kinds) >= CACHE_SIZE:
+                self._kinds.clear()
+            kind = self._kinds[key] = self._kind_of(address, device)
+        return kind
+
+    def _kind_of(self, address: int, device: int) -> int:
+        if is_multicast(address):
+            return MULTICAST
+        v4 = is_v4(address)
+        if v4 and address in (V4_BROADCAST, V4_ANY):
+            return BROADCAST  # __inet_dev_addr_type: both, as zeronet and lbcast
+        for entry in self.local[v4].matches(address):
+            if not device or (entry.interface is not None and entry.interface.index == device):
+                return entry.kind
+        return UNICAST
 
     def lookup(self, dst: int, src: int = 0, oif: int = 0) -> Route | Verdict:
         """The route to `dst`, as connect(2) and sendto(2) look it up; what was found is remembered.
 
-        Args: dst: the destination; 0.0.0.0 and `::` mean this host's loopback. src: the source to use, a wildcard
-        (0 or 0.0.0.0) to have it chosen. oif: the index of the interface to leave by (bound device, scope), 0 for any.
-        Returns: a Route, or a Verdict with ENETUNREACH (no route), EHOSTUNREACH (unreachable), EACCES (prohibit),
-        EINVAL (blackhole; loopback source to another host; a source that is not this host's; link-local without an
-        interface), EADDRNOTAVAIL (no IPv6 source), ENODEV.
-        Source: ip_route_output_key_hash_rcu and ip6_route_output_flags.
+        Args: dst: the destination; `::` and 0.0.0.0 mean this host. src: the source to use, a wildcard (0 or
+        0.0.0.0) to have it chosen. oif: the index of the interface to leave by (bound device, scope id), 0
+        for any.
+        Returns: a Route, or a Verdict with ENETUNREACH (no route), EHOSTUNREACH (unreachable), EACCES
+        (prohibit), EINVAL (blackhole; loopback source to another host; a source that is not this host's;
+        link-local without an interface), EADDRNOTAVAIL (no IPv6 source), ENODEV.
+        Source: ip_route_output_key_hash_rcu and ip6_route_output_flags, ip6_dst_lookup_tail.
         """
-        raise NotImplementedError
+        key = (dst, src, oif)
+        found = self._cache.get(key)
+        if found is None:
+            if len(self._cache) >= CACHE_SIZE:
+                self._cache.clear()
+            find = self._lookup_v4 if is_v4(dst) else self._lookup_v6
+            found = self._cache[key] = find(dst, 0 if src == V4_ANY else src, oif)
+        return found
 
-    def kind_of(self, address: int, device: int = 0) -> int:
-        """What an address is to this host: LOCAL, BROADCAST, MULTICAST or UNICAST (inet_addr_type_dev_table)."""
-        raise NotImplementedError
+    def forward(self, dst: int) -> Route | Verdict:
+        """The route by which a router passes on what is for `dst`; its `src` is not set. Remembered.
 
-    def entries(self) -> Iterable[RouteEntry]:
-        """All routes in the order of `ip route show table all`: longest prefix first, then metric."""
-        raise NotImplementedError
+        Source: ip_route_input_slow, ip6_route_input.
+        """
+        found = self._onward.get(dst)
+        if found is None:
+            if len(self._onward) >= CACHE_SIZE:
+                self._onward.clear()
+            found = self._onward[dst] = self._forward(dst)
+        return found
 
-    def learn_mtu(self, dst: int, mtu: int, until: int) -> None:
-        """Believe a "fragmentation needed" or "packet too big" about `dst` until the time `until` (RFC 1191, RFC 8201)."""
-        raise NotImplementedError
+    def _forward(self, dst: int) -> Route | Verdict:
+        entry = self._match_v4(dst, None) if is_v4(dst) else self._match_v6(dst, 0, strict=False)
+        if entry is None or entry.kind in REFUSALS:
+            return _refusal(dst, entry)
+        assert entry.interface is not None
+        return self._route(dst, 0, entry.interface, entry.kind, entry.via, entry)
+
+    # -- IPv4 --
+
+    def _lookup_v4(self, dst: int, src: int, oif: int) -> Route | Verdict:
+        device: Interface | None = None
+        if src:
+            refusal = self._check_source_v4(dst, src, oif)
+            if refusal is not None:
+                return refusal
+        if oif:
+            device = self.interfaces.get(oif)
+            if device is None:
+                return Verdict(errno.ENODEV, NO_DEVICE, (oif,), text(dst))
+            if not device.up:
+                return Verdict(errno.ENETUNREACH, DEVICE_DOWN, (device.name,), text(dst))
+        if dst == V4_ANY:
+            return self._to_this_host_v4(src, device)
+        if dst == V4_BROADCAST or is_multicast(dst):
+            device = device or (self._owner(src) if src else None)
+        if device is not None and (dst == V4_BROADCAST or dst >> 8 == 0xFFFFE00000):
+            # Limited broadcast and 224.0.0.0/24 never leave the link: no route is asked.
+            return self._finish_v4(dst, src or source.select_v4(self.interfaces, device, 0, SCOPE_LINK), device, None)
+        return self._by_table_v4(dst, src, device)
+
+    def _check_source_v4(self, dst: int, src: int, oif: int) -> Verdict | None:
+        """Whether a source given by the socket can be one at all."""
+        if is_multicast(src) or src == V4_BROADCAST or src >> 24 == 0xFFFF00:
+            return Verdict(errno.EINVAL, BAD_SOURCE, (text(src),), text(dst))
+        if self._owner(src) is not None:
+            return None
+        if not oif and (is_multicast(dst) or dst == V4_BROADCAST):
+            return Verdict(errno.ENETUNREACH, BAD_SOURCE, (text(src),), text(dst))
+        return Verdict(errno.EINVAL, BAD_SOURCE, (text(src),), text(dst))
+
+    def _owner(self, address: int) -> Interface | None:
+        """The interface that has a local address (__ip_dev_find)."""
+        for entry in self.local[is_v4(address)].matches(address):
+            return entry.interface if entry.kind == LOCAL else None
+        return None
+
+    def _to_this_host_v4(self, src: int, device: Interface | None) -> Route | Verdict:
+        """0.0.0.0 as a destination: the source itself, or 127.0.0.1."""
+        if not src and device is not None:
+            src = source.select_v4(self.interfaces, device, 0, SCOPE_HOST)
+        dst = src or V4_LOOPBACK
+        lo = self.interfaces[LOOPBACK_INDEX]
+        return Route(dst, dst, self._owner(dst) or lo, LOCAL, mtu=lo.mtu, generation=self.generation)
+
+    def _by_table_v4(self, dst: int, src: int, device: Interface | None) -> Route | Verdict:
+        entry = self._match_v4(dst, device)
+        if entry is None or entry.kind in REFUSALS:
+            if device is not None:
+                # "Apparently, routing tables are wrong. Assume, that the destination is on link."
+                src = src or source.select_v4(self.interfaces, device, 0, SCOPE_LINK)
+                return self._finish_v4(dst, src, device, None)
+            return _refusal(dst, entry)
+        assert entry.interface is not None
+        if not src:
+            src = entry.source or (
+                dst if entry.kind == LOCAL
+                else source.select_v4(self.interfaces, entry.interface, entry.via, entry.scope)
+            )  # fmt: skip
+        return self._finish_v4(dst, src, entry.interface, entry)
+
+    def _match_v4(self, dst: int, device: Interface | None) -> RouteEntry | None:
+        for tables in (self.local, self.main):
+            for entry in tables[True].matches(dst):
+                if entry.kind in REFUSALS or device is None or entry.interface is device:
+                    return entry
+        return None
+
+    def _finish_v4(
+        self, dst: int, src: int, interface: Interface, entry: RouteEntry | None
+    ) -> Route | Verdict:
+        """The rules of __mkroute_output."""
+        kind = entry.kind if entry is not None else UNICAST
+        if is_loopback(src) and kind != LOCAL and not interface.loopback:
+            return Verdict(errno.EINVAL, LOOPBACK_SOURCE, (text(src),), text(dst))
+        via = entry.via if entry is not None else 0
+        if dst == V4_BROADCAST:
+            kind = BROADCAST
+        elif is_multicast(dst):
+            kind = MULTICAST
+        elif dst >> 24 == 0xFFFF00:
+            return Verdict(errno.EINVAL, ZERO_NETWORK, (), text(dst))
+        elif interface.loopback and kind == UNICAST:
+            kind = LOCAL  # RTCF_LOCAL: what leaves by lo comes back by it
+        return self._route(dst, src or V4_ANY, interface, kind, via, entry)
+
+    # -- IPv6 --
+
+    def _lookup_v6(self, dst: int, src: int, oif: int) -> Route | Verdict:
+        dst = dst or V6_LOOPBACK
+        if oif and oif not in self.interfaces:
+            return Verdict(errno.ENODEV, NO_DEVICE, (oif,), text(dst))
+        if needs_scope(dst) and not oif and not is_multicast(dst):
+            return Verdict(errno.EINVAL, NO_SCOPE, (), text(dst))
+        strict = bool(oif) and (not src or needs_scope(dst) or is_multicast(dst) or dst == V6_LOOPBACK)
+        entry = self._match_v6(dst, oif, strict)
+        if entry is None or entry.kind in REFUSALS:
+            return _refusal(dst, entry)
+        interface = entry.interface
+        assert interface is not None
+        if not src:
+            src = entry.source or source.select_v6(self.interfaces, interface, dst)
+            if not src:
+                return Verdict(errno.EADDRNOTAVAIL, NO_SOURCE, (), text(dst))
+        kind = MULTICAST if is_multicast(dst) else entry.kind
+        if interface.loopback and kind == UNICAST:
+            kind = LOCAL
+        return self._route(dst, src, interface, kind, entry.via, entry)
+
+    def _match_v6(self, dst: int, oif: int, strict: bool) -> RouteEntry | None:
+        """The longest prefix; of one prefix the lowest metric and, if it may differ, the wanted interface
+        first.
+        """
+        second: RouteEntry | None = None
+        for tables in (self.local, self.main):
+            for entry in tables[False].matches(dst):
+                if second is not None and (entry.prefix_length, entry.metric) != (second.prefix_length, second.metric):
+                    return second
+                if not oif or (entry.interface is not None and entry.interface.index == oif):
+                    return entry
+                if not strict and second is None:
+                    second = entry
+                elif entry.kind in REFUSALS and strict:
+                    return entry
+            if second is not None:
+                return second
+        return None
+
+    # -- both --
+
+    def _route(
+        self, dst: int, src: int, interface: Interface, kind: int, via: int, entry: RouteEntry | None
+    ) -> Route:
+        if kind == LOCAL:
+            mtu = self.interfaces[LOOPBACK_INDEX].mtu
+        else:
+            mtu = entry.mtu if entry is not None and entry.mtu else interface.mtu
+            learned = self._learned.get(dst)
+            if learned is not None and learned[0] < mtu:
+                mtu = learned[0]
+        next_hop = (via or dst) if kind == UNICAST else 0
+        return Route(dst, src, interface, kind, next_hop=next_hop, mtu=mtu, entry=entry, generation=self.generation)
+
+
+def _refusal(dst: int, entry: RouteEntry | None) -> Verdict:
+    if entry is None:
+        return Verdict(errno.ENETUNREACH, NO_ROUTE, (), text(dst))
+    number, rule = REFUSALS[entry.kind]
+    return Verdict(number, rule, (entry,), text(dst))
+
+
