@@ -52,8 +52,8 @@ class Task(greenlet):
     """
 
     __slots__ = (
-        "blocked", "body", "daemon", "deadline", "deadline_sequence", "ended", "ident", "name", "pending", "process",
-        "refusals", "spins", "spun_at", "thrown", "woken", "world",
+        "blocked", "body", "daemon", "deadline", "deadline_sequence", "ended", "ident", "name", "pending",
+        "process", "refusals", "spins", "spun_at", "thrown", "woken", "world",
     )  # fmt: skip
 
     process: object
