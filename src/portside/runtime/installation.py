@@ -1,0 +1,55 @@
+"""The border goes up while worlds run and comes down with the last of them."""
+
+from __future__ import annotations
+
+import _thread
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Final
+
+from portside.runtime import loader
+from portside.runtime.patcher import Patcher
+
+PATCHES: Final = ("time", "datetime", "thread", "queue", "local", "sys", "atexit")
+
+_guard = _thread.allocate_lock()
+_patcher: Patcher | None = None
+_users = 0
+
+
+def _the_patcher() -> Patcher:
+    global _patcher  # noqa: PLW0603 - made when first needed, once per interpreter
+    if _patcher is None:
+        _patcher = Patcher()
+        for name in PATCHES:
+            import_module(f"portside.runtime.patches.{name}").add(_patcher)
+        loader.add(_patcher)
+    return _patcher
+
+
+@contextmanager
+def installed() -> Iterator[None]:
+    """Within this, simulated tasks reach their host and everything else the real machine.
+
+    It may be entered more than once, by worlds in several threads too; the last to leave puts every original back.
+    """
+    global _users  # noqa: PLW0603
+    _guard.acquire()
+    try:
+        patcher = _the_patcher()
+        if not _users:
+            patcher.install()
+        _users += 1
+    finally:
+        _guard.release()
+    try:
+        yield
+    finally:
+        _guard.acquire()
+        try:
+            _users -= 1
+            if not _users:
+                patcher.restore()
+        finally:
+            _guard.release()

@@ -1,0 +1,74 @@
+"""What the runtime keeps of a running program: per process, what CPython keeps per interpreter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import TYPE_CHECKING, Final, cast
+
+from greenlet import getcurrent
+
+from portside.sim.scheduler import Task
+
+if TYPE_CHECKING:
+    import threading
+    from typing import TextIO
+
+    from portside.host.processes import Process
+
+threads: Final[dict[int, Task]] = {}
+"""The tasks that have a thread identifier, by it."""
+
+_idents = count(1)
+
+
+class Program:
+    """The interpreter state of one simulated process: arguments, streams, modules, threads, what to do at its end.
+
+    `values` are the attributes of `sys` that this program sees in place of the interpreter's own.
+    """
+
+    __slots__ = (
+        "atexit", "default_timeout", "loader", "main_task", "main_thread", "process", "thread_names", "values",
+    )  # fmt: skip
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.main_task: Task | None = None
+        self.main_thread: threading.Thread | None = None
+        self.thread_names = count(1)
+        self.atexit: list[tuple[Callable[..., object], tuple[object, ...], dict[str, object]]] = []
+        self.default_timeout: float | None = None
+        self.values: dict[str, object] = {}
+        self.loader: object = None  # loader.Loader, when it has modules of its own
+
+    def stream(self, name: str) -> TextIO | None:
+        """`stdin`, `stdout` or `stderr` as the program has it now."""
+        return cast("TextIO | None", self.values.get(name))
+
+
+def program_of(process: Process) -> Program:
+    """The program that the process runs."""
+    program = process.program
+    if program is None:
+        program = process.program = Program(process)
+    return cast(Program, program)
+
+
+def current_program() -> Program | None:
+    """The simulated program that runs now; None in code outside a world."""
+    task = getcurrent()
+    return program_of(cast("Process", task.process)) if type(task) is Task else None
+
+
+def ident_of(task: Task) -> int:
+    """The thread identifier of a task: a small number, given in the order in which it is asked for."""
+    global _idents  # noqa: PLW0603 - begins again when no simulated thread is left
+    try:
+        return task.ident
+    except AttributeError:
+        if not threads:
+            _idents = count(1)
+        task.ident = ident = next(_idents)
+        threads[ident] = task
+        return ident

@@ -1,0 +1,174 @@
+"""Raw file objects on the descriptors of a simulated process: what `io` builds its buffers and text on."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from typing import TYPE_CHECKING, cast
+
+from portside.host.processes import NullInput
+from portside.runtime.trap import current_process
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+    from portside.host.processes import Process
+
+
+class RawFile(io.RawIOBase):
+    """io.FileIO of a simulated process: unbuffered reads and writes on a descriptor of its table."""
+
+    name: object
+
+    def __init__(
+        self, process: Process, fd: int, *, readable: bool, writable: bool, appending: bool = False,
+        created: bool = False, closefd: bool = True, name: object = None,
+    ) -> None:  # fmt: skip
+        self._process = process
+        self._fd = fd
+        self._readable = readable
+        self._writable = writable
+        self._appending = appending
+        self._created = created
+        self._closefd = closefd
+        self.name = fd if name is None else name
+
+    @property
+    def mode(self) -> str:
+        """The mode as io.FileIO tells it."""
+        plus = self._readable and self._writable
+        if self._created:
+            return "xb+" if plus else "xb"
+        if self._appending:
+            return "ab+" if plus else "ab"
+        return "rb+" if plus else "rb" if self._readable else "wb"
+
+    @property
+    def closefd(self) -> bool:
+        """Whether closing the object closes the descriptor."""
+        return self._closefd
+
+    def fileno(self) -> int:
+        """The descriptor, in the numbers of the simulated process."""
+        self._check()
+        return self._fd
+
+    def readable(self) -> bool:
+        """Whether it was opened for reading."""
+        self._check()
+        return self._readable
+
+    def writable(self) -> bool:
+        """Whether it was opened for writing."""
+        self._check()
+        return self._writable
+
+    def seekable(self) -> bool:
+        """Whether lseek(2) works on it."""
+        self._check()
+        try:
+            self.tell()
+        except OSError:
+            return False
+        return True
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        self._check()
+        return os.isatty(self._fd) if current_process() is self._process else False
+
+    def _check(self) -> None:
+        if self.closed:
+            raise ValueError("I/O operation on closed file")
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:  # type: ignore[override]
+        """Read into `buffer`: the number of bytes, 0 at the end, None when it would block."""
+        view = memoryview(buffer).cast("B")
+        data = self._read(len(view))
+        if data is None:
+            return None
+        view[: len(data)] = data
+        return len(data)
+
+    def _read(self, length: int) -> bytes | None:
+        self._check()
+        if not self._readable:
+            raise io.UnsupportedOperation("File not open for reading")
+        try:
+            return cast(bytes, self._file().read(length))
+        except BlockingIOError:
+            return None
+
+    def _file(self):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        return self._process.files.get(self._fd)
+
+    def read(self, size: int | None = -1) -> bytes | None:  # type: ignore[override]
+        """Read up to `size` bytes, all up to the end without it."""
+        if size is None or size < 0:
+            return self.readall()
+        return self._read(size)
+
+    def write(self, data: ReadableBuffer) -> int | None:  # type: ignore[override]
+        """Write: the number of bytes taken, None when it would block."""
+        self._check()
+        if not self._writable:
+            raise io.UnsupportedOperation("File not open for writing")
+        try:
+            return cast(int, self._file().write(bytes(data)))
+        except BlockingIOError:
+            return None
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """lseek(2)."""
+        self._check()
+        return cast(int, os.lseek(self._fd, offset, whence))
+
+    def tell(self) -> int:
+        """The position."""
+        return self.seek(0, 1)
+
+    def truncate(self, size: int | None = None, /) -> int:
+        """ftruncate(2) to `size`, by default to the position."""
+        self._check()
+        if not self._writable:
+            raise io.UnsupportedOperation("File not open for writing")
+        length = self.tell() if size is None else size
+        os.ftruncate(self._fd, length)
+        return length
+
+    def close(self) -> None:
+        """Close the object, and its descriptor unless closefd is false."""
+        if self.closed:
+            return
+        try:
+            super().close()
+        finally:
+            if self._closefd and self._fd in self._process.files.open:
+                self._process.files.close(self._fd)
+
+    def __del__(self) -> None:
+        if not self.closed and self._closefd and self._process.alive:
+            warnings.warn(f"unclosed file {self!r}", ResourceWarning, stacklevel=2, source=self)
+        super().__del__()
+
+    def __repr__(self) -> str:
+        kind = "<_io.FileIO"
+        if self.closed:
+            return f"{kind} [closed]>"
+        return f"{kind} name={self.name!r} mode={self.mode!r} closefd={self._closefd}>"
+
+
+def standard_streams(process: Process) -> dict[str, object]:
+    """`sys.stdin`, `stdout` and `stderr` over descriptors 0, 1 and 2: what is printed leaves at once."""
+    streams: dict[str, object] = {}
+    source = RawFile(process, 0, readable=True, writable=False, closefd=False, name="<stdin>")
+    streams["stdin"] = io.TextIOWrapper(io.BufferedReader(source), "utf-8", "strict")
+    for fd, name, errors in ((1, "stdout", "strict"), (2, "stderr", "backslashreplace")):
+        sink = RawFile(process, fd, readable=False, writable=True, closefd=False, name=f"<{name}>")
+        buffered = io.BufferedWriter(sink)
+        streams[name] = io.TextIOWrapper(buffered, "utf-8", errors, line_buffering=True, write_through=True)
+    return streams
+
+
+__all__ = ["NullInput", "RawFile", "standard_streams"]

@@ -1,0 +1,53 @@
+"""What a program's failure looks like: its own frames, in the interpreter's words, on its own standard error."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+_OURS: Final = str(Path(__file__).parent.parent) + "/"
+
+
+def is_ours(filename: str) -> bool:
+    """Whether a file of code is portside's own or the import system's: there the interpreter shows no frame."""
+    return filename.startswith((_OURS, "<frozen importlib"))
+
+
+def strip(trace: TracebackType | None) -> TracebackType | None:
+    """The same traceback without our frames."""
+    kept: list[TracebackType] = []
+    while trace is not None:
+        if not is_ours(trace.tb_frame.f_code.co_filename):
+            kept.append(trace)
+        trace = trace.tb_next
+    following: TracebackType | None = None
+    for one in reversed(kept):
+        if one.tb_next is not following:
+            one = TracebackType(following, one.tb_frame, one.tb_lasti, one.tb_lineno)  # noqa: PLW2901
+        following = one
+    return following
+
+
+def strip_all(error: BaseException) -> None:
+    """Take our frames out of the traceback of an exception and of those that led to it."""
+    seen: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        one = pending.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = strip(one.__traceback__)
+            pending += (one.__cause__, one.__context__, *getattr(one, "exceptions", ()))
+
+
+def print_exception(error: BaseException, title: str | None = None) -> None:
+    """Write the traceback of `error` to the current program's sys.stderr, after a line that says where."""
+    strip_all(error)
+    stream = sys.stderr
+    if stream is not None:
+        text = "".join(traceback.format_exception(error))
+        stream.write(text if title is None else f"{title}\n{text}")
+        stream.flush()

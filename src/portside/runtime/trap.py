@@ -1,0 +1,77 @@
+"""Who calls: the simulated task that runs now, its process and its world; and times as CPython takes them."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, SupportsIndex, cast
+
+from greenlet import getcurrent, greenlet
+
+from portside.host.file import Blocked
+from portside.sim.scheduler import Scheduler, Task
+
+if TYPE_CHECKING:
+    from portside.host.processes import Process
+
+MAX_TIME: Final = (1 << 63) - 1
+_TOO_LARGE: Final = "timestamp too large to convert to C " + ("PyTime_t" if sys.version_info >= (3, 13) else "_PyTime_t")
+SLEEPING: Final = Blocked("sleep")
+
+
+def current_task() -> Task | None:
+    """The simulated task that runs now; None in code outside a world."""
+    task = getcurrent()
+    return task if type(task) is Task else None
+
+
+def current_process() -> Process | None:
+    """The simulated process that runs now; None in code outside a world."""
+    task = getcurrent()
+    return cast("Process", task.process) if type(task) is Task else None
+
+
+def process_of(task: Task) -> Process:
+    """The process whose thread the task is."""
+    return cast("Process", task.process)
+
+
+def outside(call: Callable[..., object], *arguments: object) -> object:
+    """Call something that must reach the real machine though a task asks for it: in a greenlet that is no task."""
+    return greenlet(call).switch(*arguments)
+
+
+def wall_clock(world: Scheduler) -> int:
+    """CLOCK_REALTIME in ns since 1970."""
+    return world.epoch + world.now
+
+
+def sleep_until(world: Scheduler, deadline: int) -> None:
+    """Park the current task until virtual time `deadline` (ns), whatever wakes it before."""
+    while world.now < deadline:
+        world.block(deadline, SLEEPING)
+
+
+def nanoseconds(seconds: object) -> int:
+    """A duration in seconds as CPython takes it: int or float, rounded away from zero to ns (_PyTime_ROUND_TIMEOUT).
+
+    Raises TypeError, ValueError (NaN) and OverflowError with the interpreter's words.
+    """
+    if isinstance(seconds, float):
+        if math.isnan(seconds):
+            raise ValueError("Invalid value NaN (not a number)")
+        scaled = seconds * 1e9
+        if not -MAX_TIME - 1 <= scaled < MAX_TIME:
+            raise OverflowError("timestamp out of range for platform time_t")
+        return math.ceil(scaled) if scaled >= 0 else math.floor(scaled)
+    if type(seconds) is int:
+        whole = seconds
+    elif hasattr(type(seconds), "__index__"):
+        whole = cast(SupportsIndex, seconds).__index__()
+    else:
+        raise TypeError(f"'{type(seconds).__name__}' object cannot be interpreted as an integer")
+    result = whole * 1_000_000_000
+    if not -MAX_TIME - 1 <= result <= MAX_TIME:
+        raise OverflowError(_TOO_LARGE)
+    return result
