@@ -65,15 +65,17 @@ class FdTable:
             if fd in self.open:
                 self.close(fd)
 
-    def dup(self, fd: int, lowest: int = 0, cloexec: bool = False) -> int:
-        """A second descriptor for the same file, the lowest free one from `lowest` on (dup(2), F_DUPFD of fcntl(2)).
+    def dup(self, fd: int) -> int:
+        """A second descriptor for the same file, the lowest free one (dup(2)). EBADF, EMFILE."""
+        return self.install(self.get(fd))
+
+    def dup_from(self, fd: int, lowest: int, cloexec: bool = False) -> int:
+        """A second descriptor for the same file, the lowest free one from `lowest` on (F_DUPFD of fcntl(2)).
 
         EBADF; EINVAL when `lowest` is negative or not below the limit; EMFILE when none is free below the limit.
         """
         file = self.get(fd)
-        if not lowest:
-            return self.install(file, cloexec)
-        if not 0 < lowest < self.soft_limit:
+        if not 0 <= lowest < self.soft_limit:
             raise fail(errno.EINVAL)
         new = lowest
         while new in self.open:

@@ -73,7 +73,8 @@ class File:
     """
 
     __slots__ = ("nonblocking", "references", "waiters")
-    pollable: ClassVar[bool] = True  # whether epoll takes it; regular files and /dev/null have no poll operation
+    pollable: ClassVar[bool] = True  # whether epoll takes it: regular files and /dev/null have no poll operation
+    kind: ClassVar[int] = 0  # the file type bits of st_mode, where syscalls/files.py does not know them by the class
 
     def __init__(self) -> None:
         self.nonblocking = False  # O_NONBLOCK, shared by all descriptors of this description

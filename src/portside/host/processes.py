@@ -48,6 +48,7 @@ class NullInput(File):
 
     __slots__ = ()
     pollable: ClassVar[bool] = False
+    kind: ClassVar[int] = 0o020000
 
     def read(self, length: int) -> bytes:
         """No bytes: the end of file (null(4))."""
@@ -70,6 +71,7 @@ class Output(File):
     """Standard output or error: what is written goes to `sink`, as it comes."""
 
     __slots__ = ("name", "sink")
+    kind: ClassVar[int] = 0o010000
 
     def __init__(self, name: str, sink: Callable[[bytes], object] | None = None) -> None:
         super().__init__()

@@ -1,0 +1,162 @@
+"""Data over AF_UNIX stream sockets: unix_stream_sendmsg and unix_stream_read_generic of net/unix/af_unix.c."""
+
+from __future__ import annotations
+
+import errno
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from portside.addr.abi import MSG_OOB, MSG_PEEK, MSG_WAITALL
+from portside.facts.state import ESTABLISHED
+from portside.host import unix_gc
+from portside.host.errors import fail
+from portside.host.unix_message import STREAM_MAX, Credentials, Message, stream_truesize
+
+if TYPE_CHECKING:
+    from portside.facts.sockaddr import SockAddr
+    from portside.host.file import File
+    from portside.host.unix_socket import Taken, UnixSocket
+    from portside.wire.packet import Payload
+
+RCV_SHUTDOWN = 1
+SEND_SHUTDOWN = 2
+
+
+def send(
+    sock: UnixSocket, data: Payload, flags: int, address: SockAddr | None, deadline: int | None,
+    files: list[File] | None, credentials: Credentials | None,
+) -> int:  # fmt: skip
+    """Append `data` to the peer's queue: the number of bytes taken, all of them unless it may not wait.
+
+    `files` go with the first byte: the message takes them out of the list.
+    EISCONN, EOPNOTSUPP (an address was given), ENOTCONN, EPIPE, EAGAIN, ECONNRESET.
+    """
+    if flags & MSG_OOB:
+        raise fail(errno.EOPNOTSUPP)
+    if address is not None:
+        raise fail(errno.EISCONN if sock.state == ESTABLISHED else errno.EOPNOTSUPP)
+    peer = sock.peer
+    if peer is None:
+        raise fail(errno.ENOTCONN)
+    if sock.shut & SEND_SHUTDOWN:
+        raise fail(errno.EPIPE)
+    total = len(data)
+    sent = 0
+    while sent < total:
+        # Two messages fit the buffer, so that sender and receiver take turns.
+        size = min(total - sent, (sock.sndbuf >> 1) - 64, STREAM_MAX)
+        error = sock.wait_for_room(flags, deadline, "send")
+        if not error and (peer.dead or peer.shut & RCV_SHUTDOWN):
+            error = errno.EPIPE
+        if error:
+            if sent:
+                break
+            raise fail(error)
+        chunk = data if size == total else data[sent : sent + size]
+        message = Message(chunk if type(chunk) is bytes else bytes(chunk), stream_truesize(size), sock)
+        message.credentials = credentials
+        if files and not sent:
+            unix_gc.sent(sock.names, peer, message.take_files(files))
+        sock.deliver(peer, message)
+        sent += size
+    return sent
+
+
+def receive(sock: UnixSocket, length: int, flags: int, deadline: int | None) -> Taken:
+    """Up to `length` bytes from the queue, from as many messages as there are; b"" at the end of the stream.
+
+    Messages with descriptors are never joined with what follows them, nor messages of different senders when
+    SO_PASSCRED is set. EINVAL when not connected, EAGAIN, ECONNRESET.
+    """
+    if sock.state != ESTABLISHED or flags & MSG_OOB:
+        raise fail(errno.EINVAL)
+    target = (length if flags & MSG_WAITALL else min(sock.rcvlowat, length)) or 1
+    if flags & MSG_PEEK:
+        return _peek(sock, length, flags, deadline, target)
+    queue = sock.queue
+    pieces: list[bytes] = []
+    copied = 0
+    credentials: Credentials | None = None
+    compare = False
+    files: list[File] | None = None
+    sender: UnixSocket | None = None
+    while True:
+        if not queue:
+            if copied >= target or not _more(sock, flags, deadline, copied):
+                break
+            continue
+        message = queue[0]
+        if compare:
+            if message.credentials != credentials:
+                break
+        elif sock.passcred:
+            credentials = message.credentials
+            compare = True
+        sender = message.sender
+        start = message.start
+        piece = message.data[start : start + length] if start or length < len(message.data) else message.data
+        pieces.append(piece)
+        size = len(piece)
+        copied += size
+        length -= size
+        message.start = start + size
+        if message.files is not None:
+            files = message.files
+            message.files = None
+            unix_gc.landed(sock.names, sock, files)
+        if message.start < len(message.data):
+            break
+        queue.popleft()
+        message.sender.uncharge(message.truesize)
+        if files is not None or not length:
+            break
+    return (pieces[0] if len(pieces) == 1 else b"".join(pieces)), sender, 0, credentials, files
+
+
+def _more(sock: UnixSocket, flags: int, deadline: int | None, copied: int) -> bool:
+    """Wait for data; False at the end of the stream, or when what was `copied` has to do."""
+    error = sock.take_error()
+    if not error:
+        if sock.shut & RCV_SHUTDOWN:
+            return False
+        if sock.wait_readable(flags, deadline, "recv"):
+            return True
+        error = errno.EAGAIN
+    if copied:
+        return False
+    raise fail(error)
+
+
+def _peek(sock: UnixSocket, length: int, flags: int, deadline: int | None, target: int) -> Taken:
+    """MSG_PEEK: what the next call would read, left in its place; descriptors are passed a second time."""
+    queue = sock.queue
+    while not queue or (flags & MSG_WAITALL and _unread(sock) < target):
+        if not _more(sock, flags, deadline, _unread(sock)):
+            break
+    pieces: list[bytes] = []
+    credentials: Credentials | None = None
+    compare = False
+    files: list[File] | None = None
+    sender: UnixSocket | None = None
+    for message in islice(queue, 0, None):
+        if compare and message.credentials != credentials:
+            break
+        if sock.passcred and not compare:
+            credentials = message.credentials
+            compare = True
+        sender = message.sender
+        piece = message.data[message.start : message.start + length]
+        pieces.append(piece)
+        length -= len(piece)
+        if message.files is not None:
+            files = list(message.files)
+            for file in files:
+                file.references += 1
+            break
+        if not length:
+            break
+    return b"".join(pieces), sender, 0, credentials, files
+
+
+def _unread(sock: UnixSocket) -> int:
+    return sum(len(message.data) - message.start for message in sock.queue)
