@@ -281,7 +281,8 @@ class RateLimits:
         return True
 
     def _destination_allows(self, dst: int, now: int) -> bool:
-        interval = self.settings.icmp_ratelimit * MILLISECOND
+        settings = self.settings
+        interval = (settings.icmp_ratelimit if is_v4(dst) else settings.icmp6_ratelimit) * MILLISECOND
         if not interval:
             return True
         saved, when = self.tokens.get(dst, (BURST * interval, now))

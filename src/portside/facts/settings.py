@@ -77,6 +77,7 @@ class Settings:
     ip6_nonlocal_bind: int = 0
     ip6_forwarding: int = 0
     ip6_hop_limit: int = 64
+    icmp6_ratelimit: int = 100
 
     # net.unix
     unix_max_dgram_qlen: int = 10

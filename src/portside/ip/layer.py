@@ -424,6 +424,10 @@ class IpLayer:
         """The route to a destination, with its source address: see `RouteTable.lookup`."""
         return self.routes.lookup(dst, src, oif)
 
+    def lookup_unscoped(self, dst: int, src: int = 0, oif: int = 0) -> Route | Verdict:
+        """The route for sendto(2) of a socket that is not connected: see `RouteTable.lookup_unscoped`."""
+        return self.routes.lookup_unscoped(dst, src, oif)
+
     def hears_group(self, interface: Interface, group: int) -> bool:
         """Whether this host listens to a multicast group on an interface: those joined, and all hosts."""
         return (interface.index, group) in self.groups or group in (ALL_HOSTS, ALL_NODES)
@@ -479,6 +483,8 @@ class IpLayer:
             self.backlog.append((packet, route.interface))
 
     def _transmit(self, packet: Packet, route: Route, too_big: bool) -> None:
+        if route.interface.loopback:
+            return  # it comes back by lo, for nobody here
         if not too_big:
             self._to_neighbor(packet, route)
             return
@@ -539,10 +545,10 @@ class IpLayer:
     def _is_martian_v4(self, packet: Packet) -> bool:
         """Addresses that may not come from a link (RFC 1812 section 5.3.7; ip_route_input_slow)."""
         src, dst = packet.src, packet.dst
-        if src >> 24 == 0xFFFF00:  # 0.0.0.0/8: only who has no address yet, to 255.255.255.255
-            return src != V4_ANY or dst != V4_BROADCAST
+        if src == V4_ANY:  # who has no address yet, to 255.255.255.255
+            return dst != V4_BROADCAST
         kind = self.routes.kind_of(src)
-        return kind != UNICAST or is_loopback(src) or is_loopback(dst) or dst >> 24 == 0xFFFF00
+        return kind != UNICAST or is_loopback(src) or is_loopback(dst) or dst == V4_ANY
 
     def _deliver(self, packet: Packet, interface: Interface) -> None:
         """A packet for this host from a link (ip_local_deliver, ip6_input)."""

@@ -55,7 +55,6 @@ BAD_SOURCE = Rule("bad-source", "the source {0} is not an address of this host",
 LOOPBACK_SOURCE = Rule(
     "loopback-source", "from the loopback address {0} nothing may leave for {subject}", "RFC 1122 section 3.2.1.3"
 )
-ZERO_NETWORK = Rule("zero-network", "{subject} is in 0.0.0.0/8: no host", "RFC 1122 section 3.2.1.3")
 NO_SOURCE = Rule("no-source", "no address of this host can be the source for {subject}", "RFC 6724 section 4")
 
 REFUSALS: Final = {
@@ -287,6 +286,19 @@ class RouteTable:
         key = (dst, src, oif)
         found = self._cache.get(key)
         if found is None:
+            if not oif and is_link_scope(dst):
+                return Verdict(errno.EINVAL, NO_SCOPE, (), text(dst))
+            found = self.lookup_unscoped(dst, src, oif)
+        return found
+
+    def lookup_unscoped(self, dst: int, src: int = 0, oif: int = 0) -> Route | Verdict:
+        """The same for sendto(2) of a socket that is not connected: link-local leaves by the first interface.
+        """
+        key = (dst, src, oif)
+        if not oif and is_link_scope(dst):
+            return self._lookup_v6(dst, src, oif)  # not remembered: `lookup` has another answer
+        found = self._cache.get(key)
+        if found is None:
             if len(self._cache) >= CACHE_SIZE:
                 self._cache.clear()
             find = self._lookup_v4 if is_v4(dst) else self._lookup_v6
@@ -337,7 +349,7 @@ class RouteTable:
 
     def _check_source_v4(self, dst: int, src: int, oif: int) -> Verdict | None:
         """Whether a source given by the socket can be one at all."""
-        if is_multicast(src) or src == V4_BROADCAST or src >> 24 == 0xFFFF00:
+        if is_multicast(src) or src == V4_BROADCAST:
             return Verdict(errno.EINVAL, BAD_SOURCE, (text(src),), text(dst))
         if self._owner(src) is not None:
             return None
@@ -394,10 +406,6 @@ class RouteTable:
             kind = BROADCAST
         elif is_multicast(dst):
             kind = MULTICAST
-        elif dst >> 24 == 0xFFFF00:
-            return Verdict(errno.EINVAL, ZERO_NETWORK, (), text(dst))
-        elif interface.loopback and kind == UNICAST:
-            kind = LOCAL  # RTCF_LOCAL: what leaves by lo comes back by it
         return self._route(dst, src or V4_ANY, interface, kind, via, entry)
 
     # -- IPv6 --
@@ -406,8 +414,6 @@ class RouteTable:
         dst = dst or V6_LOOPBACK
         if oif and oif not in self.interfaces:
             return Verdict(errno.ENODEV, NO_DEVICE, (oif,), text(dst))
-        if needs_scope(dst) and not oif and not is_multicast(dst):
-            return Verdict(errno.EINVAL, NO_SCOPE, (), text(dst))
         strict = bool(oif) and (not src or needs_scope(dst) or is_multicast(dst) or dst == V6_LOOPBACK)
         entry = self._match_v6(dst, oif, strict)
         if entry is None or entry.kind in REFUSALS:
@@ -419,8 +425,6 @@ class RouteTable:
             if not src:
                 return Verdict(errno.EADDRNOTAVAIL, NO_SOURCE, (), text(dst))
         kind = MULTICAST if is_multicast(dst) else entry.kind
-        if interface.loopback and kind == UNICAST:
-            kind = LOCAL
         return self._route(dst, src, interface, kind, entry.via, entry)
 
     def _match_v6(self, dst: int, oif: int, strict: bool) -> RouteEntry | None:
@@ -456,6 +460,13 @@ class RouteTable:
                 mtu = learned[0]
         next_hop = (via or dst) if kind == UNICAST else 0
         return Route(dst, src, interface, kind, next_hop=next_hop, mtu=mtu, entry=entry, generation=self.generation)
+
+
+def is_link_scope(address: int) -> bool:
+    """Whether an IPv6 address, unicast or multicast, is of link-local scope (RFC 4007): connect(2) needs a
+    scope id.
+    """
+    return address >> 118 == 0x3FA or (address >> 120 == 0xFF and address >> 112 & 0xF == 2)
 
 
 def _refusal(dst: int, entry: RouteEntry | None) -> Verdict:
