@@ -23,7 +23,8 @@ class Net:
         self.link = Link(self.world, "wire", **settings)
         self.got = []
         self.lost = []
-        self.link.dropped = lambda packet, sender, reason: self.lost.append((packet.sport, reason))
+        self.taps = []
+        self.link.tap = self.tap
         self.ends = []
         for number in range(count):
             end = Interface(2, f"eth{number}", link_address=make_link_address(number + 1, 2))
@@ -32,6 +33,11 @@ class Net:
             )
             self.link.plug(end)
             self.ends.append(end)
+
+    def tap(self, kind, packet, interface, reason):
+        self.taps.append((kind, interface.name, packet.sport))
+        if kind == "drop":
+            self.lost.append((packet.sport, reason))
 
     def send(self, number, sender=0, to=1, size=0):
         packet = UdpDatagram(parse("10.0.0.1"), parse("10.0.0.2"), number, 2, bytes(size))
@@ -192,3 +198,12 @@ def test_an_interface_has_one_plug():
 def test_the_interface_gets_the_mtu_of_the_link():
     net = Net(mtu=1280)
     assert net.ends[0].mtu == 1280
+
+
+def test_a_tap_hears_what_is_sent_received_and_dropped():
+    net = Net(latency=MS)
+    net.send(1)
+    net.run()
+    net.link.up = False
+    net.send(2)
+    assert net.taps == [("send", "eth0", 1), ("receive", "eth1", 1), ("send", "eth0", 2), ("drop", "eth0", 2)]

@@ -616,3 +616,18 @@ def test_the_same_seed_gives_the_same_trace_in_every_process():
     assert first.count(b"\n") == 1000
     assert trace_of(1, "12345") == first
     assert trace_of(2, "0") != first
+
+
+def test_halt_lets_the_task_go_on_until_it_waits(world):
+    seen = []
+
+    def body():
+        world.halt()
+        seen.append("after")
+        world.block(None, WAIT)
+        seen.append("never")
+
+    spawn(world, body)
+    spawn(world, lambda: seen.append("other"))
+    world.run()
+    assert seen == ["after"]

@@ -20,8 +20,8 @@ from portside.wire.packet import Packet
 DEFAULT_QUEUE: Final = 1_500_000
 """Bytes that may wait for a slow link: a thousand full packets, as txqueuelen is by default (ip-link(8))."""
 
-Dropped = Callable[[Packet, Interface, str], None]
-"""`dropped(packet, sender, reason)`: hears of packets that a link loses."""
+Tap = Callable[[str, Packet, Interface, str], None]
+"""`tap(kind, packet, interface, reason)`: kind is `send`, `receive`, or `drop` with the reason."""
 
 
 class Clock(Protocol):
@@ -72,7 +72,7 @@ class Link:
         self.mtu = mtu
         self.queue = queue
         self.up = True
-        self.dropped: Dropped | None = None
+        self.tap: Tap | None = None
         self._ports: dict[int, Port] = {}  # by link address, in the order in which they were plugged in
         self._faults: list[tuple[Fault, Random]] = []  # those of every sender
         self._numbered = 0  # faults that were added so far: each one's stream has its number
@@ -147,6 +147,8 @@ class Link:
         port = self._ports[sender.link_address]
         world = self.world
         now = world.now
+        if self.tap is not None:
+            self.tap("send", packet, sender, "")
         if not self.up:
             self._lose(packet, port, "link down")
             return
@@ -195,8 +197,10 @@ class Link:
         if not interface.up or receiver is None:
             self._lose(packet, port, "interface down")
         else:
+            if self.tap is not None:
+                self.tap("receive", packet, interface, "")
             receiver(packet, interface)
 
     def _lose(self, packet: Packet, port: Port, reason: str) -> None:
-        if self.dropped is not None:
-            self.dropped(packet, port.interface, reason)
+        if self.tap is not None:
+            self.tap("drop", packet, port.interface, reason)

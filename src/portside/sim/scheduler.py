@@ -275,11 +275,17 @@ class Scheduler:
         """
         self._failure = self._failure or failure
         self._stop = True
+        self._turns_limit = 0
         running = self._running
         if running is not None and getcurrent() is running:
             self._ready.appendleft(running)
             self._running = None
             self._the_hub().switch()
+
+    def halt(self) -> None:
+        """End `run()` when the current task ends or waits next."""
+        self._stop = True
+        self._turns_limit = 0
 
     # -- running ---------------------------------------------------------------------------------------------
 
@@ -298,6 +304,8 @@ class Scheduler:
         self._hub = getcurrent()
         self._until = NEVER if until is None else until
         self._stop = False
+        self._turns = 0
+        self._turns_limit = FREE_TURNS
         try:
             self._loop()
             if drain and not self._living:
@@ -459,6 +467,8 @@ class Scheduler:
 
     def _pace(self) -> Task | None:
         """The tasks hand over to each other and time stands still: move it on a step."""
+        if self._stop:
+            return None
         self._turns_limit = self._turns + TURNS_PER_STEP
         target = self.now + STEP
         heap, ready = self._heap, self._ready

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from portside.ip.interface import Interface
 
 NOTE: Final = "note"
-_WORDS: Final = {"send": "Out", "receive": "In", "deliver": "Up", "forward": "Fwd", "drop": "Drop",
-                 "reject": "Reject"}  # fmt: skip
+_WORDS: Final = {"send": "Out", "receive": "In", "drop": "Drop"}
 _FLAGS: Final = tuple((1 << bit, letter) for bit, letter in enumerate("FSRP.UEW"))
 _MASK: Final = 0xFFFFFFFF
 
@@ -28,9 +27,9 @@ _MASK: Final = 0xFFFFFFFF
 class Event:
     """One thing that happened: when (ns), on which host, what.
 
-    `kind` is `send`, `receive`, `deliver`, `forward`, `drop`, `reject` or `note`. `packet` is the packet
-    itself, which changes on its way (a router lowers its TTL): look at it at once or not at all. `text` is the
-    packet in words, or the note; `reason` says why a packet was dropped.
+    `kind` is `send`, `receive`, `drop` or `note`. `packet` is the packet itself, which changes on its way (a
+    router lowers its TTL): look at it at once or not at all. `text` is the packet in words, or the note;
+    `reason` says why a packet was dropped.
     """
 
     __slots__ = ("host", "interface", "kind", "packet", "reason", "text", "time")

@@ -1,0 +1,249 @@
+"""A simulated host as a person builds it: addresses, routes, sysctls, firewall, programs."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from portside.addr.ip import V4_ANY, V6_ANY, is_v4, parse, text
+from portside.ip.interface import Interface
+from portside.ip.route import BLACKHOLE, PROHIBIT, UNICAST, UNREACHABLE
+from portside.lab.addresses import assignment, prefix
+from portside.lab.errors import LabError, near
+from portside.lab.firewall import Filter
+from portside.lab.program import MakeBody, Program
+from portside.sim.clock import duration
+
+if TYPE_CHECKING:
+    from portside.host.kernel import Host as Machine
+    from portside.lab.network import Network
+
+KINDS: Final = {"unicast": UNICAST, "unreachable": UNREACHABLE, "prohibit": PROHIBIT, "blackhole": BLACKHOLE}
+
+What = Callable[..., object] | str | os.PathLike[str]
+
+
+class Host:
+    """One host of a network. `Network.host` makes it; `machine` is its kernel."""
+
+    def __init__(self, network: Network, machine: Machine) -> None:
+        self.network = network
+        self.machine = machine
+        self.name = machine.name
+        self.firewall = Filter(machine.ip.firewall)
+        self.sysctl = Sysctls(machine)
+        self.programs: list[Program] = []
+
+    def __repr__(self) -> str:
+        return f"<Host {self.name} {' '.join(self.addresses)}>"
+
+    # -- interfaces and addresses --
+
+    @property
+    def addresses(self) -> list[str]:
+        """Its addresses on all interfaces but lo, in the order given; link-local ones are left out."""
+        return [text(address) for address in self.numbers()]
+
+    @property
+    def address(self) -> str:
+        """Its first address. LabError when it has none."""
+        if not self.addresses:
+            raise LabError(f"{self.name} has no address but those of lo")
+        return self.addresses[0]
+
+    def numbers(self) -> list[int]:
+        """Its addresses as the core has them, without those of lo and the link-local ones."""
+        return [
+            each.address
+            for interface in self.interfaces()
+            for each in interface.addresses
+            if each.address != interface.link_local()
+        ]
+
+    def interfaces(self) -> list[Interface]:
+        """Its interfaces but lo, in the order of their index."""
+        return [interface for interface in self.machine.ip.interfaces.values() if not interface.loopback]
+
+    def interface(self, name: str) -> Interface:
+        """The interface of that name. LabError when there is none."""
+        found = self.machine.ip.interface_named(name)
+        if found is None:
+            names = [interface.name for interface in self.machine.ip.interfaces.values()]
+            raise LabError(f"{self.name} has no interface {name!r}: {near(name, names)}")
+        return found
+
+    def add_address(self, notation: str) -> None:
+        """Give it an address, `ADDR/PREFIX@INTERFACE`; an interface that is new is added. LabError."""
+        wanted = assignment(notation)
+        ip = self.machine.ip
+        interface = ip.interface_named(wanted.interface) or ip.add_interface(wanted.interface)
+        error = ip.add_address(interface, wanted.address, wanted.prefix_length)
+        if error == errno.EEXIST:
+            raise LabError(f"{self.name} has the address {text(wanted.address)} already")
+        if error:
+            raise LabError(f"{notation!r} on {self.name}: {os.strerror(error)}")
+
+    def set_up(self, name: str, up: bool = True) -> None:
+        """Set an interface up or down (`ip link set NAME up`)."""
+        self.machine.ip.set_up(self.interface(name), up)
+
+    def route(
+        self,
+        destination: str,
+        via: str | Host | None = None,
+        *,
+        interface: str | None = None,
+        kind: str = "unicast",
+        source: str | None = None,
+        metric: int | None = None,
+        mtu: int = 0,
+    ) -> None:
+        """Add a route, as `ip route add` does: `route("default", via="10.0.0.254")`.
+
+        `destination` is a prefix, or `default` for the family of `via` (IPv4 without one), or `default6`.
+        `kind` is unicast, unreachable, prohibit or blackhole. Raises LabError.
+        """
+        if kind not in KINDS:
+            raise LabError(f"{kind!r} is no kind of route: {near(kind, KINDS)}")
+        gateway = 0
+        if via is not None:
+            gateway = _number(via.address if isinstance(via, Host) else via)
+        where, length = self._destination(destination, gateway)
+        if gateway and is_v4(gateway) != is_v4(where):
+            raise LabError(f"route to {destination} via {text(gateway)}: one is IPv4 and the other IPv6")
+        if kind == "unicast" and not gateway and interface is None:
+            raise LabError(f"the route to {destination} needs via= (a gateway) or interface=")
+        error = self.machine.ip.add_route(
+            where,
+            length,
+            via=gateway,
+            interface=None if interface is None else self.interface(interface),
+            kind=KINDS[kind],
+            metric=metric,
+            source=0 if source is None else _number(source),
+            mtu=mtu,
+        )
+        if error:
+            raise LabError(
+                f"route to {destination} on {self.name}: {_ROUTE_ERRORS.get(error) or os.strerror(error)}"
+            )
+
+    @staticmethod
+    def _destination(destination: str, gateway: int) -> tuple[int, int]:
+        if destination == "default":
+            return (V4_ANY if not gateway or is_v4(gateway) else V6_ANY), 0
+        return (V6_ANY, 0) if destination == "default6" else prefix(destination)
+
+    # -- programs --
+
+    def spawn(
+        self,
+        what: What | None = None,
+        *args: object,
+        user: str | int = "root",
+        name: str | None = None,
+        start: float | str = 0,
+        module: str | None = None,
+        code: str | None = None,
+        kwargs: Mapping[str, object] | None = None,
+        paths: Sequence[str | os.PathLike[str]] = (),
+        background: bool = False,
+        check: bool = True,
+    ) -> Program:
+        """Start a program: a function with its arguments, a script's path with the words of its command line.
+
+        `spawn(module="http.server")` runs a module as `python -m` does, `spawn(code="...")` a text as `python -c`.
+        `start` is when, counted from now. The network does not wait for a `background` program to end. With
+        `check` a failure makes `Network.run` raise ProgramFailed. Raises LabError.
+        """
+        if sum(each is not None for each in (what, module, code)) != 1:
+            raise LabError("spawn one thing: a function, the path of a script, module=... or code=...")
+        make, words, default = self._maker(
+            what, args, module, code, dict(kwargs or {}), [os.fspath(p) for p in paths]
+        )
+        self.machine.users.uid(user)
+        program = Program(self, name or default, words, user, make, checked=check)
+        self.programs.append(program)
+        world = self.network.world
+        delay = duration(start)
+        process = None if delay else program.begin()
+        program.task = world.spawn(
+            process, program.run, program.name, world.now + delay if delay else None, daemon=background
+        )
+        return program
+
+    def _maker(
+        self,
+        what: What | None,
+        args: Sequence[object],
+        module: str | None,
+        code: str | None,
+        kwargs: dict[str, object],
+        paths: list[str],
+    ) -> tuple[MakeBody, list[str], str]:
+        """What makes the body of the program's task, its argv, and its name unless another is given."""
+        from portside.runtime import programs
+
+        if callable(what):
+            name = getattr(what, "__name__", type(what).__name__)
+            return partial(programs.function, call=what, args=args, kwargs=kwargs), [name], name
+        if kwargs:
+            raise LabError("keyword arguments are for functions: a script gets the words of its command line")
+        words = [str(each) for each in args]
+        if module is not None:
+            return (
+                partial(programs.module, name=module, argv=words, paths=paths),
+                ["python3", "-m", module, *words],
+                module,
+            )
+        if code is not None:
+            return (
+                partial(programs.code, source=code, argv=words, paths=paths),
+                ["python3", "-c", code, *words],
+                "-c",
+            )
+        path = os.fspath(what)  # type: ignore[arg-type]
+        if not Path(path).exists():
+            raise LabError(f"there is no program {path}")
+        return (
+            partial(programs.script, path=path, argv=words, paths=paths),
+            ["python3", path, *words],
+            Path(path).name,
+        )
+
+
+_ROUTE_ERRORS: Final = {
+    errno.ENETUNREACH: "the gateway is on no network of this host",
+    errno.EEXIST: "it is there already",
+    errno.EINVAL: "the gateway is an address of this host, or the prefix makes no sense",
+    errno.ENETDOWN: "the interface is down",
+}
+
+
+class Sysctls:
+    """The sysctls of a host as `sysctl(8)` names them: `host.sysctl["net.ipv4.ip_forward"] = 1`."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def __getitem__(self, name: str) -> str:
+        raise NotImplementedError
+
+    def __setitem__(self, name: str, value: str | int | Iterable[int]) -> None:
+        raise NotImplementedError
+
+    def update(self, values: Mapping[str, str | int | Iterable[int]]) -> None:
+        """Set several."""
+        for name, value in values.items():
+            self[name] = value
+
+
+def _number(address: str) -> int:
+    try:
+        return parse(address)
+    except ValueError as error:
+        raise LabError(str(error)) from None
