@@ -28,6 +28,8 @@ class SocketFile(File):
 
     __slots__ = ("family", "host", "inode", "proto", "type")
 
+    host: Host
+
     def __init__(self, host: Host, family: int, type: int, proto: int) -> None:
         super().__init__()
         self.host = host

@@ -1,0 +1,238 @@
+"""Socket options at the levels IPPROTO_IP and IPPROTO_IPV6 (ip(7), ipv6(7); net/ipv4/ip_sockglue.c, net/ipv6/ipv6_sockglue.c)."""
+
+from __future__ import annotations
+
+import errno
+from struct import pack
+from typing import TYPE_CHECKING, Final
+
+from portside.addr.abi import IPPROTO_IP, IPPROTO_IPV6, SOCK_STREAM
+from portside.host.errors import fail
+from portside.host.options import (
+    CAP_NET_ADMIN,
+    CAP_NET_RAW,
+    Getter,
+    Setter,
+    Table,
+    flag,
+    int_bytes,
+    int_of,
+    ranged,
+    small_int_of,
+    stored,
+)
+
+if TYPE_CHECKING:
+    from portside.host.inet_socket import InetSocket
+    from portside.host.processes import Process
+
+
+def _need_a_byte(value: bytes) -> int:
+    if not value:
+        raise fail(errno.EINVAL)
+    return small_int_of(value)
+
+
+def _set_tos(sock: InetSocket, process: Process, value: bytes) -> None:
+    number = small_int_of(value) & 0xFF
+    if sock.type == SOCK_STREAM:  # the ECN bits are TCP's own (__ip_sock_set_tos)
+        number = number & ~3 | sock.knobs.tos & 3
+    sock.own_knobs().tos = number
+
+
+def _set_ttl(sock: InetSocket, process: Process, value: bytes) -> None:
+    number = _need_a_byte(value)
+    if number != -1 and not 1 <= number <= 255:
+        raise fail(errno.EINVAL)
+    sock.own_knobs().ttl = number
+
+
+def _get_ttl(sock: InetSocket) -> bytes:
+    ttl = sock.knobs.ttl
+    return int_bytes(sock.host.settings.ip_default_ttl if ttl == -1 else ttl)
+
+
+def _set_multicast_ttl(sock: InetSocket, process: Process, value: bytes) -> None:
+    if sock.type == SOCK_STREAM:
+        raise fail(errno.EINVAL)
+    number = _need_a_byte(value)
+    number = 1 if number == -1 else number
+    if not 0 <= number <= 255:
+        raise fail(errno.EINVAL)
+    sock.own_knobs().multicast_ttl = number
+
+
+def _set_multicast_loop(sock: InetSocket, process: Process, value: bytes) -> None:
+    sock.own_knobs().multicast_loop = bool(_need_a_byte(value))
+
+
+def _entry_flag(name: str) -> tuple[Getter, Setter]:
+    """A flag that the bind rules look at: it lives in the socket's table entry."""
+
+    def get(sock: InetSocket) -> bytes:
+        return int_bytes(int(getattr(sock.entry, name)))
+
+    def put(sock: InetSocket, process: Process, value: bytes) -> None:
+        setattr(sock.entry, name, bool(_need_a_byte(value)))
+
+    return get, put
+
+
+def _set_transparent(sock: InetSocket, process: Process, value: bytes) -> None:
+    number = small_int_of(value)
+    if number and not (process.capable(CAP_NET_RAW) or process.capable(CAP_NET_ADMIN)):
+        raise fail(errno.EPERM)
+    if not value:
+        raise fail(errno.EINVAL)
+    sock.entry.transparent = bool(number)
+
+
+def _get_port_range(sock: InetSocket) -> bytes:
+    chosen = sock.entry.port_range
+    return pack("=HH", *chosen) if chosen else bytes(4)
+
+
+def _set_port_range(sock: InetSocket, process: Process, value: bytes) -> None:
+    if len(value) != 4:
+        raise fail(errno.EINVAL)
+    number = int_of(value) & 0xFFFFFFFF
+    low, high = number & 0xFFFF, number >> 16
+    if low and high and low > high:
+        raise fail(errno.EINVAL)
+    sock.entry.port_range = (low, high) if low or high else None
+
+
+def _get_mtu(sock: InetSocket) -> bytes:
+    mtu = sock.path_mtu()
+    if not mtu:
+        raise fail(errno.ENOTCONN)
+    return int_bytes(mtu)
+
+
+def _ip_stored(name: int, default: int = 0, **how: int) -> tuple[Getter, Setter]:
+    return stored(IPPROTO_IP, name, default, parse=small_int_of, **how)  # type: ignore[arg-type]
+
+
+IP: Final[Table] = {
+    1: ((lambda s: int_bytes(s.knobs.tos)), _set_tos),
+    2: (_get_ttl, _set_ttl),
+    3: ((lambda s: int_bytes(0)), None),  # IP_HDRINCL is for raw sockets
+    4: ((lambda s: b""), None),  # IP_OPTIONS
+    6: _ip_stored(6, boolean=True),  # IP_RECVOPTS
+    7: _ip_stored(7, boolean=True),  # IP_RETOPTS
+    8: _ip_stored(8, boolean=True),  # IP_PKTINFO
+    10: ranged("mtu_discover", 0, 5, small_int_of),
+    11: flag("recverr", small_int_of),
+    12: _ip_stored(12, boolean=True),  # IP_RECVTTL
+    13: _ip_stored(13, boolean=True),  # IP_RECVTOS
+    14: (_get_mtu, None),
+    15: _entry_flag("freebind"),
+    19: ((lambda s: int_bytes(s.entry.transparent)), _set_transparent),
+    20: _ip_stored(20, boolean=True),  # IP_ORIGDSTADDR
+    21: _ip_stored(21, low=0, high=255),  # IP_MINTTL
+    22: _ip_stored(22, boolean=True),  # IP_NODEFRAG
+    23: _ip_stored(23, boolean=True),  # IP_CHECKSUM
+    24: _entry_flag("bind_address_no_port"),
+    25: _ip_stored(25, boolean=True),  # IP_RECVFRAGSIZE
+    26: _ip_stored(26, boolean=True),  # IP_RECVERR_RFC4884
+    32: ((lambda s: bytes(4)), None),  # IP_MULTICAST_IF
+    33: ((lambda s: int_bytes(s.knobs.multicast_ttl)), _set_multicast_ttl),
+    34: ((lambda s: int_bytes(s.knobs.multicast_loop)), _set_multicast_loop),
+    49: _ip_stored(49, 1, low=0, high=1),  # IP_MULTICAST_ALL
+    50: _ip_stored(50),  # IP_UNICAST_IF
+    51: (_get_port_range, _set_port_range),
+}
+
+
+# -- IPPROTO_IPV6 --
+
+
+def _set_v6only(sock: InetSocket, process: Process, value: bytes) -> None:
+    number = int_of(value)
+    if sock.entry.lport:
+        raise fail(errno.EINVAL)
+    sock.entry.v6only = bool(number)
+    sock.option_changed()
+
+
+def _set_hop_limit(sock: InetSocket, process: Process, value: bytes) -> None:
+    number = int_of(value)
+    if not -1 <= number <= 255:
+        raise fail(errno.EINVAL)
+    sock.own_knobs().hop_limit = number
+
+
+def _get_hop_limit(sock: InetSocket) -> bytes:
+    limit = sock.knobs.hop_limit
+    return int_bytes(sock.host.settings.ip6_hop_limit if limit == -1 else limit)
+
+
+def _set_tclass(sock: InetSocket, process: Process, value: bytes) -> None:
+    number = int_of(value)
+    if not -1 <= number <= 255:
+        raise fail(errno.EINVAL)
+    number = 0 if number == -1 else number
+    if sock.type == SOCK_STREAM:
+        number &= ~3
+    sock.own_knobs().tclass = number
+
+
+def _set_multicast_hops(sock: InetSocket, process: Process, value: bytes) -> None:
+    if sock.type == SOCK_STREAM:
+        raise fail(errno.ENOPROTOOPT)
+    number = int_of(value)
+    if not -1 <= number <= 255:
+        raise fail(errno.EINVAL)
+    sock.own_knobs().multicast_hops = number
+
+
+def _set_multicast_loop6(sock: InetSocket, process: Process, value: bytes) -> None:
+    number = int_of(value)
+    if number not in (0, 1):
+        raise fail(errno.EINVAL)
+    sock.own_knobs().multicast_loop6 = bool(number)
+
+
+def _v6_stored(name: int, default: int = 0, **how: int) -> tuple[Getter, Setter]:
+    return stored(IPPROTO_IPV6, name, default, **how)  # type: ignore[arg-type]
+
+
+def _empty(sock: InetSocket) -> bytes:
+    return b""
+
+
+def _not_connected(sock: InetSocket) -> bytes:
+    return _get_mtu(sock)
+
+
+IPV6: Final[Table] = {
+    16: (_get_hop_limit, _set_hop_limit),
+    17: ((lambda s: int_bytes(0)), None),  # IPV6_MULTICAST_IF
+    18: ((lambda s: int_bytes(1 if s.knobs.multicast_hops == -1 else s.knobs.multicast_hops)), _set_multicast_hops),
+    19: ((lambda s: int_bytes(s.knobs.multicast_loop6)), _set_multicast_loop6),
+    23: ranged("mtu_discover6", 0, 5),
+    24: (_get_mtu, None),
+    25: flag("recverr6"),
+    26: ((lambda s: int_bytes(s.entry.v6only)), _set_v6only),
+    29: _v6_stored(29, 1, low=0, high=1),  # IPV6_MULTICAST_ALL
+    33: _v6_stored(33, boolean=True),  # IPV6_FLOWINFO_SEND
+    49: _v6_stored(49, boolean=True),  # IPV6_RECVPKTINFO
+    51: _v6_stored(51, boolean=True),
+    53: _v6_stored(53, boolean=True),
+    54: (_empty, None),
+    56: _v6_stored(56, boolean=True),
+    57: (_empty, None),
+    58: _v6_stored(58, boolean=True),
+    59: (_empty, None),
+    60: _v6_stored(60, boolean=True),
+    61: (_not_connected, None),  # IPV6_PATHMTU
+    62: _v6_stored(62, boolean=True),  # IPV6_DONTFRAG
+    66: _v6_stored(66, boolean=True),  # IPV6_RECVTCLASS
+    67: ((lambda s: int_bytes(0 if s.knobs.tclass == -1 else s.knobs.tclass)), _set_tclass),
+    70: _v6_stored(70, 1, boolean=True),  # IPV6_AUTOFLOWLABEL
+    72: _v6_stored(72, 0),  # IPV6_ADDR_PREFERENCES
+    73: _v6_stored(73, low=0, high=255),  # IPV6_MINHOPCOUNT
+    75: ((lambda s: int_bytes(s.entry.transparent)), _set_transparent),
+    76: _v6_stored(76),  # IPV6_UNICAST_IF
+    78: _entry_flag("freebind"),
+}

@@ -1,0 +1,210 @@
+"""A simulated host as a `Snapshot`: the same facts that are read from a real machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from portside.addr.abi import SOCK_DGRAM, SOCK_STREAM
+from portside.addr.ip import is_any, needs_scope
+from portside.facts import socket as facts
+from portside.facts.interface import IFF_BROADCAST, IFF_LOOPBACK, IFF_MULTICAST, IFF_RUNNING, IFF_UP, Address, Interface
+from portside.facts.process import Process as ProcessFacts
+from portside.facts.snapshot import Snapshot
+from portside.facts.socket import Owner, Socket, TcpInfo, UnixSocket
+from portside.facts.state import LISTEN
+from portside.host.udp_socket import UdpSocket
+from portside.host.unix_socket import UnixSocket as UnixFile
+from portside.sockets.entry import Entry
+from portside.tcp import calls
+from portside.tcp.tcb import Tcb
+from portside.tcp.timewait import TimeWait
+
+if TYPE_CHECKING:
+    from portside.host.file import File
+    from portside.host.kernel import Host
+    from portside.host.processes import Process
+    from portside.host.tcp_socket import TcpSocket
+    from portside.ip.interface import Interface as Device
+
+Owners = dict["File", list[Owner]]
+
+
+def snapshot(host: Host) -> Snapshot:
+    """What is true of the host now: sockets, processes, interfaces, settings."""
+    owners = _owners(host)
+    stack = host.stack
+    sockets = [_tcp(entry, owners, host.world.now) for entry in stack.tcp]
+    sockets += [_udp(entry, owners) for table in (stack.udp, stack.udplite) for entry in table]
+    return Snapshot(
+        host=host.name,
+        taken=host.world.now,
+        sockets=tuple(sockets),
+        unix_sockets=tuple(_unix(file, owners.get(file, [])) for file in host.unix.sockets),
+        processes=tuple(_process(process) for process in host.processes),
+        interfaces=tuple(_interface(interface) for interface in host.ip.interfaces.values()),
+        settings=host.settings,
+        users=tuple((uid, name) for name, uid in host.users.all()),
+    )
+
+
+def _owners(host: Host) -> Owners:
+    found: Owners = {}
+    for process in host.processes:
+        for fd, file in sorted(process.files.open.items()):
+            found.setdefault(file, []).append(Owner(pid=process.pid, fd=fd, command=process.name))
+    return found
+
+
+def _named(entry: Entry, type: int) -> Socket:
+    """What the socket table knows of a socket."""
+    local = entry.saddr if is_any(entry.laddr) else entry.laddr
+    return Socket(
+        family=entry.family,
+        proto=entry.proto,
+        type=type,
+        state=entry.state,
+        laddr=local,
+        lport=entry.lport,
+        raddr=entry.raddr,
+        rport=entry.rport,
+        device=entry.device,
+        scope=entry.device if needs_scope(local) else 0,
+        v6only=entry.v6only,
+        reuseaddr=entry.reuseaddr,
+        reuseport=entry.reuseport,
+        freebind=entry.freebind,
+        transparent=entry.transparent,
+        uid=entry.uid,
+    )
+
+
+def _tcp(entry: Entry, owners: Owners, now: int) -> Socket:
+    tcb = entry.owner
+    if isinstance(tcb, TimeWait):
+        left = max(tcb.ends_at - now, 0)
+        return replace(_named(entry, SOCK_STREAM), state=tcb.state, timer=facts.TIMER_TIME_WAIT, timer_left=left)
+    assert isinstance(tcb, Tcb)
+    file: TcpSocket | None = tcb.owner  # type: ignore[assignment]
+    held = file is not None and not tcb.orphan
+    timer, left = _timer(tcb, now)
+    listener = tcb.listener if tcb.state == LISTEN else None
+    return replace(
+        _named(entry, SOCK_STREAM),
+        state=tcb.state,
+        inode=file.inode if file is not None and held else 0,
+        receive_queue=calls.receive_queue(tcb),
+        send_queue=calls.send_queue(tcb) if listener is None else 0,
+        accept_queue=len(listener.accept_queue) if listener is not None else 0,
+        backlog=listener.backlog if listener is not None else 0,
+        timer=timer,
+        timer_left=left,
+        retransmits=tcb.retransmits,
+        probes=tcb.probes_out,
+        keepalive=tcb.keepalive,
+        shutdown=tcb.shutdown,
+        drops=listener.overflows if listener is not None else 0,
+        references=2 if timer else 1,
+        owners=tuple(owners.get(file, ())) if file is not None else (),
+        tcp=_info(tcb),
+    )
+
+
+def _timer(tcb: Tcb, now: int) -> tuple[int, int]:
+    """Which timer /proc/net/tcp shows, and how long it has still to go (get_tcp4_sock)."""
+    for kind, when in (
+        (facts.TIMER_RETRANSMIT, tcb.retransmit_at),
+        (facts.TIMER_PROBE, tcb.probe_at),
+        (facts.TIMER_KEEPALIVE, tcb.keepalive_at),
+    ):
+        if when:
+            return kind, max(when - now, 0)
+    return facts.TIMER_NONE, 0
+
+
+def _info(tcb: Tcb) -> TcpInfo:
+    return TcpInfo(
+        rto=tcb.rto,
+        ato=tcb.ato,
+        quick=tcb.quick,
+        pingpong=bool(tcb.pingpong),
+        cwnd=tcb.cwnd,
+        ssthresh=tcb.ssthresh,
+        rtt=(tcb.srtt >> 3) * 1000,
+        rttvar=(tcb.mdev >> 2) * 1000,
+        mss=tcb.mss,
+        advertised_mss=tcb.advertised_mss,
+        received_mss=tcb.rcv_mss,
+        path_mtu=tcb.path_mtu,
+        snd_wscale=tcb.snd_wscale,
+        rcv_wscale=tcb.rcv_wscale,
+        timestamps=tcb.timestamps_ok,
+        congestion=tcb.congestion,
+        unacked=len(tcb.sent) if tcb.sent else 0,
+        backoff=tcb.backoff,
+        snd_wnd=tcb.snd_wnd,
+        rcv_wnd=tcb.rcv_wnd,
+    )
+
+
+def _udp(entry: Entry, owners: Owners) -> Socket:
+    file = entry.owner
+    assert isinstance(file, UdpSocket)
+    return replace(
+        _named(entry, SOCK_DGRAM),
+        inode=file.inode,
+        receive_queue=file.queue.memory,
+        shutdown=file.closed_ways,
+        drops=file.queue.drops,
+        references=2,
+        slot=entry.lport,
+        owners=tuple(owners.get(file, ())),
+    )
+
+
+def _unix(file: UnixFile, found: list[Owner]) -> UnixSocket:
+    return UnixSocket(
+        type=file.type,
+        state=file.state,
+        path=file.name or None,
+        inode=file.inode,
+        peer=file.peer.inode if file.peer is not None else 0,
+        backlog=file.backlog,
+        accept_queue=len(file.pending) if file.pending else 0,
+        owners=tuple(found),
+    )
+
+
+def _process(process: Process) -> ProcessFacts:
+    return ProcessFacts(
+        pid=process.pid,
+        ppid=process.ppid,
+        name=process.name,
+        argv=process.argv,
+        uid=process.uid,
+        euid=process.euid,
+        gid=process.gid,
+        egid=process.egid,
+        groups=process.groups,
+        capabilities=process.effective,
+        started=process.started,
+        threads=len(process.tasks),
+    )
+
+
+def _interface(interface: Device) -> Interface:
+    flags = (IFF_UP | IFF_RUNNING if interface.up else 0) | (
+        IFF_LOOPBACK if interface.loopback else IFF_BROADCAST | IFF_MULTICAST
+    )
+    return Interface(
+        index=interface.index,
+        name=interface.name,
+        mtu=interface.mtu,
+        flags=flags,
+        addresses=tuple(
+            Address(address=a.address, prefix_length=a.prefix_length, scope=a.scope, broadcast=a.broadcast or None)
+            for a in interface.addresses
+        ),
+    )
+
+

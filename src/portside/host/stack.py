@@ -1,0 +1,378 @@
+"""Where ip, sockets, tcp, udp and icmp of one host meet: who gets a packet, and how what they say is sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from portside.addr.abi import (
+    AF_INET,
+    AF_INET6,
+    IPPROTO_ICMP,
+    IPPROTO_ICMPV6,
+    IPPROTO_TCP,
+    IPPROTO_UDP,
+    IPPROTO_UDPLITE,
+)
+from portside.addr.ip import is_loopback, is_multicast, is_v4
+from portside.facts.state import CLOSED, ESTABLISHED, SYN_RECEIVED
+from portside.facts.verdict import Verdict
+from portside.host.file import World
+from portside.icmp import (
+    DEST_UNREACH,
+    FRAG_NEEDED,
+    PORT_UNREACH,
+    PROT_UNREACH,
+    V6_DEST_UNREACH,
+    V6_PACKET_TOO_BIG,
+    V6_PARAMETER_PROBLEM,
+    V6_PORT_UNREACH,
+    Icmp,
+    errno_for,
+)
+from portside.ip.interface import Interface
+from portside.ip.layer import IpLayer
+from portside.ip.route import BROADCAST, LOCAL, MULTICAST, Route
+from portside.sockets import bind, connect, datagram, lookup
+from portside.sockets.entry import Entry
+from portside.sockets.table import SocketTable
+from portside.tcp import arrives, listen, timeouts, timewait
+from portside.tcp.listen import Listener
+from portside.tcp.tcb import Tcb
+from portside.tcp.timewait import TimeWait
+from portside.wire.packet import Fragment, IcmpMessage, Packet, TcpSegment, UdpDatagram
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from portside.host.kernel import Host
+    from portside.host.processes import Process
+    from portside.host.tcp_socket import TcpSocket
+    from portside.host.udp_socket import UdpSocket
+
+PMTU_LIFETIME: Final = 600 * 1_000_000_000  # ip_rt_mtu_expires
+
+
+class Connection(Tcb):
+    """A Tcb on a host: with its row in the socket table, the route that it sends by, and its TTL and TOS.
+
+    `owner` is the file that programs hold, None before accept(2). `replaced`: a TimeWait has its 4-tuple.
+    """
+
+    __slots__ = ("entry", "replaced", "route", "tos", "ttl")
+
+    entry: Entry
+    route: Route | None
+    replaced: bool
+    tos: int
+    ttl: int  # -1: the host's default
+
+
+class BindEnvironment:
+    """What the bind rules ask: of the host, and of the process that calls (`sockets.bind.Environment`)."""
+
+    __slots__ = ("ip", "process")
+
+    def __init__(self, ip: IpLayer, process: Process) -> None:
+        self.ip = ip
+        self.process = process
+
+    def is_local_address(self, address: int, device: int) -> bool:
+        """Whether the host has the address; for IPv4 its broadcast addresses count too."""
+        kind = self.ip.kind_of(address, device)
+        return kind == LOCAL or (kind == BROADCAST and is_v4(address))
+
+    def has_interface(self, index: int) -> bool:
+        """Whether there is an interface of that index."""
+        return index in self.ip.interfaces
+
+    def capable(self, capability: int) -> bool:
+        """Whether the process has the capability in effect."""
+        return self.process.capable(capability)
+
+
+class Stack:
+    """The network stack of one host: it is what ip, icmp and tcp know as their effects."""
+
+    __slots__ = ("_random", "host", "icmp", "ip", "ports", "tcp", "udp", "udplite", "world")
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.world: World = host.world
+        self.ip = IpLayer(host.settings, self, host_number=host.number)
+        self.icmp = Icmp(host.settings, self)
+        # Sequence numbers and ports are drawn from streams of the host's own: another host's draws don't move them.
+        self._random = self.world.stream(f"{host.name}/sequence")
+        self.ports = self.world.stream(f"{host.name}/ports")
+        seed = self._random.getrandbits(32)
+        self.tcp = SocketTable(IPPROTO_TCP, host.settings, seed)
+        self.udp = SocketTable(IPPROTO_UDP, host.settings, seed)
+        self.udplite = SocketTable(IPPROTO_UDPLITE, host.settings, seed)
+
+    # -- what ip, icmp and tcp ask for alike --
+
+    @property
+    def now(self) -> int:
+        """The virtual time, ns."""
+        return self.world.now
+
+    def at(self, when: int, action: Callable[..., None], *arguments: object) -> None:
+        """Call `action(*arguments)` at a virtual time, and then deliver what it sent to this host itself."""
+        self.world.at(when, self._run, action, arguments)
+
+    def _run(self, action: Callable[..., None], arguments: tuple[object, ...]) -> None:
+        action(*arguments)
+        self.settle()
+
+    def settle(self) -> None:
+        """Deliver what this host has sent to itself: the end of each system call, timer and arrival."""
+        if self.ip.backlog:
+            self.ip.run_backlog()
+
+    def table(self, proto: int) -> SocketTable:
+        """The socket table of TCP, UDP or UDP-Lite."""
+        if proto == IPPROTO_TCP:
+            return self.tcp
+        return self.udp if proto == IPPROTO_UDP else self.udplite
+
+    def bind(self, process: Process, entry: Entry, address: int, port: int, scope: int) -> Verdict:
+        """bind(2) of a socket of this host."""
+        environment = BindEnvironment(self.ip, process)
+        return bind.bind(self.table(entry.proto), entry, address, port, environment, self.ports, scope)
+
+    def autobind(self, entry: Entry) -> Verdict:
+        """The port that a UDP socket gets when it sends without one."""
+        return datagram.autobind(self.table(entry.proto), entry, self.ports)
+
+    # -- from ip: a packet for this host (IpEffects) --
+
+    def deliver(self, packet: Packet, interface: Interface) -> None:
+        """Hand a packet to the protocol that it is for; ICMP answers for one that is not there."""
+        if isinstance(packet, TcpSegment):
+            self._deliver_tcp(packet, interface)
+        elif isinstance(packet, UdpDatagram):
+            self._deliver_udp(packet, interface)
+        elif isinstance(packet, IcmpMessage):
+            self.icmp.receive(packet, interface.index)
+        elif is_v4(packet.src):
+            self.icmp.error(packet, interface.index, DEST_UNREACH, PROT_UNREACH)
+        else:
+            self.icmp.error(packet, interface.index, V6_PARAMETER_PROBLEM, 1)
+
+    def _deliver_tcp(self, segment: TcpSegment, interface: Interface) -> None:
+        entry = lookup.tcp(self.tcp, segment.src, segment.sport, segment.dst, segment.dport, interface.index)
+        if entry is not None:
+            arrives.segment_arrives(entry.owner, segment, self.world.now)  # type: ignore[arg-type]
+        else:
+            self.tcp_reset(segment, interface)
+
+    def _deliver_udp(self, packet: UdpDatagram, interface: Interface) -> None:
+        table = self.udp if packet.proto == IPPROTO_UDP else self.udplite
+        index = interface.index
+        if self._is_for_many(packet.dst):
+            for entry in lookup.udp_multicast(table, packet.src, packet.sport, packet.dst, packet.dport, index):
+                self._udp_owner(entry).arrives(packet, index)
+            return
+        found = lookup.udp(table, packet.src, packet.sport, packet.dst, packet.dport, index)
+        if found is not None:
+            self._udp_owner(found).arrives(packet, index)
+        elif is_v4(packet.src):
+            self.icmp.error(packet, index, DEST_UNREACH, PORT_UNREACH)
+        else:
+            self.icmp.error(packet, index, V6_DEST_UNREACH, V6_PORT_UNREACH)
+
+    def _is_for_many(self, address: int) -> bool:
+        if is_multicast(address):
+            return True
+        return is_v4(address) and self.ip.kind_of(address) == BROADCAST
+
+    def icmp_error(self, packet: Packet, interface: Interface | None, type: int, code: int, extra: int) -> None:
+        """Answer a packet with an ICMP error."""
+        self.icmp.error(packet, interface.index if interface is not None else 0, type, code, extra)
+
+    def tcp_reset(self, packet: Packet, interface: Interface | None) -> None:
+        """Answer a segment for no socket with a reset (RFC 9293 section 3.10.7.1)."""
+        assert isinstance(packet, TcpSegment)
+        reset = arrives.reset_for(packet)
+        if reset is not None:
+            self._send(reset, interface.index if interface is not None and not interface.loopback else 0)
+
+    def _send(self, packet: Packet, oif: int = 0) -> None:
+        """Send a packet that no socket has a route for; one that has none is dropped."""
+        route = self.ip.lookup(packet.dst, packet.src, 0)
+        if isinstance(route, Verdict) and oif:
+            route = self.ip.lookup(packet.dst, packet.src, oif)
+        if isinstance(route, Route):
+            packet.src = packet.src or route.src
+            self.ip.send(packet, route)
+
+    # -- from icmp (IcmpEffects) --
+
+    def send_from(self, message: IcmpMessage, oif: int) -> None:
+        """Route an ICMP message and send it; a source of 0 is for the route to choose."""
+        self._send(message, oif)
+
+    def is_local(self, address: int) -> bool:
+        """Whether the address is one of this host's."""
+        return self.ip.is_local(address)
+
+    def is_unicast(self, address: int) -> bool:
+        """Whether the address is neither broadcast nor multicast to this host."""
+        return self.ip.kind_of(address) not in (BROADCAST, MULTICAST)
+
+    def hears(self, quoted: Packet, message: IcmpMessage, ifindex: int) -> None:
+        """An ICMP error about a packet of this host: tell the socket that sent it."""
+        packet = quoted.whole if isinstance(quoted, Fragment) else quoted
+        family = AF_INET if message.proto == IPPROTO_ICMP else AF_INET6
+        number, hard = errno_for(family, message.type, message.code)
+        mtu = message.extra if _is_too_big(message) else 0
+        if mtu:
+            self.ip.routes.learn_mtu(packet.dst, mtu, self.world.now + PMTU_LIFETIME)
+        if isinstance(packet, TcpSegment):
+            entry = lookup.tcp_connected(self.tcp, packet.dst, packet.dport, packet.src, packet.sport, ifindex)
+            if entry is not None:
+                arrives.icmp_error(entry.owner, number, hard, packet, mtu, self.world.now)  # type: ignore[arg-type]
+        elif isinstance(packet, UdpDatagram) and number:
+            table = self.udp if packet.proto == IPPROTO_UDP else self.udplite
+            entry = lookup.udp(table, packet.dst, packet.dport, packet.src, packet.sport, ifindex)
+            if entry is not None:
+                self._udp_owner(entry).icmp_error(number, hard)
+
+    # -- from tcp (tcp.effects.Effects) --
+
+    def transmit(self, tcb: Tcb | TimeWait, segment: TcpSegment) -> None:
+        """Send a segment of a connection by its route, which is looked up again when routes have changed."""
+        if tcb.__class__ is not Connection:
+            self._send(segment)
+            return
+        connection: Connection = tcb
+        route = connection.route
+        ip = self.ip
+        if route is None or route.generation != ip.routes.generation:
+            route = self._route(connection)
+            if route is None:
+                return
+        if connection.ttl != -1:
+            segment.ttl = connection.ttl
+        if connection.tos:
+            segment.tos = connection.tos
+        ip.send(segment, route)
+
+    def _route(self, connection: Connection) -> Route | None:
+        route = self.ip.lookup(connection.raddr, connection.laddr, connection.entry.device)
+        if isinstance(route, Verdict):
+            connection.soft_error = connection.soft_error or route.errno
+            return None
+        connection.route = route
+        return route
+
+    def changed(self, tcb: Tcb, events: int) -> None:
+        """Wake who waits on the socket."""
+        file: TcpSocket | None = tcb.owner  # type: ignore[assignment]
+        if file is not None and file.waiters:
+            file.wake(events)
+
+    def arm(self, tcb: Tcb | TimeWait, when: int) -> None:
+        """Look at the timers of a connection at a virtual time."""
+        self.world.at(when, self._expire, tcb)
+
+    def _expire(self, tcb: Tcb | TimeWait) -> None:
+        timeouts.expire(tcb, self.world.now)
+        if self.ip.backlog:
+            self.ip.run_backlog()
+
+    def entered(self, tcb: Tcb, old: int) -> None:
+        """Let the socket table follow the state of a connection."""
+        connection: Connection = tcb  # type: ignore[assignment]
+        state = tcb.state
+        if state == CLOSED:
+            self._closed(connection)
+            return
+        entry = connection.entry
+        entry.state = state
+        if state == ESTABLISHED and old == SYN_RECEIVED and tcb.listener is not None:
+            parent: Connection = tcb.listener.tcb  # type: ignore[assignment]
+            self.tcp.inherit_port(parent.entry, entry)
+
+    def _closed(self, connection: Connection) -> None:
+        if not connection.replaced:
+            if connection.owner is None or connection.orphan:
+                self.tcp.remove(connection.entry)
+            else:
+                connect.closed(self.tcp, connection.entry)
+        file: TcpSocket | None = connection.owner  # type: ignore[assignment]
+        if connection.orphan and file is not None and file.waiters:
+            file.wake(-1)  # close(2) may linger
+
+    def time_wait(self, tcb: Tcb, heir: TimeWait) -> None:
+        """The 4-tuple goes from a connection to its TIME-WAIT."""
+        connection: Connection = tcb  # type: ignore[assignment]
+        entry = connect.time_wait(self.tcp, connection.entry, tcb.orphan or tcb.owner is None)
+        connection.replaced = True
+        entry.owner = heir
+        entry.state = heir.state
+        heir.owner = entry
+
+    def forget(self, heir: TimeWait) -> None:
+        """A TIME-WAIT is over."""
+        self.tcp.remove(heir.owner)  # type: ignore[arg-type]
+
+    def reopen(self, heir: TimeWait, segment: TcpSegment, isn: int) -> bool:
+        """A SYN reaches a TIME-WAIT: a listener, if there is one, takes it."""
+        entry = lookup.tcp_listener(self.tcp, segment.src, segment.sport, segment.dst, segment.dport, 0)
+        if entry is None:
+            return False
+        timewait.kill(heir)
+        listening: Connection = entry.owner  # type: ignore[assignment]
+        assert listening.listener is not None
+        listen.segment_arrives(listening.listener, segment, self.world.now, isn)
+        return True
+
+    def child(self, listener: Listener, segment: TcpSegment, now: int, isn: int) -> Tcb | None:
+        """The connection that a SYN asks a listener for."""
+        parent: Connection = listener.tcb  # type: ignore[assignment]
+        device = parent.entry.device
+        route = self.ip.lookup(segment.src, segment.dst, device)
+        if isinstance(route, Verdict):
+            return None
+        tcb = self.new_connection(None)
+        tcb.laddr, tcb.lport = segment.dst, segment.dport
+        tcb.raddr, tcb.rport = segment.src, segment.sport
+        tcb.entry = self.tcp.child(parent.entry, segment.dst, segment.src, segment.sport, device, tcb)
+        tcb.route = route
+        tcb.ttl, tcb.tos = parent.ttl, parent.tos
+        tcb.inherit(parent)
+        tcb.path_mtu = route.mtu
+        tcb.iss = isn or self.new_isn()
+        return tcb
+
+    def new_connection(self, owner: TcpSocket | None) -> Connection:
+        """A Tcb of this host, not yet in any table."""
+        tcb = Connection(self, self.host.settings, owner=owner)
+        tcb.route = None
+        tcb.replaced = False
+        tcb.ttl = -1
+        tcb.tos = 0
+        tcb.ts_offset = self._random.getrandbits(32)
+        return tcb
+
+    def new_isn(self) -> int:
+        """An initial sequence number that cannot be guessed (RFC 9293 section 3.4.1): from the host's random stream."""
+        return self._random.getrandbits(32)
+
+    def reusable_at(self, entry: Entry, chosen: bool) -> int:
+        """From when a connect(2) may take over a TIME-WAIT (`sockets.connect.TimeWaitReuse`)."""
+        heir = entry.owner
+        if not isinstance(heir, TimeWait):
+            return connect.NEVER
+        loopback = is_loopback(heir.laddr) or is_loopback(heir.raddr)
+        now = self.world.now
+        return 0 if timewait.may_reuse(heir, now, loopback=loopback, bound=not chosen) else connect.NEVER
+
+    def _udp_owner(self, entry: Entry) -> UdpSocket:
+        return entry.owner  # type: ignore[return-value]
+
+
+def _is_too_big(message: IcmpMessage) -> bool:
+    if message.proto == IPPROTO_ICMPV6:
+        return message.type == V6_PACKET_TOO_BIG
+    return message.type == DEST_UNREACH and message.code == FRAG_NEEDED

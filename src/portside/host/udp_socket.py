@@ -1,0 +1,338 @@
+"""UDP sockets (udp(7); net/ipv4/udp.c, net/ipv6/udp.c)."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from portside.addr.abi import (
+    AF_INET,
+    AF_INET6,
+    AF_UNSPEC,
+    IPPROTO_UDP,
+    MSG_ERRQUEUE,
+    MSG_OOB,
+    MSG_PEEK,
+    MSG_TRUNC,
+    POLLERR,
+    POLLHUP,
+    POLLIN,
+    POLLOUT,
+    POLLRDHUP,
+    POLLRDNORM,
+    SHUT_RD,
+    SHUT_RDWR,
+    SHUT_WR,
+    SOCK_DGRAM,
+)
+from portside.addr.ip import V4_ANY, V4_LOOPBACK, V4_PREFIX, V6_LOOPBACK, is_multicast, is_v4, needs_scope
+from portside.facts.sockaddr import SockAddr
+from portside.facts.state import CLOSED, ESTABLISHED
+from portside.facts.verdict import Verdict
+from portside.host.errors import fail
+from portside.host.inet_socket import MIN_RCVBUF, MIN_SNDBUF, InetSocket, describe, refuse
+from portside.host.options import Table, stored
+from portside.host.socket_file import Received
+from portside.ip.route import BROADCAST, Route
+from portside.sockets import datagram
+from portside.udp import UdpQueue
+from portside.wire.packet import Payload, UdpDatagram
+
+if TYPE_CHECKING:
+    from portside.host.kernel import Host
+    from portside.host.processes import Process
+
+RCV_SHUTDOWN: Final = 1
+SEND_SHUTDOWN: Final = 2
+BUFFER: Final = 212992
+
+UDP_OPTIONS: Table = {
+    1: stored(IPPROTO_UDP, 1, boolean=True),  # UDP_CORK
+    101: stored(IPPROTO_UDP, 101, boolean=True),  # UDP_NO_CHECK6_TX
+    102: stored(IPPROTO_UDP, 102, boolean=True),  # UDP_NO_CHECK6_RX
+    103: stored(IPPROTO_UDP, 103, low=0, high=0xFFFF),  # UDP_SEGMENT
+    104: stored(IPPROTO_UDP, 104, boolean=True),  # UDP_GRO
+}
+
+
+class UdpSocket(InetSocket):
+    """A UDP or UDP-Lite socket.
+
+    `queue` holds what arrived, `closed_ways` the directions that shutdown(2) closed, `route` the last one used.
+    """
+
+    __slots__ = ("closed_ways", "queue", "route", "send_buffer")
+
+    level = IPPROTO_UDP
+    level_options = UDP_OPTIONS
+
+    def __init__(self, host: Host, family: int, proto: int, uid: int) -> None:
+        entry = host.stack.table(proto).open(family, uid, self)
+        super().__init__(host, family, SOCK_DGRAM, proto, entry)
+        self.queue = UdpQueue(BUFFER)
+        self.send_buffer = BUFFER
+        self.closed_ways = 0
+        self.route: Route | None = None
+
+    # -- names --
+
+    def bind(self, process: Process, address: SockAddr) -> None:
+        """Give the socket an address and a port, any free one for port 0 (bind(2), udp(7))."""
+        value, port, scope = self.target(address)
+        verdict = self.host.stack.bind(process, self.entry, value, port, scope)
+        if not verdict:
+            raise refuse(verdict)
+        self.route = None
+
+    def _autobind(self) -> None:
+        """A socket that sends without a name gets a port (inet_autobind): EAGAIN when there is none."""
+        if not self.entry.lport and not self.host.stack.autobind(self.entry):
+            raise fail(errno.EAGAIN)
+
+    def connect(self, process: Process, address: SockAddr, deadline: int | None = None) -> None:
+        """Set the default destination, and hear only from there (connect(2), udp(7)).
+
+        EACCES: a broadcast address without SO_BROADCAST. ENETUNREACH and its neighbours: no route. EAGAIN: no port left.
+        AF_UNSPEC dissolves the association.
+        """
+        if address[0] == AF_UNSPEC:
+            self._disconnect()
+            return
+        self._autobind()
+        remote, port, scope = self.destination(address)
+        route = self._route(remote, scope)
+        if route.kind == BROADCAST and not self.knobs.broadcast:
+            raise fail(errno.EACCES)
+        entry = self.entry
+        if scope and needs_scope(remote):
+            self.host.stack.table(self.proto).set_device(entry, scope)
+        datagram.connect(self.host.stack.table(self.proto), entry, route.dst, port, route.src)
+        self.route = route
+
+    def _disconnect(self) -> None:
+        """connect(2) with AF_UNSPEC: an automatic port is given back, an explicit one kept (__udp_disconnect)."""
+        datagram.disconnect(self.host.stack.table(self.proto), self.entry)
+        self.route = None
+
+    def getpeername(self) -> SockAddr:
+        """The default destination; ENOTCONN without one."""
+        entry = self.entry
+        if not entry.rport and entry.state != ESTABLISHED:
+            raise fail(errno.ENOTCONN)
+        return self.sockaddr(entry.raddr, entry.rport)
+
+    def destination(self, address: SockAddr) -> tuple[int, int, int]:
+        """Where a destination leads: the wildcard is this host's loopback (ip_route_output_key, udpv6_sendmsg)."""
+        remote, port, scope = self.target(address)
+        if self.family == AF_INET:
+            return (V4_LOOPBACK if remote == V4_ANY else remote), port, 0
+        if address[0] != AF_INET6:
+            raise fail(errno.EAFNOSUPPORT)
+        local = self.entry.saddr
+        if remote == 0:
+            remote = V4_PREFIX | V4_LOOPBACK if local and is_v4(local) else V6_LOOPBACK
+        if is_v4(remote):
+            if self.entry.v6only:
+                raise fail(errno.ENETUNREACH)
+            return (V4_LOOPBACK if remote == V4_ANY else remote), port, 0
+        if local and is_v4(local):
+            raise fail(errno.EAFNOSUPPORT)
+        device = self.entry.device
+        if needs_scope(remote):
+            if device and scope and scope != device:
+                raise fail(errno.EINVAL)
+            scope = scope or device
+            if not scope and not is_multicast(remote):
+                raise fail(errno.EINVAL)
+        return remote, port, scope
+
+    def _route(self, remote: int, scope: int = 0) -> Route:
+        route = self.host.ip.lookup(remote, self.entry.saddr, self.entry.device or scope)
+        if isinstance(route, Verdict):
+            raise refuse(route)
+        return route
+
+    # -- data --
+
+    def send(
+        self, data: Payload, flags: int = 0, address: SockAddr | None = None, deadline: int | None = None
+    ) -> int:
+        """Send one datagram to `address`, or to the default destination (udp_sendmsg).
+
+        EDESTADDRREQ: no destination. EMSGSIZE: too long. EACCES: broadcast without SO_BROADCAST. EPIPE: after
+        SHUT_WR. EPERM: the filter drops it. ECONNREFUSED and its neighbours: an error that arrived before.
+        """
+        if len(data) > 0xFFFF:
+            raise fail(errno.EMSGSIZE)
+        if flags & MSG_OOB:
+            raise fail(errno.EOPNOTSUPP)
+        self._autobind()
+        entry = self.entry
+        if address is None:
+            if entry.state != ESTABLISHED:
+                raise fail(errno.EDESTADDRREQ)
+            remote, port = entry.raddr, entry.rport
+            route = self.route
+            if route is None or route.generation != self.host.ip.routes.generation:
+                self.route = route = self._route(remote)
+        else:
+            remote, port, scope = self.destination(address)
+            if port == 0:
+                raise fail(errno.EINVAL)
+            route = self._route(remote, scope)
+        if route.kind == BROADCAST and not self.knobs.broadcast:
+            raise fail(errno.EACCES)
+        self._may_send(len(data), route)
+        return self._transmit(data, remote, port, route)
+
+    def _may_send(self, length: int, route: Route) -> None:
+        """What sock_alloc_send_pskb and ip_append_data refuse."""
+        limit = 65507 if is_v4(route.dst) else 65527
+        if length > limit:
+            raise fail(errno.EMSGSIZE)
+        error = self.take_error()
+        if error:
+            raise fail(error)
+        if self.closed_ways & SEND_SHUTDOWN:
+            raise fail(errno.EPIPE)
+
+    def _transmit(self, data: Payload, remote: int, port: int, route: Route) -> int:
+        entry, knobs = self.entry, self.knobs
+        packet = UdpDatagram(route.src, route.dst, entry.lport, port, bytes(data), self.proto)
+        if is_v4(remote):
+            packet.tos = knobs.tos
+            ttl = knobs.multicast_ttl if is_multicast(remote) else knobs.ttl
+            packet.ttl = ttl if ttl != -1 else self.host.settings.ip_default_ttl
+            packet.dont_fragment = knobs.mtu_discover in (2, 3)
+        else:
+            limit = knobs.multicast_hops if is_multicast(remote) else knobs.hop_limit
+            packet.ttl = limit if limit != -1 else (1 if is_multicast(remote) else self.host.settings.ip6_hop_limit)
+            packet.tos = max(knobs.tclass, 0)
+            packet.dont_fragment = knobs.mtu_discover6 in (2, 3)
+        stack = self.host.stack
+        error = stack.ip.send(packet, route)
+        stack.settle()
+        if error:
+            raise fail(error)
+        return len(data)
+
+    def arrives(self, packet: UdpDatagram, ifindex: int) -> None:
+        """A datagram for this socket: queue it, or drop it when the receive buffer is full."""
+        if self.queue.deliver(packet, ifindex):
+            self.wake(POLLIN | POLLRDNORM)
+
+    def icmp_error(self, number: int, hard: bool) -> None:
+        """An ICMP error about a datagram that this socket sent (__udp4_lib_err).
+
+        A connected socket hears the hard ones; with IP_RECVERR (IPV6_RECVERR) every socket hears all.
+        """
+        told = self.knobs.recverr6 if self.family == AF_INET6 else self.knobs.recverr
+        if told or (hard and self.entry.state == ESTABLISHED):
+            self.queue.set_error(number)
+            self.wake(POLLERR)
+
+    def recv(self, length: int, flags: int = 0, deadline: int | None = None) -> Received:
+        """Take the oldest datagram, cut to `length` (udp_recvmsg). A pending error is reported first.
+
+        EAGAIN: nothing there and may not wait (any longer).
+        """
+        queue = self.queue
+        if flags & MSG_ERRQUEUE:
+            raise fail(errno.EAGAIN)
+        limit: int | None = -1
+        while True:
+            if queue.error:
+                raise fail(queue.take_error())
+            got = queue.receive(bool(flags & MSG_PEEK))
+            if got is not None:
+                break
+            if limit == -1:
+                limit = self.read_limit(flags, deadline)
+            if limit is not None and limit <= self.host.world.now:
+                raise fail(errno.EAGAIN)
+            if self.closed_ways & RCV_SHUTDOWN:
+                return b"", None, 0
+            if not self.wait(POLLIN, limit, "recv()"):
+                raise fail(errno.EAGAIN)
+        packet, ifindex = got
+        data = packet.data
+        answer = 0
+        if len(data) > length:
+            data = data[:length]
+            answer = MSG_TRUNC
+        return bytes(data), self._sender(packet, ifindex), answer
+
+    def _sender(self, packet: UdpDatagram, ifindex: int) -> SockAddr:
+        source = packet.src
+        if self.family == AF_INET:
+            return AF_INET, source, packet.sport
+        return AF_INET6, source, packet.sport, 0, ifindex if needs_scope(source) else 0
+
+    # -- the end --
+
+    def shutdown(self, how: int) -> None:
+        """Close a direction (inet_shutdown): ENOTCONN when unconnected, and yet it is closed."""
+        if how not in (SHUT_RD, SHUT_WR, SHUT_RDWR):
+            raise fail(errno.EINVAL)
+        self.closed_ways |= how + 1
+        self.wake(POLLIN | POLLOUT | POLLHUP)
+        if self.entry.state == CLOSED:
+            raise fail(errno.ENOTCONN)
+
+    def release(self) -> None:
+        """Give the port back; what was not read is gone."""
+        self.queue.clear()
+        self.host.stack.table(self.proto).remove(self.entry)
+
+    def poll(self) -> int:
+        """What is true now (udp_poll, datagram_poll). A UDP socket here can always be written to."""
+        events = self.queue.poll()
+        ways = self.closed_ways
+        if ways & RCV_SHUTDOWN:
+            events |= POLLRDHUP | POLLIN | POLLRDNORM
+        if ways == RCV_SHUTDOWN | SEND_SHUTDOWN:
+            events |= POLLHUP
+        return events
+
+    def describe(self) -> str:
+        """`udp 10.0.0.1:53`, with the peer when connected."""
+        return describe(self.entry)
+
+    # -- options --
+
+    def take_error(self) -> int:
+        """The pending error, which is then forgotten: SO_ERROR."""
+        return self.queue.take_error()
+
+    def sndbuf(self) -> int:
+        """SO_SNDBUF as it is shown."""
+        return self.send_buffer
+
+    def rcvbuf(self) -> int:
+        """SO_RCVBUF as it is shown."""
+        return self.queue.rcvbuf
+
+    def set_sndbuf(self, asked: int) -> None:
+        """Set the send buffer to twice what was asked for, at least SOCK_MIN_SNDBUF."""
+        self.send_buffer = max(asked * 2, MIN_SNDBUF)
+
+    def set_rcvbuf(self, asked: int) -> None:
+        """Set the receive buffer to twice what was asked for, at least SOCK_MIN_RCVBUF."""
+        self.queue.rcvbuf = max(asked * 2, MIN_RCVBUF)
+
+    def set_device(self, index: int) -> None:
+        """Bind to the interface of that index, 0 for none: SO_BINDTODEVICE."""
+        self.host.stack.table(self.proto).set_device(self.entry, index)
+        self.route = None
+
+    def path_mtu(self) -> int:
+        """The MTU of the path to the peer; 0 when not connected."""
+        return self.route.mtu if self.route is not None else 0
+
+    def ioctl_inq(self) -> int:
+        """FIONREAD: bytes of the oldest datagram (udp(7))."""
+        return self.queue.head_size()
+
+    def ioctl_outq(self) -> int:
+        """SIOCOUTQ: nothing waits to be sent."""
+        return 0
