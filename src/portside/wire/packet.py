@@ -182,3 +182,18 @@ class Fragment(Packet):
     def payload_length(self) -> int:
         """Bytes after the IP header (and, for IPv6, after the fragment header of 8 bytes, which is counted)."""
         return self.length + (8 if self.src >> 32 != 0xFFFF else 0)
+
+
+class RawPacket(Packet):
+    """An IP datagram whose payload is not looked into: of another protocol, or a piece put together so far."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, src: int, dst: int, proto: int, data: Payload) -> None:
+        super().__init__(src, dst, proto)
+        self.dont_fragment = False
+        self.data = data
+
+    def payload_length(self) -> int:
+        """Bytes after the IP header."""
+        return len(self.data)
