@@ -128,8 +128,8 @@ class Interpreter:
 
     def __init__(self, disconnect):
         self.sockets = {}
+        self.epolls = {}
         self.streams = set()
-        self.families = {}
         self.disconnect_call = disconnect
 
     # -- words ------------------------------------------------------------------------------------------------
@@ -155,8 +155,8 @@ class Interpreter:
         kind = "t" if name in self.streams else "u"
         if not address:
             return str(address)
-        rest = "" if len(address) == 2 else " flow %d scope %d" % address[2:]
-        return "<%s %d %s%s>" % (address[0], address[1], kind, rest)
+        rest = "" if len(address) == 2 else f" flow {address[2]} scope {address[3]}"
+        return f"<{address[0]} {address[1]} {kind}{rest}>"
 
     def own_name(self, name):
         try:
@@ -195,7 +195,7 @@ class Interpreter:
         made, peer = self.sockets[name].accept()
         made.setblocking(False)
         self.keep(new, made)
-        return "%s from %s" % (self.own_name(new), self.told(new, peer))
+        return f"{self.own_name(new)} from {self.told(new, peer)}"
 
     def do_accept_any(self, names, new):
         """Accept from whichever of a group has a connection; which one it was is not told."""
@@ -206,7 +206,7 @@ class Interpreter:
                 continue
             made.setblocking(False)
             self.keep(new, made)
-            return "one of the group: %s from %s" % (self.own_name(new), self.told(new, peer))
+            return f"one of the group: {self.own_name(new)} from {self.told(new, peer)}"
         raise BlockingIOError(errno.EAGAIN, "")
 
     def do_recv_any(self, names, length):
@@ -216,7 +216,7 @@ class Interpreter:
                 data, peer = self.sockets[name].recvfrom(length)
             except BlockingIOError:
                 continue
-            return "one of the group: %s from %s" % (told_data(data), self.told(name, peer))
+            return f"one of the group: {told_data(data)} from {self.told(name, peer)}"
         raise BlockingIOError(errno.EAGAIN, "")
 
     def do_send(self, name, data, flags="0"):
@@ -236,18 +236,18 @@ class Interpreter:
             buffer = bytearray(length)
             got = self.sockets[name].recv_into(buffer, length, bits)
             if name in self.streams:  # discarded, not copied
-                return "%d of %d" % (got, length)
-            return "%d: %s" % (got, told_data(bytes(buffer[: min(got, length)])))
+                return f"{got} of {length}"
+            return f"{got}: {told_data(bytes(buffer[: min(got, length)]))}"
         return told_data(self.sockets[name].recv(length, bits))
 
     def do_recvfrom(self, name, length, flags="0"):
         data, sender = self.sockets[name].recvfrom(length, flag_bits(flags))
-        return "%s from %s" % (told_data(data), self.told(name, sender))
+        return f"{told_data(data)} from {self.told(name, sender)}"
 
     def do_recvmsg(self, name, length, flags="0", room=0):
         data, controls, answer, sender = self.sockets[name].recvmsg(length, room, flag_bits(flags))
-        told = "%s flags %s from %s" % (told_data(data), told_bits(answer, FLAGS), self.told(name, sender))
-        return told + "".join(" control %d/%d %s" % (c[0], c[1], c[2].hex()) for c in controls)
+        told = f"{told_data(data)} flags {told_bits(answer, FLAGS)} from {self.told(name, sender)}"
+        return told + "".join(f" control {level}/{kind} {value.hex()}" for level, kind, value in controls)
 
     def do_write(self, name, data):
         return os.write(self.sockets[name].fileno(), spelled(data))
@@ -273,10 +273,10 @@ class Interpreter:
             while taken < limit:
                 data = self.sockets[name].recv(size)
                 if not data and name in self.streams:
-                    return "%d bytes, then the end" % taken
+                    return f"{taken} bytes, then the end"
                 taken += len(data)
         except OSError as error:
-            return "%d bytes, then %s" % (taken, told_error(error))
+            return f"{taken} bytes, then {told_error(error)}"
 
     def do_shutdown(self, name, how):
         self.sockets[name].shutdown(SHUTDOWN[how])
@@ -312,11 +312,12 @@ class Interpreter:
             return sock.getsockopt(level, number)
         raw = sock.getsockopt(level, number, 16)
         if kind == "pair":
-            return "%d,%d" % struct.unpack("ii", raw)
+            return ",".join(map(str, struct.unpack("ii", raw)))
         if kind == "time":
-            return "%d.%06d s" % struct.unpack("ll", raw)
+            seconds, microseconds = struct.unpack("ll", raw)
+            return f"{seconds}.{microseconds:06} s"
         if kind == "range":
-            return "%d-%d" % (struct.unpack("I", raw)[0] & 0xFFFF, struct.unpack("I", raw)[0] >> 16)
+            return f"{int.from_bytes(raw[:2], 'little')}-{int.from_bytes(raw[2:4], 'little')}"
         return raw.rstrip(b"\0").decode()
 
     def do_block(self, name, milliseconds):
@@ -339,7 +340,7 @@ class Interpreter:
             poller.register(descriptor, EVERY_EVENT)
             asked[descriptor] = name
         answers = {asked[descriptor]: bits for descriptor, bits in poller.poll(0)}
-        return " ".join("%s:%s" % (name, told_bits(answers.get(name, 0), EVENTS)) for name in asked.values())
+        return " ".join(f"{name}:{told_bits(answers.get(name, 0), EVENTS)}" for name in asked.values())
 
     def do_wait(self, name, events, milliseconds=200):
         """Wait for an event, not longer than so: for what another timer of the kernel brings about."""
@@ -351,27 +352,31 @@ class Interpreter:
         files = {name: self.sockets[name] for name in names or sorted(self.sockets)}
         lists = [list(files.values()) for _ in range(3)]
         ready = select.select(*lists, 0)
-        return " ".join(
-            "%s:%s" % (name, "".join(letter for letter, some in zip("rwx", ready) if sock in some) or "-")
-            for name, sock in files.items()
-        )
+        told = []
+        for name, sock in files.items():
+            letters = "".join(letter for letter, some in zip("rwx", ready, strict=True) if sock in some)
+            told.append(f"{name}:{letters or '-'}")
+        return " ".join(told)
 
     def do_epoll(self, name):
-        self.sockets[name] = select.epoll()
+        self.epolls[name] = select.epoll()
+
+    def watched(self, name):
+        return (self.epolls if name in self.epolls else self.sockets)[name].fileno()
 
     def do_epoll_add(self, epoll, name, events):
-        self.sockets[epoll].register(self.sockets[name].fileno(), bits_of(events, EPOLL_EVENTS))
+        self.epolls[epoll].register(self.watched(name), bits_of(events, EPOLL_EVENTS))
 
     def do_epoll_mod(self, epoll, name, events):
-        self.sockets[epoll].modify(self.sockets[name].fileno(), bits_of(events, EPOLL_EVENTS))
+        self.epolls[epoll].modify(self.watched(name), bits_of(events, EPOLL_EVENTS))
 
     def do_epoll_del(self, epoll, name):
-        self.sockets[epoll].unregister(self.sockets[name].fileno())
+        self.epolls[epoll].unregister(self.watched(name))
 
     def do_epoll_wait(self, epoll, most=-1):
-        names = {sock.fileno(): name for name, sock in self.sockets.items()}
-        ready = self.sockets[epoll].poll(0, most)
-        return " ".join("%s:%s" % (names.get(fd, "?"), told_bits(bits, EVENTS)) for fd, bits in ready) or "-"
+        names = {file.fileno(): name for name, file in {**self.sockets, **self.epolls}.items()}
+        ready = self.epolls[epoll].poll(0, most)
+        return " ".join("{}:{}".format(names.get(fd, "?"), told_bits(bits, EVENTS)) for fd, bits in ready) or "-"
 
     def do_seteuid(self, uid):
         os.seteuid(uid)
@@ -400,7 +405,7 @@ class Interpreter:
         answers = []
         for name in sorted(self.sockets):
             for call in ("poll", "getsockname", "getpeername", "recv_peek", "error"):
-                answers.append("\n%s %s: %s" % (name, call, self.asked(call, name)))
+                answers.append(f"\n{name} {call}: {self.asked(call, name)}")
         return "".join(answers)
 
     def asked(self, call, name):
@@ -433,9 +438,8 @@ class Interpreter:
         return told
 
     def end(self):
-        for file in self.sockets.values():
+        for file in (*self.sockets.values(), *self.epolls.values()):
             file.close()
-        self.sockets.clear()
         if os.geteuid() != 0 and os.getuid() == 0:
             os.seteuid(0)
 
@@ -453,9 +457,10 @@ def told_data(data):
     while position < len(data):
         byte = data[position : position + 1]
         run = len(data) - position - len(data[position:].lstrip(byte))
-        parts.append(byte.decode("latin-1") * run if run < 6 else " %s*%d " % (byte.decode("latin-1"), run))
+        letter = byte.decode("latin-1")
+        parts.append(letter * run if run < 6 else f" {letter}*{run} ")
         position += run
-    return "'%s'" % "".join(parts)
+    return "'{}'".format("".join(parts))
 
 
 def spelled(word):
@@ -498,6 +503,8 @@ def timeval(milliseconds):
 
 
 def option_value(kind, value):
+    if isinstance(value, str) and value.startswith("x"):
+        return bytes.fromhex(value[1:])
     if kind == "pair":
         return struct.pack("ii", *(int(number) for number in value.split(",")))
     if kind == "time":
@@ -507,9 +514,7 @@ def option_value(kind, value):
     if kind == "range":
         low, high = (int(number) for number in value.split("-"))
         return struct.pack("I", high << 16 | low)
-    if isinstance(value, str):
-        return bytes.fromhex(value[1:]) if value.startswith("x") else value.encode()
-    return value
+    return value.encode() if isinstance(value, str) else value
 
 
 # -- /proc/net ------------------------------------------------------------------------------------------------
@@ -530,9 +535,7 @@ def table_rows():
             local, remote = (table_address(field, table[0]) for field in fields[1:3])
             state = STATES[int(fields[3], 16)]
             sent, received = (int(number, 16) for number in fields[4].split(":"))
-            told = "%s %s %s %s send %d recv %d uid %s" % (
-                table, local, remote, state, sent, received, fields[7],
-            )  # fmt: skip
+            told = f"{table} {local} {remote} {state} send {sent} recv {received} uid {fields[7]}"
             yield told, state, sent
 
 
@@ -540,7 +543,7 @@ def table_address(field, kind):
     address, port = field.split(":")
     words = [struct.pack("=I", int(address[i : i + 8], 16)) for i in range(0, len(address), 8)]
     family = socket.AF_INET if len(words) == 1 else socket.AF_INET6
-    return "<%s %d %s>" % (socket.inet_ntop(family, b"".join(words)), int(port, 16), kind)
+    return f"<{socket.inet_ntop(family, b''.join(words))} {int(port, 16)} {kind}>"
 
 
 def run(calls, disconnect):

@@ -1,4 +1,7 @@
-"""`python -m tests.dialogue.show [PART OF A TITLE | -]`: what the real kernel answers (`-` reads a program from stdin)."""
+"""`python -m tests.dialogue.show [PART OF A TITLE | FILE | -]`: what the real kernel answers.
+
+`-` reads a program from standard input.
+"""
 
 from __future__ import annotations
 

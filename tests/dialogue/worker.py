@@ -13,6 +13,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 import traceback
 
 from tests.dialogue import interpreter
@@ -133,6 +134,8 @@ def furnish(addresses, sysctls):
             present.append(interface)
             add_interface(interface, len(present))
         add_address(address, int(prefix), interface)
+    if addresses:
+        time.sleep(0.002)  # what the kernel says of new links by itself goes first
     for path, value in sysctls:
         set_sysctl(path, value.replace(",", " "))
 
@@ -188,7 +191,9 @@ def answer_to(request, act):
 
 def main():
     signal.signal(signal.SIGALRM, too_long)
-    if os.geteuid() != 0:
+    if os.geteuid() == 0:
+        os.setpriority(os.PRIO_PROCESS, 0, -15)  # a delayed acknowledgement must not pass by between two calls
+    else:
         become_root_of_a_namespace()
     fresh_namespace()
     print(json.dumps({"ready": True}), flush=True)

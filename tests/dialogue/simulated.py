@@ -1,0 +1,67 @@
+"""Dialogues on a simulated host: the same interpreter, spawned as any other program would be."""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+from typing import TYPE_CHECKING, Any, cast
+
+from tests.dialogue import interpreter
+from tests.dialogue.compare import Crash
+from tests.dialogue.program import Program, normalise
+
+from portside import Network
+from portside.host.kernel import Host as Machine
+from portside.host.syscalls.socket import connect
+from portside.lab.host import Host
+from portside.runtime.trap import current_process
+
+if TYPE_CHECKING:
+    from portside.host.file import World
+
+AF_UNSPEC = 0
+
+
+def disconnect(descriptor: int) -> None:
+    """connect(2) with AF_UNSPEC, which Python's socket module cannot say."""
+    process = current_process()
+    assert process is not None
+    connect(process, descriptor, (AF_UNSPEC,))
+
+
+def host_in(network: Network, addresses: tuple[str, ...], sysctls: tuple[tuple[str, str], ...] = ()) -> Host:
+    """A host with `lo` and exactly these addresses."""
+    machine = Machine("machine", cast("World", network.world), number=1)
+    host = network.hosts["machine"] = Host(network, machine)
+    for address in addresses:
+        host.add_address(address)
+    for path, value in sysctls:
+        host.sysctl["net." + path.replace("/", ".")] = value.replace(",", " ")
+    return host
+
+
+def raw(program: Program) -> list[str]:
+    """The answers as they came. Raises Crash where the simulation itself broke."""
+    try:
+        with Network(quiet=True) as network:
+            host = host_in(network, program.addresses, program.sysctls)
+            calls = [list(call) for call in program.calls]
+            spawned = host.spawn(interpreter.run, calls, disconnect, name="dialogue")
+            network.run()
+            return cast(list[str], spawned.result)
+    except Exception as error:
+        raise Crash("".join(traceback.format_exception(error))) from error
+
+
+def run(program: Program) -> list[str]:
+    """The answers, with what is left to chance as symbols."""
+    return normalise(program, raw(program))
+
+
+def call(function: str, addresses: tuple[str, ...] = ()) -> Any:
+    """What the function `module:name` returns on a simulated host."""
+    module, _, name = function.partition(":")
+    with Network(quiet=True) as network:
+        spawned = host_in(network, addresses).spawn(getattr(importlib.import_module(module), name), name=name)
+        network.run()
+        return spawned.result
