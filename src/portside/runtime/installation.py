@@ -11,7 +11,7 @@ from typing import Final
 from portside.runtime import loader
 from portside.runtime.patcher import Patcher
 
-PATCHES: Final = ("time", "datetime", "thread", "queue", "local", "sys", "atexit")
+PATCHES: Final = ("time", "datetime", "thread", "queue", "local", "sys", "atexit", "os", "io", "select", "socket")
 
 _guard = _thread.allocate_lock()
 _patcher: Patcher | None = None
@@ -21,10 +21,11 @@ _users = 0
 def _the_patcher() -> Patcher:
     global _patcher  # noqa: PLW0603 - made when first needed, once per interpreter
     if _patcher is None:
-        _patcher = Patcher()
+        patcher = Patcher()
         for name in PATCHES:
-            import_module(f"portside.runtime.patches.{name}").add(_patcher)
-        loader.add(_patcher)
+            import_module(f"portside.runtime.patches.{name}").add(patcher)
+        loader.add(patcher)
+        _patcher = patcher
     return _patcher
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from types import FunctionType, MethodType, ModuleType
 from typing import Final
@@ -60,6 +60,10 @@ class Patcher:
             self._pairs.append((original, replacement))
             self._to_new[id(original)] = replacement
             self._to_old[id(replacement)] = original
+
+    def replacements(self, originals: Iterable[object]) -> list[object]:
+        """What stands for those of `originals` that are replaced."""
+        return [self._to_new[id(original)] for original in originals if id(original) in self._to_new]
 
     def attribute(self, owner: object, name: str, value: object) -> None:
         """Set one attribute of a class or module, in that place only."""

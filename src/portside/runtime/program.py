@@ -38,7 +38,7 @@ class Program:
         self.main_thread: threading.Thread | None = None
         self.thread_names = count(1)
         self.atexit: list[tuple[Callable[..., object], tuple[object, ...], dict[str, object]]] = []
-        self.default_timeout: float | None = None
+        self.default_timeout: int | None = None  # of new sockets, in ns
         self.values: dict[str, object] = {}
         self.loader: object = None  # loader.Loader, when it has modules of its own
 

@@ -7,7 +7,7 @@ import os
 import warnings
 from typing import TYPE_CHECKING, cast
 
-from portside.host.processes import NullInput
+from portside.host.syscalls import files
 from portside.runtime.trap import current_process
 
 if TYPE_CHECKING:
@@ -96,12 +96,9 @@ class RawFile(io.RawIOBase):
         if not self._readable:
             raise io.UnsupportedOperation("File not open for reading")
         try:
-            return cast(bytes, self._file().read(length))
+            return files.read(self._process, self._fd, length)
         except BlockingIOError:
             return None
-
-    def _file(self):  # type: ignore[no-untyped-def]  # noqa: ANN202
-        return self._process.files.get(self._fd)
 
     def read(self, size: int | None = -1) -> bytes | None:  # type: ignore[override]
         """Read up to `size` bytes, all up to the end without it."""
@@ -115,7 +112,7 @@ class RawFile(io.RawIOBase):
         if not self._writable:
             raise io.UnsupportedOperation("File not open for writing")
         try:
-            return cast(int, self._file().write(bytes(data)))
+            return files.write(self._process, self._fd, bytes(data))
         except BlockingIOError:
             return None
 
@@ -169,6 +166,3 @@ def standard_streams(process: Process) -> dict[str, object]:
         buffered = io.BufferedWriter(sink)
         streams[name] = io.TextIOWrapper(buffered, "utf-8", errors, line_buffering=True, write_through=True)
     return streams
-
-
-__all__ = ["NullInput", "RawFile", "standard_streams"]

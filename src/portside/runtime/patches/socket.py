@@ -1,0 +1,290 @@
+"""`socket` and `_socket`: sockets of simulated programs, and what the module tells of the host."""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import os
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, cast
+
+from greenlet import getcurrent
+
+from portside.addr import services
+from portside.addr.abi import AF_INET, AF_UNIX, SOCK_CLOEXEC
+from portside.addr.ip import V4_ANY, text, text_v6
+from portside.host.errors import fail
+from portside.host.syscalls import files
+from portside.host.syscalls import socket as _calls
+from portside.runtime import names, sim_socket
+from portside.runtime.patcher import Patcher
+from portside.runtime.program import program_of
+from portside.runtime.sim_socket import SimSocketMethods, make, timeout_argument, twin_of
+from portside.runtime.trap import process_of
+from portside.sim.scheduler import Task
+
+if TYPE_CHECKING:
+    from portside.host.kernel import Host
+
+Real = Callable[..., object]
+
+_C: Final = _socket.socket
+_c_new: Final = _C.__new__
+
+
+def new(kind: type, *_: object, **__: object) -> object:
+    """socket.socket.__new__: in a simulated program an instance of the twin class."""
+    if type(getcurrent()) is Task and not issubclass(kind, SimSocketMethods):
+        return _c_new(twin_of(kind))
+    return _c_new(kind)
+
+
+class CSocket:
+    """Stands for the type `_socket.socket` during a run: a simulated socket's methods for it, the type's own else."""
+
+    __slots__ = ()
+
+    def __call__(self, family: int = -1, type: int = -1, proto: int = -1, fileno: object = None) -> object:
+        if current() is None:
+            return _C(family, type, proto, fileno)  # type: ignore[arg-type]
+        made = cast(SimSocketMethods, _c_new(sim_socket.SimSocket))
+        made._io_refs = 0  # type: ignore[attr-defined]
+        made._closed = False
+        made._make(family, type, proto, fileno)
+        return made
+
+    def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:
+        return (_C,)
+
+    def __instancecheck__(self, thing: object) -> bool:
+        return isinstance(thing, _C)
+
+    def __subclasscheck__(self, kind: type) -> bool:
+        return issubclass(kind, _C)
+
+    def __getattribute__(self, name: str) -> object:
+        # Not __getattr__: `__init__` too is asked for as the type's.
+        return object.__getattribute__(self, name) if name in ("__class__", "__mro_entries__") else _method(name)
+
+    def __repr__(self) -> str:
+        return repr(_C)
+
+
+_C_METHODS: Final[dict[str, object]] = {}
+
+
+def _method(name: str) -> object:
+    """`_socket.socket.name` as called on an instance: of a simulated one it is the simulated method."""
+    found = _C_METHODS.get(name)
+    if found is None:
+        real = getattr(_C, name)
+        if not callable(real) or name == "__new__":
+            return real
+        simulated = {"__init__": SimSocketMethods._make, "close": SimSocketMethods._real_close,
+                     "detach": SimSocketMethods._detach}.get(name) or getattr(SimSocketMethods, name)  # fmt: skip
+
+        def method(self: object, *args: object, **kwargs: object) -> object:
+            chosen = simulated if isinstance(self, SimSocketMethods) else real
+            return chosen(self, *args, **kwargs)
+
+        found = _C_METHODS[name] = method
+    return found
+
+
+def current() -> Task | None:
+    """The simulated task that runs now."""
+    task = getcurrent()
+    return task if type(task) is Task else None
+
+
+def _host(task: Task) -> Host:
+    return process_of(task).host
+
+
+# -- descriptors ---------------------------------------------------------------------------------------------------------
+
+
+def socketpair(real: Real, family: int = AF_UNIX, type: int = 1, proto: int = 0, /) -> object:
+    """_socket.socketpair."""
+    task = current()
+    if task is None:
+        return real(family, type, proto)
+    process = process_of(task)
+    one, two = _calls.socketpair(process, family, type | SOCK_CLOEXEC, proto)
+    return make(process, one, family, type, proto), make(process, two, family, type, proto)
+
+
+def close(real: Real, fd: object, /) -> object:
+    """_socket.close."""
+    task = current()
+    return real(fd) if task is None else files.close(process_of(task), sim_socket._integer(fd))
+
+
+def dup(real: Real, fd: object, /) -> object:
+    """_socket.dup: with close-on-exec."""
+    task = current()
+    if task is None:
+        return real(fd)
+    return files.fcntl(process_of(task), sim_socket._integer(fd), files.F_DUPFD_CLOEXEC, 0)
+
+
+def getdefaulttimeout(real: Real) -> object:
+    """_socket.getdefaulttimeout."""
+    task = current()
+    if task is None:
+        return real()
+    timeout = program_of(process_of(task)).default_timeout
+    return None if timeout is None else timeout / 1e9
+
+
+def setdefaulttimeout(real: Real, value: object, /) -> object:
+    """_socket.setdefaulttimeout: the program's own."""
+    task = current()
+    if task is None:
+        return real(value)
+    timeout = timeout_argument(value)
+    program_of(process_of(task)).default_timeout = None if timeout < 0 else timeout
+    return None
+
+
+# -- names ---------------------------------------------------------------------------------------------------------------
+
+
+def gethostname(real: Real) -> object:
+    """_socket.gethostname."""
+    task = current()
+    return real() if task is None else _host(task).name
+
+
+def sethostname(real: Real, name: object, /) -> object:
+    """_socket.sethostname: hosts keep the name that the network gave them (EPERM)."""
+    if current() is None:
+        return real(name)
+    raise fail(errno.EPERM)
+
+
+def getaddrinfo(
+    real: Real, host: object, port: object, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+) -> object:
+    """_socket.getaddrinfo."""
+    task = current()
+    if task is None:
+        return real(host, port, family, type, proto, flags)
+    return names.getaddrinfo(_host(task), host, port, int(family), int(type), proto, int(flags))
+
+
+def getnameinfo(real: Real, address: object, flags: int, /) -> object:
+    """_socket.getnameinfo."""
+    task = current()
+    return real(address, flags) if task is None else names.getnameinfo(_host(task), address, flags)
+
+
+def gethostbyname(real: Real, name: object, /) -> object:
+    """_socket.gethostbyname: an IPv4 address."""
+    task = current()
+    if task is None:
+        return real(name)
+    return text(names.resolve_one(_host(task), names.host_name(name), AF_INET)[0])
+
+
+def gethostbyname_ex(real: Real, name: object, /) -> object:
+    """_socket.gethostbyname_ex: name, aliases, IPv4 addresses."""
+    task = current()
+    if task is None:
+        return real(name)
+    host, wanted = _host(task), names.host_name(name)
+    first = names.resolve_one(host, wanted, AF_INET)[0]
+    every = [] if names.numeric(host, wanted) else [one for one in names.named(host, wanted) if one >> 32 == 0xFFFF]
+    return wanted, [], [text(address) for address in every] or [text(first)]
+
+
+def gethostbyaddr(real: Real, address: object, /) -> object:
+    """_socket.gethostbyaddr: the name of an address."""
+    task = current()
+    if task is None:
+        return real(address)
+    host, wanted = _host(task), names.host_name(address)
+    found = names.numeric(host, wanted)
+    if found is None:
+        candidates = names.named(host, wanted)
+        if not candidates:
+            names.refuse(names.EAI_NONAME)
+        found = candidates[0], 0
+    if found[0] == V4_ANY:
+        raise OSError("wildcard resolved to multiple address")
+    name = names.name_of(host, found[0])
+    if name is None:
+        raise _socket.herror(1, "Unknown host")
+    return name, [], [text_v6(found[0]) if ":" in wanted else text(found[0])]
+
+
+def getservbyname(real: Real, name: str, protocol: str | None = None, /) -> object:
+    """_socket.getservbyname, by the names that IANA gives: the same on every machine."""
+    if current() is None:
+        return real(name) if protocol is None else real(name, protocol)
+    service = services.by_name(name, protocol)
+    if service is None:
+        raise OSError("service/proto not found")
+    return service.port
+
+
+def getservbyport(real: Real, port: int, protocol: str | None = None, /) -> object:
+    """_socket.getservbyport."""
+    if current() is None:
+        return real(port) if protocol is None else real(port, protocol)
+    if not 0 <= port <= 0xFFFF:
+        raise OverflowError("getservbyport: port must be 0-65535.")
+    service = services.by_port(port, protocol)
+    if service is None:
+        raise OSError("port/proto not found")
+    return service.name
+
+
+# -- interfaces ------------------------------------------------------------------------------------------------------------
+
+
+def if_nameindex(real: Real) -> object:
+    """_socket.if_nameindex."""
+    task = current()
+    if task is None:
+        return real()
+    return [(index, interface.name) for index, interface in sorted(_host(task).ip.interfaces.items())]
+
+
+def if_nametoindex(real: Real, name: object, /) -> object:
+    """_socket.if_nametoindex."""
+    task = current()
+    if task is None:
+        return real(name)
+    interface = _host(task).ip.interface_named(os.fsdecode(cast(str, name)))
+    if interface is None:
+        raise OSError("no interface with this name")
+    return interface.index
+
+
+def if_indextoname(real: Real, index: object, /) -> object:
+    """_socket.if_indextoname."""
+    task = current()
+    if task is None:
+        return real(index)
+    interface = _host(task).ip.interfaces.get(sim_socket._integer(index))
+    if interface is None:
+        raise fail(errno.ENXIO)
+    return interface.name
+
+
+FUNCTIONS: Final = (
+    socketpair, close, dup, getdefaulttimeout, setdefaulttimeout, gethostname, sethostname, getaddrinfo, getnameinfo,
+    gethostbyname, gethostbyname_ex, gethostbyaddr, getservbyname, getservbyport, if_nameindex, if_nametoindex,
+    if_indextoname,
+)  # fmt: skip
+
+
+def add(patcher: Patcher) -> None:
+    """Replace the class's constructor, the C type's name, and the functions of `_socket`."""
+    patcher.attribute(socket.socket, "__new__", staticmethod(new))
+    patcher.value(_C, CSocket())
+    patcher.hook(sim_socket.begin, sim_socket.end)
+    for function in FUNCTIONS:
+        patcher.function(_socket, function.__name__, function)

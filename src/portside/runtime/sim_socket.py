@@ -1,0 +1,620 @@
+"""Sockets of simulated programs: subclasses of `socket.socket` that override every method of its C base.
+
+The C base stays inert: its descriptor is -1. What `socket.socket` itself defines in Python (makefile, sendfile, dup,
+create_server, the representation ...) stays the interpreter's own. Argument checks, their errors, and the way timeouts
+work are those of Modules/socketmodule.c: with a timeout the descriptor is non-blocking and each try follows a poll.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import gc
+import socket as _stdlib
+import warnings
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from greenlet import getcurrent
+
+from portside.addr.abi import AF_INET, POLLERR, POLLHUP, POLLIN, POLLOUT, SOCK_CLOEXEC, SOCK_NONBLOCK
+from portside.host.errors import fail
+from portside.host.socket_file import SocketFile
+from portside.host.syscalls import io as _io
+from portside.host.syscalls import name as _name
+from portside.host.syscalls import options as _options
+from portside.host.syscalls import socket as _calls
+from portside.host.waiting import wait_for
+from portside.runtime.names import python_address, sockaddr
+from portside.runtime.program import program_of
+from portside.runtime.trap import nanoseconds, process_of
+from portside.sim.scheduler import Scheduler, Task
+
+if TYPE_CHECKING:
+    from portside.host.file import File
+    from portside.host.processes import Process
+    from portside.wire.packet import Payload
+
+_C: Final = _socket.socket
+_c_new: Final = _C.__new__
+_SOL_SOCKET: Final = 1
+_SO_TYPE: Final = 3
+_SO_ERROR: Final = 4
+_SO_PROTOCOL: Final = 38
+_MAX_MILLISECONDS: Final = 0x7FFFFFFF
+
+STORAGE: Final = ("_family", "_fd", "_open", "_process", "_proto", "_timeout", "_type")
+
+
+@lru_cache(maxsize=256)
+def _as_family(number: int) -> object:
+    return _stdlib._intenum_converter(number, _stdlib.AddressFamily)  # type: ignore[attr-defined]
+
+
+@lru_cache(maxsize=256)
+def _as_type(number: int) -> object:
+    return _stdlib._intenum_converter(number, _stdlib.SocketKind)  # type: ignore[attr-defined]
+
+
+def _integer(value: object) -> int:
+    """An int argument of a C function."""
+    if type(value) is int:
+        return value
+    if not hasattr(type(value), "__index__"):
+        raise TypeError(f"'{type(value).__name__}' object cannot be interpreted as an integer")
+    return cast(int, value.__index__())  # type: ignore[attr-defined]
+
+
+def _c_int(value: object) -> int:
+    number = _integer(value)
+    if not -0x80000000 <= number <= 0x7FFFFFFF:
+        raise OverflowError(
+            "signed integer is greater than maximum" if number > 0 else "signed integer is less than minimum"
+        )
+    return number
+
+
+def _buffer(data: object) -> Payload:
+    """A bytes-like argument that is to be sent: bytes as they are, everything else copied."""
+    if type(data) is bytes:
+        return data
+    try:
+        view = memoryview(data)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"a bytes-like object is required, not '{type(data).__name__}'") from None
+    if not view.c_contiguous:
+        raise BufferError("memoryview: underlying buffer is not C-contiguous")
+    return view.tobytes()
+
+
+def _writable(buffer: object, call: str) -> memoryview:
+    """A writable bytes-like argument."""
+    try:
+        view = memoryview(buffer)  # type: ignore[arg-type]
+    except TypeError:
+        view = None  # type: ignore[assignment]
+    if view is None or view.readonly:
+        words = f"{call} argument 1 must be read-write bytes-like object, not {type(buffer).__name__}"
+        raise TypeError(words)
+    return view.cast("B") if view.format != "B" or view.ndim != 1 else view
+
+
+class SimSocketMethods(_stdlib.socket):
+    """The methods; each subclass adds the slots, so that a user's class with slots of its own can take part."""
+
+    __slots__ = ()
+
+    _family: int
+    _fd: int
+    _open: dict[int, File]
+    _process: Process
+    _proto: int
+    _timeout: int  # ns; -1 waits for ever, 0 does not wait
+    _type: int
+
+    # -- making and ending -----------------------------------------------------------------------------------------------
+
+    def _make(self, family: int, type: int, proto: int, fileno: object = None) -> None:
+        """What _socket.socket.__init__ does (sock_initobj)."""
+        process = process_of(cast(Task, getcurrent()))
+        family, type, proto = _c_int(family), _c_int(type), _c_int(proto)
+        if fileno is None:
+            if family == -1:
+                family = AF_INET
+            if type == -1:
+                type = 1
+            if proto == -1:
+                proto = 0
+            fd = _calls.socket(process, family, type | SOCK_CLOEXEC, proto)
+        else:
+            if isinstance(fileno, float):
+                raise TypeError("integer argument expected, got float")
+            fd = _c_int(fileno)
+            if fd < 0:
+                raise ValueError("negative file descriptor")
+            file = _calls.socket_of(process, fd)
+            family = file.family if family == -1 else family
+            type = file.type if type == -1 else type
+            proto = file.proto if proto == -1 else proto
+        self._adopt(process, fd, family, type, proto)
+
+    def _adopt(self, process: Process, fd: int, family: int, type: int, proto: int) -> None:
+        self._process = process
+        self._open = process.files.open
+        self._fd = fd
+        self._family = family
+        self._type = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
+        self._proto = proto
+        default = program_of(process).default_timeout
+        if type & SOCK_NONBLOCK:
+            self._timeout = 0
+        elif default is None:
+            self._timeout = -1
+        else:
+            self._timeout = default
+            self._open[fd].nonblocking = True
+
+    def _file(self) -> SocketFile:
+        file = self._open.get(self._fd)
+        if file is None:
+            raise fail(errno.EBADF)
+        if not isinstance(file, SocketFile):
+            raise fail(errno.ENOTSOCK)
+        return file
+
+    def _world(self) -> Scheduler:
+        return cast(Scheduler, self._process.host.world)
+
+    def _real_close(self, _ss: object = None) -> None:
+        fd = self._fd
+        if fd != -1:
+            self._fd = -1
+            if self._process.alive:
+                self._process.files.close(fd)
+
+    def detach(self) -> int:
+        self._closed = True
+        return self._detach()
+
+    def _detach(self) -> int:
+        fd = self._fd
+        self._fd = -1
+        return fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def __del__(self) -> None:
+        try:
+            fd = self._fd
+            process = self._process
+        except AttributeError:  # it was never made
+            return
+        if fd == -1 or not process.alive:
+            return
+        warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+        self._fd = -1
+        if fd in self._open:
+            if _collecting:
+                world = cast(Scheduler, process.host.world)
+                world.at(world.now, _close_later, process, fd, self._open[fd])
+            else:
+                process.files.close(fd)
+
+    # -- what it is --------------------------------------------------------------------------------------------------------
+
+    @property
+    def family(self) -> Any:
+        return _as_family(self._family)
+
+    @property
+    def type(self) -> Any:
+        return _as_type(self._type)
+
+    @property
+    def proto(self) -> int:
+        return self._proto
+
+    @property
+    def timeout(self) -> float | None:
+        return None if self._timeout < 0 else self._timeout / 1e9
+
+    def gettimeout(self) -> float | None:
+        return None if self._timeout < 0 else self._timeout / 1e9
+
+    def settimeout(self, value: object, /) -> None:
+        timeout = timeout_argument(value)
+        self._timeout = timeout
+        self._set_nonblocking(timeout >= 0)
+
+    def setblocking(self, flag: object, /) -> None:
+        self._timeout = -1 if flag else 0
+        self._set_nonblocking(not flag)
+
+    def _set_nonblocking(self, nonblocking: bool) -> None:
+        file = self._open.get(self._fd)
+        if file is None:
+            raise fail(errno.EBADF)
+        file.nonblocking = nonblocking
+
+    def getblocking(self) -> bool:
+        return self._timeout != 0
+
+    def getsockname(self) -> Any:
+        return python_address(_name.getsockname(self._process, self._fd))
+
+    def getpeername(self) -> Any:
+        return python_address(_name.getpeername(self._process, self._fd))
+
+    # -- waiting -----------------------------------------------------------------------------------------------------------
+
+    def _timed(self, events: int, call: str, attempt: Callable[[SocketFile], object], timeout: int | None = None) -> Any:
+        """sock_call_ex: poll until the deadline, try, and begin again when the try would block after all."""
+        world = self._world()
+        deadline = world.now + (self._timeout if timeout is None else timeout)
+        mask = events | POLLERR | POLLHUP
+        while True:
+            file = self._file()
+            while not file.poll() & mask:
+                if not wait_for(world, file, events, deadline, call):
+                    raise TimeoutError("timed out")
+            try:
+                return attempt(file)
+            except BlockingIOError:
+                if world.now >= deadline:
+                    raise TimeoutError("timed out") from None
+
+    def _plain(self, attempt: Callable[[SocketFile], object]) -> Any:
+        """A call without a timeout: the descriptor's own mode decides whether it waits."""
+        try:
+            return attempt(self._file())
+        except BlockingIOError:
+            self._world().spin()
+            raise
+
+    def _call(self, events: int, call: str, attempt: Callable[[SocketFile], object]) -> Any:
+        return self._timed(events, call, attempt) if self._timeout > 0 else self._plain(attempt)
+
+    # -- connections ---------------------------------------------------------------------------------------------------------
+
+    def bind(self, address: object, /) -> None:
+        place = sockaddr(self._process.host, self._family, address, "bind")
+        _calls.bind(self._process, self._fd, place)
+
+    def listen(self, *backlog: object) -> None:
+        if len(backlog) > 1:
+            raise TypeError(f"listen expected at most 1 argument, got {len(backlog)}")
+        _calls.listen(self._process, self._fd, max(0, _c_int(backlog[0])) if backlog else 128)
+
+    def _accept(self) -> tuple[int, object]:
+        process = self._process
+        fd, address = self._call(POLLIN, "accept", self._accept_one)
+        return fd, python_address(address)
+
+    def _accept_one(self, file: SocketFile) -> tuple[int, object]:
+        return _calls.accept(self._process, self._fd, SOCK_CLOEXEC)
+
+    def accept(self) -> tuple[_stdlib.socket, Any]:
+        fd, address = self._accept()
+        made = cast(SimSocket, _c_new(SimSocket))
+        made._io_refs = 0  # type: ignore[attr-defined]
+        made._closed = False
+        made._adopt(self._process, fd, self._family, self._type, self._proto)
+        # As socket.accept: without a default timeout the new socket blocks, whatever the listener's descriptor said.
+        if made._timeout < 0 and self._timeout > 0:
+            made.setblocking(True)
+        return made, address
+
+    def connect(self, address: object, /) -> None:
+        place = sockaddr(self._process.host, self._family, address, "connect")
+        if self._timeout <= 0:
+            self._file().connect(self._process, place, None)
+            return
+        try:
+            self._file().connect(self._process, place, None)
+        except BlockingIOError as error:
+            if error.errno != errno.EINPROGRESS:
+                raise
+        else:
+            return
+        self._timed(POLLOUT, "connect", self._connected)
+
+    def _connected(self, file: SocketFile) -> None:
+        """sock_connect_impl: how the connection attempt went."""
+        number = int.from_bytes(file.getsockopt(_SOL_SOCKET, _SO_ERROR, 4), "little")
+        if number and number != errno.EISCONN:
+            raise fail(number)
+
+    def connect_ex(self, address: object, /) -> int:
+        place = sockaddr(self._process.host, self._family, address, "connect_ex")
+        try:
+            self._file().connect(self._process, place, None)
+        except OSError as error:
+            number = error.errno or 0
+            if number != errno.EINPROGRESS or self._timeout <= 0:
+                return number
+        else:
+            return 0
+        try:
+            self._timed(POLLOUT, "connect", self._connected)
+        except TimeoutError as error:
+            return error.errno or errno.EWOULDBLOCK
+        except OSError as error:
+            return error.errno or 0
+        return 0
+
+    def shutdown(self, how: object, /) -> None:
+        _calls.shutdown(self._process, self._fd, _c_int(how))
+
+    # -- sending -------------------------------------------------------------------------------------------------------------
+
+    def send(self, data: object, flags: int = 0, /) -> int:
+        payload = data if type(data) is bytes else _buffer(data)
+        if self._timeout < 0 and type(flags) is int:
+            # The common case, and nothing else: one dictionary, one method.
+            file = self._open.get(self._fd)
+            if isinstance(file, SocketFile):
+                return file.send(payload, flags)
+        number = _c_int(flags)
+        return cast(int, self._call(POLLOUT, "send", lambda file: file.send(payload, number)))
+
+    def sendall(self, data: object, flags: int = 0, /) -> None:
+        payload = data if type(data) is bytes else _buffer(data)
+        number = flags if type(flags) is int else _c_int(flags)
+        left = len(payload)
+        timeout = self._timeout
+        if timeout < 0:
+            file = self._open.get(self._fd)
+            if isinstance(file, SocketFile):
+                sent = file.send(payload, number)
+                if sent == left:
+                    return
+                payload = memoryview(payload)[sent:]
+                left -= sent
+        world = self._world()
+        deadline = world.now + timeout
+        first = True
+        while True:
+            rest = payload
+            if timeout <= 0:
+                sent = self._plain(lambda file: file.send(rest, number))  # noqa: B023 - called at once
+            else:
+                if not first and world.now >= deadline:
+                    raise TimeoutError("timed out")
+                sent = self._timed(POLLOUT, "send", lambda file: file.send(rest, number), deadline - world.now)  # noqa: B023
+            first = False
+            left -= sent
+            if left <= 0:
+                return
+            payload = memoryview(payload)[sent:]
+
+    def sendto(self, *arguments: object) -> int:
+        if not 2 <= len(arguments) <= 3:
+            raise TypeError(f"sendto() takes 2 or 3 arguments ({len(arguments)} given)")
+        data, address = arguments[0], arguments[-1]
+        payload = _buffer(data)
+        flags = _c_int(arguments[1]) if len(arguments) == 3 else 0
+        place = sockaddr(self._process.host, self._family, address, "sendto")
+        return cast(int, self._call(POLLOUT, "sendto", lambda file: file.send(payload, flags, place)))
+
+    def sendmsg(
+        self, buffers: Iterable[object], ancdata: Iterable[object] = (), flags: object = 0, address: object = None, /
+    ) -> int:
+        try:
+            pieces = [_buffer(one) for one in buffers]
+        except TypeError as error:
+            if not isinstance(buffers, Iterable):
+                raise TypeError("sendmsg() argument 1 must be iterable") from None
+            raise error from None
+        if not isinstance(ancdata, Iterable):
+            raise TypeError("sendmsg() argument 2 must be iterable")
+        ancillary = [_ancillary(item) for item in ancdata]
+        number = _c_int(flags)
+        host = self._process.host
+        place = None if address is None else sockaddr(host, self._family, address, "sendmsg")
+        fd, process = self._fd, self._process
+        return cast(
+            int,
+            self._call(POLLOUT, "sendmsg", lambda _: _io.sendmsg(process, fd, pieces, ancillary, number, place)),
+        )
+
+    def sendmsg_afalg(self, *arguments: object, **keywords: object) -> int:
+        raise OSError("algset is only supported for AF_ALG")
+
+    # -- receiving -----------------------------------------------------------------------------------------------------------
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        if self._timeout < 0 and type(bufsize) is int and bufsize > 0 and type(flags) is int:
+            file = self._open.get(self._fd)
+            if isinstance(file, SocketFile):
+                return file.recv_data(bufsize, flags)
+        length, number = _integer(bufsize), _c_int(flags)
+        if length < 0:
+            raise ValueError("negative buffersize in recv")
+        return self._receive(length, number, "recv")
+
+    def _receive(self, length: int, flags: int, call: str) -> bytes:
+        if not length:
+            return b""  # "If 0 bytes were requested, do nothing": sock_recv_guts
+        return cast(bytes, self._call(POLLIN, call, lambda file: file.recv_data(length, flags)))
+
+    def recv_into(self, buffer: object, nbytes: int = 0, flags: int = 0) -> int:
+        view = _writable(buffer, "recv_into()")
+        length = _integer(nbytes)
+        number = _c_int(flags)
+        if length < 0:
+            raise ValueError("negative buffersize in recv_into")
+        if length == 0:
+            length = len(view)
+        if length > len(view):
+            raise ValueError("buffer too small for requested bytes")
+        data = self._receive(length, number, "recv_into")
+        got = min(len(data), length)
+        view[:got] = data[:got]
+        return got
+
+    def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
+        length, number = _integer(bufsize), _c_int(flags)
+        if length < 0:
+            raise ValueError("negative buffersize in recvfrom")
+        data, sender, _ = self._call(POLLIN, "recvfrom", lambda file: file.recv(length, number))
+        return data, python_address(sender)
+
+    def recvfrom_into(self, buffer: object, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
+        view = _writable(buffer, "recvfrom_into()")
+        length = _integer(nbytes)
+        number = _c_int(flags)
+        if length < 0:
+            raise ValueError("negative buffersize in recvfrom_into")
+        if length == 0:
+            length = len(view)
+        elif length > len(view):
+            raise ValueError("nbytes is greater than the length of the buffer")
+        data, sender, _ = self._call(POLLIN, "recvfrom_into", lambda file: file.recv(length, number))
+        got = min(len(data), length)
+        view[:got] = data[:got]
+        return got, python_address(sender)
+
+    def recvmsg(self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /) -> tuple[bytes, list[Any], int, Any]:
+        length, room, number = _integer(bufsize), _integer(ancbufsize), _c_int(flags)
+        if length < 0:
+            raise ValueError("negative buffer size in recvmsg()")
+        return self._receive_message(length, room, number, "recvmsg")
+
+    def _receive_message(self, length: int, room: int, flags: int, call: str) -> tuple[bytes, list[Any], int, Any]:
+        if not 0 <= room <= 0x7FFFFFFF:
+            raise ValueError("invalid ancillary data buffer length")
+        fd, process = self._fd, self._process
+        data, ancillary, answer, sender = self._call(
+            POLLIN, call, lambda _: _io.recvmsg(process, fd, length, room, flags)
+        )
+        return data, ancillary, answer, python_address(sender)
+
+    def recvmsg_into(
+        self, buffers: Iterable[object], ancbufsize: int = 0, flags: int = 0, /
+    ) -> tuple[int, list[Any], int, Any]:
+        if not isinstance(buffers, Iterable):
+            raise TypeError("recvmsg_into() argument 1 must be an iterable")
+        views = []
+        for one in buffers:
+            try:
+                views.append(_writable(one, "recvmsg_into()"))
+            except TypeError:
+                words = "recvmsg_into() argument 1 must be an iterable of single-segment read-write buffers"
+                raise TypeError(words) from None
+        total = sum(len(view) for view in views)
+        data, ancillary, answer, sender = self._receive_message(total, _integer(ancbufsize), _c_int(flags), "recvmsg_into")
+        at = 0
+        for view in views:
+            piece = data[at : at + len(view)]
+            view[: len(piece)] = piece
+            at += len(piece)
+        return at, ancillary, answer, sender
+
+    # -- options -------------------------------------------------------------------------------------------------------------
+
+    def getsockopt(self, level: object, optname: object, buflen: object = 0, /) -> Any:
+        kind, option, length = _c_int(level), _c_int(optname), _c_int(buflen)
+        if length == 0:
+            value = _options.getsockopt(self._process, self._fd, kind, option, 4)
+            return int.from_bytes(value, "little", signed=True)
+        if not 0 < length <= 1024:
+            raise OSError("getsockopt buflen out of range")
+        return _options.getsockopt(self._process, self._fd, kind, option, length)
+
+    def setsockopt(self, level: object, optname: object, *rest: object) -> None:
+        if not 1 <= len(rest) <= 2:
+            raise TypeError(f"setsockopt() takes at least 3 arguments ({len(rest) + 2} given)")
+        kind, option = _c_int(level), _c_int(optname)
+        value = rest[0]
+        if len(rest) == 2:
+            if value is not None:
+                raise TypeError(f"setsockopt() argument 3 must be None, not {type(value).__name__}")
+            data = bytes(_c_int(rest[1]))
+        elif hasattr(type(value), "__index__"):
+            data = (_c_int(value) & 0xFFFFFFFF).to_bytes(4, "little")
+        else:
+            data = bytes(_buffer(value))
+        _options.setsockopt(self._process, self._fd, kind, option, data)
+
+
+for _method in (name for name, value in vars(SimSocketMethods).items() if callable(value) and not name.startswith("__")):
+    _original = getattr(_stdlib.socket, _method, None)
+    if _original is not None:
+        getattr(SimSocketMethods, _method).__doc__ = _original.__doc__
+
+
+def _ancillary(item: object) -> tuple[int, int, bytes]:
+    if not isinstance(item, (tuple, list)) or len(item) != 3:
+        raise TypeError("[sendmsg() ancillary data items]() argument must be 3-item sequence")
+    return _c_int(item[0]), _c_int(item[1]), bytes(_buffer(item[2]))
+
+
+def timeout_argument(value: object) -> int:
+    """A timeout in seconds or None, as ns or -1 (socket_parse_timeout)."""
+    if value is None:
+        return -1
+    timeout = nanoseconds(value)
+    if timeout < 0:
+        raise ValueError("Timeout value out of range")
+    if timeout > _MAX_MILLISECONDS * 1_000_000:
+        raise OverflowError("timeout doesn't fit into C timeval")
+    return timeout
+
+
+SimSocket: Final = type("socket", (SimSocketMethods,), {"__slots__": STORAGE, "__module__": "socket"})
+"""What `socket.socket()` makes in a simulated program: a twin of `socket.socket` that looks like it."""
+
+_twins: Final[dict[type, type]] = {_stdlib.socket: SimSocket}
+
+
+def twin_of(kind: type) -> type:
+    """The class of which a simulated program's `kind()` is an instance: `kind` over the simulated methods."""
+    twin = _twins.get(kind)
+    if twin is None:
+        names = {"__slots__": STORAGE, "__module__": kind.__module__, "__qualname__": kind.__qualname__}
+        twin = _twins[kind] = type(kind)(kind.__name__, (kind, SimSocketMethods), names)
+    return twin
+
+
+def forget_twins() -> None:
+    """Let go of the twins of users' classes."""
+    _twins.clear()
+    _twins[_stdlib.socket] = SimSocket
+
+
+def make(process: Process, fd: int, family: int, type: int, proto: int) -> _stdlib.socket:
+    """A socket object on an open descriptor of the process."""
+    made = cast(SimSocketMethods, _c_new(SimSocket))
+    made._io_refs = 0  # type: ignore[attr-defined]
+    made._closed = False
+    made._adopt(process, fd, family, type, proto)
+    return made
+
+
+# A collection may run in the middle of anything, of the simulated kernel too: what it finds is closed a little later.
+
+_collecting = False
+
+
+def watch_collections(phase: str, _: object) -> None:
+    """Note when the garbage collector begins and ends."""
+    global _collecting  # noqa: PLW0603
+    _collecting = phase == "start"
+
+
+def _close_later(process: Process, fd: int, file: File) -> None:
+    if process.alive and process.files.open.get(fd) is file:
+        process.files.close(fd)
+
+
+def begin() -> None:
+    """Watch the garbage collector."""
+    gc.callbacks.append(watch_collections)
+
+
+def end() -> None:
+    """Watch it no more."""
+    gc.callbacks.remove(watch_collections)
+    forget_twins()
