@@ -53,7 +53,7 @@ def is_link_local(address: int) -> bool:
 
 def needs_scope(address: int) -> bool:
     """Whether the address means nothing without an interface: IPv6 link-local unicast and multicast (RFC 4007)."""
-    return address >> 118 == 0x3FA or address >> 112 in (0xFF01, 0xFF02)
+    return address >> 118 == 0x3FA or (address >> 120 == 0xFF and address >> 112 & 0xF in (1, 2))
 
 
 @lru_cache(maxsize=65536)

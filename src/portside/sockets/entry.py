@@ -1,25 +1,28 @@
-"""One row of a socket table: what bind(2), listen(2), connect(2) and the lookup of a packet know of a socket."""
+"""One row of a socket table: what bind(2), listen(2), connect(2) and a packet's lookup know of a socket."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portside.addr.abi import AF_INET
+from portside.addr import ip
+from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE
 from portside.addr.ip import V4_ANY, V6_ANY
-from portside.facts.state import CLOSED
+from portside.facts.state import CLOSED, NAMES
 
 if TYPE_CHECKING:
     from portside.sockets.bucket import AddressBucket, Kind
     from portside.sockets.reuseport import Group
 
+PROTOCOLS = {IPPROTO_TCP: "TCP", IPPROTO_UDP: "UDP", IPPROTO_UDPLITE: "UDP-Lite"}
+
 
 class Entry:
     """A socket, a connection request, or a TIME-WAIT.
 
-    The host may read everything. It sets `state` (but for what the table's own calls set: LISTEN, TIME-WAIT, CLOSED),
-    the options that no table depends on (`freebind`, `transparent`, `bind_address_no_port`, `port_range`), and
-    `owner`. After setting `reuseaddr`, `reuseport`, `uid` or `v6only` it calls `SocketTable.option_changed`.
-    Addresses and ports are the calls' to set.
+    The host may read everything. It sets `owner`, `state` (LISTEN, TIME-WAIT and CLOSED are set by the table's
+    calls), and the options that no table depends on: `freebind`, `transparent`, `bind_address_no_port`,
+    `port_range`. After setting `reuseaddr`, `reuseport`, `uid` or `v6only` it calls `SocketTable.option_changed`;
+    `device` is `SocketTable.set_device`'s; addresses and ports are set by the calls.
     """
 
     __slots__ = (
@@ -38,6 +41,7 @@ class Entry:
         "lport",
         "newer",
         "older",
+        "order",
         "owner",
         "port_explicit",
         "port_range",
@@ -47,6 +51,8 @@ class Entry:
         "reuseport",
         "rport",
         "saddr",
+        "sport",
+        "stale_peer",
         "state",
         "transparent",
         "twin",
@@ -70,12 +76,13 @@ class Entry:
         self.owner = owner
         self.created = created
         wildcard = V4_ANY if family == AF_INET else V6_ANY
-        self.laddr = wildcard  # inet_rcv_saddr: what packets must be sent to
-        self.saddr = wildcard  # inet_saddr: source of what it sends; the wildcard means "by the route"
+        self.laddr = wildcard  # inet_rcv_saddr: where packets must be sent to
+        self.saddr = wildcard  # inet_saddr: the source of what it sends; the wildcard means "by the route"
         self.raddr = wildcard
-        self.lport = 0  # 0: no port
+        self.lport = 0  # inet_num: the port it holds
+        self.sport = 0  # inet_sport: the port in its name, which outlives the hold on it
         self.rport = 0
-        self.device = 0  # SO_BINDTODEVICE or the scope of a link-local address: interface index
+        self.device = 0  # SO_BINDTODEVICE, or the scope of a link-local address: interface index
         self.state = CLOSED
         self.v6only = False
         self.reuseaddr = False
@@ -87,16 +94,42 @@ class Entry:
         self.address_explicit = False  # SOCK_BINDADDR_LOCK: bind(2) named an address
         self.port_explicit = False  # SOCK_BINDPORT_LOCK: bind(2) named a port
         self.connect_bound = False  # SOCK_CONNECT_BIND: connect(2) chose the port
+        self.stale_peer = 0  # AF_INET6 UDP: whom it was connected to; see `datagram.disconnect`
         # The table's own.
-        self.hashed = 0  # order in which sockets got their port
+        self.hashed = 0  # order in which sockets of this table got their port
+        self.order = 0  # place among the receivers on one address and port: the highest is asked first
         self.home: AddressBucket | None = None
         self.kind: Kind | None = None
-        self.newer: Entry | None = None  # neighbours among the sockets of the same kind
+        self.newer: Entry | None = None  # neighbours among the holders of the same kind
         self.older: Entry | None = None
-        self.twin: Entry | None = None  # the next older connection with the same four addresses and ports
+        self.twin: Entry | None = None  # the next older connection with the same addresses and ports
         self.group: Group | None = None  # its SO_REUSEPORT group
 
     @property
-    def bound(self) -> bool:
-        """Whether it holds a port."""
-        return self.lport != 0
+    def wildcard(self) -> int:
+        """`0.0.0.0` or `::`, by its family."""
+        return V4_ANY if self.family == AF_INET else V6_ANY
+
+    @property
+    def name(self) -> tuple[int, int]:
+        """Address and port as getsockname(2) tells them (inet_getname, inet6_getname)."""
+        if self.family == AF_INET:
+            return (self.laddr if self.laddr != V4_ANY else self.saddr, self.sport)
+        return (self.saddr if self.saddr != V6_ANY else self.laddr, self.sport)
+
+    def __str__(self) -> str:
+        """In a few words: `TCP LISTEN 0.0.0.0:80`."""
+        protocol = PROTOCOLS.get(self.proto, str(self.proto))
+        state = f" {NAMES[self.state]}" if self.state != CLOSED and self.proto == IPPROTO_TCP else ""
+        peer = f" to {_endpoint(self.raddr, self.rport, self.family)}" if self.rport else ""
+        only = " (IPv6 only)" if self.family == AF_INET6 and self.v6only and self.laddr == V6_ANY else ""
+        return f"{protocol}{state} {_endpoint(self.laddr, self.lport, self.family)}{only}{peer}"
+
+    def __repr__(self) -> str:
+        return f"<Entry {self}>"
+
+
+def _endpoint(address: int, port: int, family: int) -> str:
+    if family == AF_INET:
+        return f"{ip.text(address)}:{port}"
+    return f"[{ip.text_v6(address)}]:{port}"
