@@ -41,7 +41,7 @@ def capture() -> bytes:
     syn.mss = 1460
     writer.packet(a, WHEN, codec.encode_ip(syn), direction=pcapng.OUTBOUND)
     writer.packet(b, WHEN + 1, codec.encode_ip(syn), "the first to arrive", pcapng.INBOUND)
-    writer.packet(b, WHEN + 2, codec.encode_ip(UdpDatagram(B6, A6, 53, 4000, b"odd")))
+    writer.packet(b, WHEN + 2, codec.encode_ip(UdpDatagram(B6, A6, 40001, 40000, b"odd")))
     writer.packet(a, WHEN + 3, codec.encode_ip(TcpSegment(A, B, 49152, 80, 2, 9, ACK | PSH, 502, b"GET /")))
     return stream.getvalue()
 
