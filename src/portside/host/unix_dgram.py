@@ -29,16 +29,9 @@ def send(
     The message takes `files` out of the list. EMSGSIZE when it is longer than the send buffer; ENOTCONN, ECONNREFUSED, ENOENT, EPROTOTYPE, EPERM (the receiver is connected to another), EPIPE,
     EAGAIN (the send buffer or the receiver's queue is full).
     """
-    if sock.type == SOCK_SEQPACKET:
-        error = sock.take_error()
-        if error or sock.state != ESTABLISHED:
-            raise fail(error or errno.ENOTCONN)
-        address = None
     if flags & MSG_OOB:
         raise fail(errno.EOPNOTSUPP)
-    name = None if address is None else sock.checked_name(address)
-    if name is None and sock.peer is None:
-        raise fail(errno.ENOTCONN)
+    name = None if address is None or sock.type == SOCK_SEQPACKET else sock.checked_name(address)
     if sock.passcred:
         sock.autobind()
     length = len(data)
@@ -47,7 +40,11 @@ def send(
     error = sock.wait_for_room(flags, deadline, "sendto")
     if error:
         raise fail(error)
-    other = _receiver(sock, name, flags, deadline)
+    try:
+        other = _receiver(sock, name, flags, deadline)
+    except OSError:
+        sock.uncharge(0)  # the buffer that was made for it is given back, and writers hear of room
+        raise
     message = Message(data if type(data) is bytes else bytes(data), dgram_truesize(length), sock)
     message.credentials = credentials
     if files:
@@ -61,7 +58,7 @@ def _receiver(sock: UnixSocket, name: bytes | None, flags: int, deadline: int | 
     while True:
         other = sock.peer if name is None else sock.find(name)
         if other is None:
-            raise fail(errno.ECONNRESET)
+            raise fail(errno.ENOTCONN)
         if other.peer is not None and other.peer is not sock:
             raise fail(errno.EPERM)
         if other.dead:

@@ -11,6 +11,7 @@ from portside.addr.abi import (
     AF_UNIX,
     MSG_CTRUNC,
     MSG_DONTWAIT,
+    MSG_OOB,
     POLLERR,
     POLLHUP,
     POLLIN,
@@ -95,9 +96,11 @@ class UnixSocket(SocketFile):
         "credentials",
         "dead",
         "error",
+        "had_oob",
         "listener",
         "name",
         "names",
+        "oob",
         "passcred",
         "peer",
         "peer_wait",
@@ -133,6 +136,8 @@ class UnixSocket(SocketFile):
         self.error = 0
         self.dead = False
         self.wmem = 0
+        self.oob: Message | None = None  # the urgent byte, while it was not read
+        self.had_oob = False
         self.sndbuf = settings.wmem_default
         self.rcvbuf = settings.rmem_default
         self.rcvlowat = 1
@@ -336,7 +341,8 @@ class UnixSocket(SocketFile):
 
     def release(self) -> None:
         """Close the socket: the peer reads what is left and then the end of file, or ECONNRESET if we did not read all."""
-        self._release(bool(self.queue))
+        # An urgent byte that was read, and is still there for its place, is not unread data (unix_release_sock, 6.16).
+        self._release(len(self.queue) > 1 or (bool(self.queue) and self.queue[0].start < len(self.queue[0].data)))
 
     def _release(self, reset: bool) -> None:
         self.names.forget(self)
@@ -345,6 +351,7 @@ class UnixSocket(SocketFile):
         self.state = CLOSED
         peer = self.peer
         self.peer = None
+        self.oob = None
         self._wake_peers(ANY_EVENT)
         if peer is not None:
             if self.type != SOCK_DGRAM:
@@ -377,8 +384,10 @@ class UnixSocket(SocketFile):
         self, data: Payload, flags: int = 0, address: SockAddr | None = None, deadline: int | None = None
     ) -> int:
         """Send `data` to the peer or to `address`: the number of bytes taken; errors as unix_stream and unix_dgram."""
-        call = unix_stream.send if self.type == SOCK_STREAM else unix_dgram.send
-        return call(self, data, flags, address, deadline, None, None)
+        if self.type == SOCK_STREAM:
+            return unix_stream.send(self, data, flags, address, deadline, None, None)
+        self._check_connected()
+        return unix_dgram.send(self, data, flags, address, deadline, None, None)
 
     def sendmsg(
         self,
@@ -390,12 +399,20 @@ class UnixSocket(SocketFile):
         deadline: int | None = None,
     ) -> int:
         """As `send`, with SCM_RIGHTS and SCM_CREDENTIALS. EBADF, EINVAL, EPERM, ESRCH for what is wrong with those."""
+        self._check_connected()
         call = unix_stream.send if self.type == SOCK_STREAM else unix_dgram.send
         files, credentials = parse_ancillary(process, ancillary)
         try:
             return call(self, data, flags, address, deadline, files, credentials)
         finally:
             drop_files(files)  # what the message has not taken over
+
+    def _check_connected(self) -> None:
+        """Sequenced packets look at their connection before all else (unix_seqpacket_sendmsg)."""
+        if self.type == SOCK_SEQPACKET:
+            error = self.take_error()
+            if error or self.state != ESTABLISHED:
+                raise fail(error or errno.ENOTCONN)
 
     def _receive(self, length: int, flags: int, deadline: int | None) -> Taken:
         if self.type == SOCK_STREAM:
@@ -404,8 +421,8 @@ class UnixSocket(SocketFile):
 
     def recv(self, length: int, flags: int = 0, deadline: int | None = None) -> Received:
         """Receive: data, the sender's name (None when it has none), MSG_* flags; errors as unix_stream and unix_dgram."""
-        data, sender, out, _, files = self._receive(length, flags, deadline)
-        if files is not None or self.passcred:
+        data, sender, out, credentials, files = self._receive(length, flags, deadline)
+        if files is not None or self._shown(sender, out, credentials) is not None:
             out |= MSG_CTRUNC
             drop_files(files)
         return data, _name_of(sender), out
@@ -422,16 +439,19 @@ class UnixSocket(SocketFile):
     ) -> tuple[bytes, list[Ancillary], int, SockAddr | None]:
         """As `recv`, with control messages: SCM_CREDENTIALS when SO_PASSCRED is set, then SCM_RIGHTS."""
         data, sender, out, credentials, files = self._receive(length, flags, deadline)
-        if not self.passcred:
-            credentials = None
-        elif credentials is None:
-            credentials = NOBODY
-        if sender is None:  # the end of file has no sender, and no credentials but the overflow ids
-            credentials = NOBODY if self.passcred else None
+        credentials = self._shown(sender, out, credentials)
         if credentials is None and files is None:
             return data, [], out, _name_of(sender)
         answer, more = make_ancillary(process, ancillary_length, flags, credentials, files)
         return data, answer, out | more, _name_of(sender)
+
+    def _shown(self, sender: UnixSocket | None, out: int, credentials: Credentials | None) -> Credentials | None:
+        """The credentials that a receiver with SO_PASSCRED is shown."""
+        if not self.passcred or (sender is None and (out & MSG_OOB or self.type != SOCK_STREAM)):
+            return None
+        if sender is None:  # the end of a stream: an empty scm_cookie
+            return 0, 0, 0
+        return credentials or NOBODY
 
     def deliver(self, other: UnixSocket, message: Message) -> None:
         """Queue a message of ours at its receiver and charge us for it."""
@@ -559,6 +579,8 @@ class UnixSocket(SocketFile):
                 mask |= POLLHUP
         if self.queue or self.pending:
             mask |= _IN
+        if self.oob is not None:
+            mask |= POLLPRI
         if self.state == CLOSED and self.type != SOCK_DGRAM:
             mask |= POLLHUP
         if self.state == LISTEN or (self.wmem + 1) << 2 > self.sndbuf:
@@ -588,6 +610,19 @@ class UnixSocket(SocketFile):
     def ioctl_outq(self) -> int:
         """What is charged for messages not read yet, overhead included (unix_outq_len)."""
         return self.wmem
+
+    def ioctl_atmark(self) -> int:
+        """SIOCATMARK: 1 when the urgent byte, or its place, is what comes next. EOPNOTSUPP but for a stream."""
+        if self.type != SOCK_STREAM:
+            raise fail(errno.EOPNOTSUPP)
+        queue = self.queue
+        if not queue:
+            return int(bool(self.pending))  # a connection that waits is an empty message
+        if queue[0] is self.oob:
+            return 1
+        following = queue[1] if len(queue) > 1 else None
+        spent = queue[0].start == len(queue[0].data)
+        return int(spent and (self.oob is None or following is self.oob))
 
     # -- options --
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from portside.addr.abi import MSG_OOB, MSG_PEEK, MSG_WAITALL
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 RCV_SHUTDOWN = 1
 SEND_SHUTDOWN = 2
+SO_OOBINLINE = 10
 
 
 def send(
@@ -31,7 +31,8 @@ def send(
     `files` go with the first byte: the message takes them out of the list.
     EISCONN, EOPNOTSUPP (an address was given), ENOTCONN, EPIPE, EAGAIN, ECONNRESET.
     """
-    if flags & MSG_OOB:
+    total = len(data)
+    if flags & MSG_OOB and not total:
         raise fail(errno.EOPNOTSUPP)
     if address is not None:
         raise fail(errno.EISCONN if sock.state == ESTABLISHED else errno.EOPNOTSUPP)
@@ -40,14 +41,15 @@ def send(
         raise fail(errno.ENOTCONN)
     if sock.shut & SEND_SHUTDOWN:
         raise fail(errno.EPIPE)
-    total = len(data)
+    ordinary = total - 1 if flags & MSG_OOB else total
     sent = 0
     while sent < total:
-        # Two messages fit the buffer, so that sender and receiver take turns.
-        size = min(total - sent, (sock.sndbuf >> 1) - 64, STREAM_MAX)
+        # Two messages fit the buffer, so that sender and receiver take turns. An urgent byte is a message of its own.
+        size = min(ordinary - sent, (sock.sndbuf >> 1) - 64, STREAM_MAX) or 1
         error = sock.wait_for_room(flags, deadline, "send")
         if not error and (peer.dead or peer.shut & RCV_SHUTDOWN):
             error = errno.EPIPE
+            sock.uncharge(0)  # the buffer that was made for it is given back, and writers hear of room
         if error:
             if sent:
                 break
@@ -57,6 +59,9 @@ def send(
         message.credentials = credentials
         if files and not sent:
             unix_gc.sent(sock.names, peer, message.take_files(files))
+        if sent == ordinary:
+            peer.oob = message
+            peer.had_oob = True
         sock.deliver(peer, message)
         sent += size
     return sent
@@ -68,11 +73,13 @@ def receive(sock: UnixSocket, length: int, flags: int, deadline: int | None) -> 
     Messages with descriptors are never joined with what follows them, nor messages of different senders when
     SO_PASSCRED is set. EINVAL when not connected, EAGAIN, ECONNRESET.
     """
-    if sock.state != ESTABLISHED or flags & MSG_OOB:
+    if sock.state != ESTABLISHED:
         raise fail(errno.EINVAL)
+    if flags & MSG_OOB:
+        return _urgent(sock, flags)
     target = (length if flags & MSG_WAITALL else min(sock.rcvlowat, length)) or 1
     if flags & MSG_PEEK:
-        return _peek(sock, length, flags, deadline, target)
+        return _peek(sock, length, flags, deadline)
     queue = sock.queue
     pieces: list[bytes] = []
     copied = 0
@@ -81,6 +88,8 @@ def receive(sock: UnixSocket, length: int, flags: int, deadline: int | None) -> 
     files: list[File] | None = None
     sender: UnixSocket | None = None
     while True:
+        if sock.had_oob and queue and _mind_oob(sock, 0, False, copied) < 0 and copied:
+            break
         if not queue:
             if copied >= target or not _more(sock, flags, deadline, copied):
                 break
@@ -127,18 +136,26 @@ def _more(sock: UnixSocket, flags: int, deadline: int | None, copied: int) -> bo
     raise fail(error)
 
 
-def _peek(sock: UnixSocket, length: int, flags: int, deadline: int | None, target: int) -> Taken:
+def _peek(sock: UnixSocket, length: int, flags: int, deadline: int | None) -> Taken:
     """MSG_PEEK: what the next call would read, left in its place; descriptors are passed a second time."""
     queue = sock.queue
-    while not queue or (flags & MSG_WAITALL and _unread(sock) < target):
-        if not _more(sock, flags, deadline, _unread(sock)):
-            break
     pieces: list[bytes] = []
     credentials: Credentials | None = None
     compare = False
     files: list[File] | None = None
     sender: UnixSocket | None = None
-    for message in islice(queue, 0, None):
+    position = 0
+    while True:
+        at = position if position < len(queue) else -1
+        if sock.had_oob and at >= 0:
+            at = _mind_oob(sock, at, True, bool(pieces))
+        if at < 0:
+            if pieces or not _more(sock, flags, deadline, 0):
+                break
+            position = 0
+            continue
+        message = queue[at]
+        position = at + 1
         if compare and message.credentials != credentials:
             break
         if sock.passcred and not compare:
@@ -153,10 +170,62 @@ def _peek(sock: UnixSocket, length: int, flags: int, deadline: int | None, targe
             for file in files:
                 file.references += 1
             break
-        if not length:
-            break
     return b"".join(pieces), sender, 0, credentials, files
 
 
-def _unread(sock: UnixSocket) -> int:
-    return sum(len(message.data) - message.start for message in sock.queue)
+# Urgent data: one byte, a message of its own that stays in the queue, empty, once it was read out of band.
+
+
+def _urgent(sock: UnixSocket, flags: int) -> Taken:
+    """MSG_OOB: the urgent byte; EINVAL without one, or when it is read in line (unix_stream_recv_urg)."""
+    message = sock.oob
+    if message is None or sock.stored.get(SO_OOBINLINE):
+        raise fail(errno.EINVAL)
+    if not flags & MSG_PEEK:
+        sock.oob = None
+        message.start = 1
+        before = sock.queue.index(message) - 1
+        if before >= 0 and _spent(sock.queue[before]):
+            spent = sock.queue[before]
+            del sock.queue[before]
+            sock.discard(spent)
+    return message.data, None, MSG_OOB, None, None
+
+
+def _mind_oob(sock: UnixSocket, at: int, peek: bool, copied: int | bool) -> int:
+    """Where to read, when the message at `at` may be an urgent one: -1 for nowhere (manage_oob).
+
+    Reading stops before the urgent byte; a later call passes over it, and it is lost, unless SO_OOBINLINE is set.
+    """
+    queue = sock.queue
+    message = queue[at]
+    if _spent(message):
+        if copied and sock.oob is None:
+            return -1
+        if peek:
+            at += 1
+        else:
+            del queue[at]
+            sock.discard(message)
+        if at >= len(queue):
+            return -1
+        message = queue[at]
+    if message is not sock.oob:
+        return at
+    if copied:
+        return -1
+    inline = sock.stored.get(SO_OOBINLINE)
+    if not peek:
+        sock.oob = None
+    if not inline:
+        if peek:
+            at += 1
+        else:
+            del queue[at]
+            sock.discard(message)
+            at = 0
+    return at if at < len(queue) else -1
+
+
+def _spent(message: Message) -> bool:
+    return message.start == len(message.data)

@@ -12,6 +12,7 @@ from portside.host.errors import fail
 from portside.host.pipe import PipeEnd, ReadEnd, WriteEnd
 from portside.host.processes import CAP_SYS_RESOURCE
 from portside.host.socket_file import SocketFile
+from portside.host.unix_socket import UnixSocket
 
 if TYPE_CHECKING:
     from portside.host.file import File
@@ -36,6 +37,7 @@ F_GETPIPE_SZ: Final = 1032
 
 FIONREAD: Final = 0x541B  # SIOCINQ too
 SIOCOUTQ: Final = 0x5411  # TIOCOUTQ
+SIOCATMARK: Final = 0x8905
 FIONBIO: Final = 0x5421
 FIOCLEX: Final = 0x5451
 FIONCLEX: Final = 0x5450
@@ -171,7 +173,7 @@ def _status_flags(file: File) -> int:
 def ioctl(process: Process, fd: int, request: int, argument: int = 0) -> int:
     """Control a file (ioctl(2)): the number that Linux puts where its argument points, or 0.
 
-    FIONREAD (SIOCINQ), SIOCOUTQ, FIONBIO, FIOCLEX, FIONCLEX. EBADF; ENOTTY for what the file does not know.
+    FIONREAD (SIOCINQ), SIOCOUTQ, SIOCATMARK, FIONBIO, FIOCLEX, FIONCLEX. EBADF; ENOTTY for what the file does not know.
     """
     file = process.files.get(fd)
     if request == FIONBIO:
@@ -182,9 +184,11 @@ def ioctl(process: Process, fd: int, request: int, argument: int = 0) -> int:
         return 0
     if isinstance(file, SocketFile) and request in (FIONREAD, SIOCOUTQ):
         return file.ioctl_inq() if request == FIONREAD else file.ioctl_outq()
+    if isinstance(file, UnixSocket) and request == SIOCATMARK:
+        return file.ioctl_atmark()
     if isinstance(file, PipeEnd) and request == FIONREAD:
         return file.ring.queued()
-    raise fail(errno.ENOTTY)
+    raise fail(errno.EINVAL if isinstance(file, Epoll) else errno.ENOTTY)  # ep_eventpoll_ioctl knows no such request
 
 
 def kind(process: Process, fd: int) -> int:

@@ -1,0 +1,168 @@
+"""Generated dialogues over pipes, epolls and AF_UNIX sockets: the simulated kernel answers as the real one.
+
+`PORTSIDE_DEEP=1` runs a hundred times as many.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kernel_objects import DGRAM, SEQPACKET, STREAM, compare
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the real kernel is the oracle")
+
+DEEP = os.environ.get("PORTSIDE_DEEP") == "1"
+generated = settings(
+    max_examples=int(os.environ.get("EX","2000")) if DEEP else 60,
+    deadline=None,
+    derandomize=not DEEP,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+IN, PRI, OUT, ERR, HUP, RDHUP = 0x1, 0x2, 0x4, 0x8, 0x10, 0x2000
+NORM = 0x40 | 0x100
+ET, ONESHOT, EXCLUSIVE = 1 << 31, 1 << 30, 1 << 28
+
+slot = st.integers(0, 9)
+size = st.one_of(
+    st.integers(0, 20), st.sampled_from([100, 192, 193, 4095, 4096, 4097, 5000, 16065, 40000, 70000, 110000, 220000])
+)
+length = st.one_of(st.integers(0, 30), st.sampled_from([100, 4095, 4096, 10000, 100000, 300000]))
+peek = st.sampled_from([0, 0, 0, 0x2, 0x100, 0x102, 0x1])  # not MSG_TRUNC: CPython then shows bytes it never read
+name = st.sampled_from(["a", "b", "c", "@a", "@b", "missing/x", ""])
+interest = st.sampled_from([IN, OUT, PRI, RDHUP, NORM, HUP])
+events = st.builds(
+    lambda masks, modes: sum(set(masks)) | sum(set(modes)),
+    st.lists(interest, max_size=3),
+    st.lists(st.sampled_from([ET, ET, ONESHOT, EXCLUSIVE]), max_size=1),
+)
+kind = st.sampled_from([STREAM, DGRAM, SEQPACKET])
+
+
+def call(name_, *arguments):
+    return st.tuples(st.just(name_), *arguments)
+
+
+FILES = [call("close", slot), call("dup", slot), call("dup2", slot, slot)]
+POLLS = [
+    call("poll", st.tuples(slot, st.just(0x7FF | RDHUP))),
+    call("poll", st.tuples(slot, st.just(0x7FF | RDHUP)), st.tuples(slot, st.just(IN | OUT))),
+    call("select", slot, slot),
+]
+PIPES = [
+    call("pipe"),
+    call("pipe", st.just(os.O_DIRECT)),
+    call("write", slot, size),
+    call("write", slot, size),
+    call("read", slot, length),
+    call("read", slot, length),
+    call("fill", slot, size.filter(bool)),
+    call("ioctl", slot, st.just(0x541B)),
+    call("fcntl", slot, st.just(1032)),
+    call("fcntl", slot, st.just(1031), st.sampled_from([0, 4096, 10000, 65536, 262144])),
+]
+EPOLLS = [
+    call("epoll"),
+    call("ctl", slot, st.sampled_from([1, 1, 1, 2, 3, 4]), slot, events),
+    call("ctl", slot, st.just(1), slot, events),
+    call("wait", slot, st.sampled_from([1, 2, 3, 10, 0, -1])),
+    call("wait", slot, st.just(10)),
+]
+SOCKETS = [
+    call("socketpair", kind),
+    call("send", slot, size, st.sampled_from([0, 0, 0, 0, 0x1])),
+    call("send", slot, size),
+    call("recv", slot, length.filter(bool), peek),
+    call("recvfrom", slot, length, peek),
+    call("fill", slot, size.filter(bool)),
+    call("shutdown", slot, st.integers(0, 3)),
+    call("ioctl", slot, st.sampled_from([0x541B, 0x5411, 0x8905])),
+    call("getpeername", slot),
+    call("getsockname", slot),
+    call("getsockopt", slot, st.sampled_from([3, 4, 7, 8, 16, 17, 18, 30, 38, 39, 999])),
+    call("setsockopt", slot, st.sampled_from([7, 8, 10, 16, 18]), st.sampled_from([0, 1, 100, 5000, 300000])),
+]
+NAMED = [
+    call("socket", kind),
+    call("bind", slot, name),
+    call("bind", slot, name),
+    call("listen", slot, st.integers(0, 2)),
+    call("listen", slot, st.integers(0, 2)),
+    call("connect", slot, name),
+    call("connect", slot, name),
+    call("disconnect", slot),
+    call("accept", slot),
+    call("sendto", slot, size, name),
+    call("unlink", st.sampled_from(["a", "b", "c"])),
+]
+PASSING = [
+    call("sendfds", slot, st.sampled_from([0, 1, 5, 40000]), st.lists(slot, max_size=3)),
+    call("sendfds", slot, st.sampled_from([1, 5]), st.lists(slot, min_size=1, max_size=2)),
+    call("sendcreds", slot, st.sampled_from([0, 1, 5]), st.booleans()),
+    call("recvmsg", slot, length, st.sampled_from([0, 10, 16, 20, 24, 28, 32, 100]), peek),
+    call("recvmsg", slot, length, st.just(200)),
+    call("setsockopt", slot, st.just(16), st.integers(0, 1)),
+]
+
+
+def dialogues(first, *groups):
+    """Dialogues that begin with `first` and go on with calls of the groups, each group as likely as the next."""
+    steps = st.lists(st.one_of([st.one_of(group) for group in groups]), min_size=5, max_size=40)
+    return st.builds(lambda begin, rest: list(begin) + rest, st.sampled_from(first), steps)
+
+
+@generated
+@given(dialogues([[("pipe",)], [("pipe",), ("pipe",)]], PIPES, PIPES, POLLS, FILES))
+def test_pipes(steps):
+    compare(steps)
+
+
+@generated
+@given(
+    dialogues(
+        [[("pipe",), ("epoll",), ("epoll",)], [("epoll",), ("pipe",), ("socketpair", STREAM)]],
+        PIPES, EPOLLS, EPOLLS, EPOLLS, POLLS, FILES, SOCKETS,
+    )
+)  # fmt: skip
+def test_epoll(steps):
+    compare(steps)
+
+
+@generated
+@given(
+    dialogues(
+        [[("socketpair", STREAM)], [("socketpair", DGRAM)], [("socketpair", SEQPACKET)]],
+        SOCKETS, SOCKETS, POLLS, FILES,
+    )
+)  # fmt: skip
+def test_socket_pairs(steps):
+    compare(steps)
+
+
+def _started(kind_):
+    return [
+        ("socket", kind_), ("bind", 0, "a"), ("listen", 0, 1), ("socket", kind_), ("connect", 1, "a"), ("socket", kind_),
+        ("epoll",), ("ctl", 3, 1, 0, IN | OUT), ("ctl", 3, 1, 1, IN | OUT | ET | RDHUP),
+    ]  # fmt: skip
+
+
+@generated
+@given(dialogues([_started(STREAM), _started(DGRAM), _started(SEQPACKET)], NAMED, NAMED, SOCKETS, POLLS, FILES, EPOLLS))
+def test_named_sockets(steps):
+    compare(steps)
+
+
+@generated
+@given(
+    dialogues(
+        [[("socketpair", STREAM), ("pipe",)], [("socketpair", DGRAM), ("socketpair", STREAM)], _started(STREAM)],
+        PASSING, PASSING, SOCKETS, POLLS, FILES, NAMED,
+    )
+)  # fmt: skip
+def test_passing(steps):
+    compare(steps)
