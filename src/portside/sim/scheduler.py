@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
 from random import Random
-from typing import Final, NoReturn
+from typing import Final
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
@@ -43,6 +43,14 @@ SPINNING: Final = Blocked("polling without waiting")
 STARTING: Final = Blocked("not started yet")
 
 Event = tuple[int, int, Callable[..., None] | None, tuple[object, ...]]
+
+
+class Interruption(BaseException):
+    """Stands in `Task.thrown` for calls that the task is to make where it waits; never raised."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.actions: list[Callable[[], object]] = []
 
 
 class Task(greenlet):
@@ -263,6 +271,19 @@ class Scheduler:
             task.thrown = exception
             self.wake(task)
 
+    def interrupt(self, task: Task, action: Callable[[], object]) -> None:
+        """Let a task call `action()` where it is parked, before it waits on: how the handler of a signal runs.
+
+        What `action` raises leaves the call that waits. No effect on a task that was killed or has not begun.
+        """
+        if task.ended or task.blocked is STARTING:
+            return
+        if task.thrown is None:
+            task.thrown = Interruption()
+        if isinstance(task.thrown, Interruption):
+            task.thrown.actions.append(action)
+            self.wake(task)
+
     def tasks(self) -> tuple[Task, ...]:
         """The tasks that have not ended, in the order in which they were made."""
         return tuple(self._tasks)
@@ -388,10 +409,15 @@ class Scheduler:
         if self._hub is not None:
             task.parent = self._hub
 
-    def _refuse(self, task: Task) -> NoReturn:
+    def _refuse(self, task: Task) -> None:
         """Raise what was thrown into the task; one that will not hear it never runs again."""
         thrown = task.thrown
         assert thrown is not None
+        if isinstance(thrown, Interruption):
+            task.thrown = None
+            for action in thrown.actions:
+                action()
+            return
         task.refusals += 1
         if task.refusals > REFUSALS:
             self._tasks.pop(task, None)
