@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Final
 
-from portside.runtime import loader
+from portside.runtime import escapes, loader
 from portside.runtime.patcher import Patcher
 
-PATCHES: Final = ("time", "datetime", "thread", "queue", "local", "sys", "atexit", "os", "io", "select", "socket")
+PATCHES: Final = ("time", "datetime", "thread", "queue", "local", "sys", "atexit", "os", "io", "select", "socket", "signal",
+                           "fcntl", "random", "pwd", "logging", "traceback")
 
 _guard = _thread.allocate_lock()
 _patcher: Patcher | None = None
@@ -25,6 +26,7 @@ def _the_patcher() -> Patcher:
         for name in PATCHES:
             import_module(f"portside.runtime.patches.{name}").add(patcher)
         loader.add(patcher)
+        escapes.add(patcher)
         _patcher = patcher
     return _patcher
 

@@ -12,6 +12,8 @@ from portside.sim.scheduler import Task
 
 if TYPE_CHECKING:
     import threading
+    from logging import Logger
+    from random import Random
     from typing import TextIO
 
     from portside.host.processes import Process
@@ -29,7 +31,8 @@ class Program:
     """
 
     __slots__ = (
-        "atexit", "default_timeout", "loader", "main_task", "main_thread", "process", "thread_names", "values",
+        "atexit", "default_timeout", "loader", "logging", "main_task", "main_thread", "process", "random", "signals",
+        "thread_names", "values",
     )  # fmt: skip
 
     def __init__(self, process: Process) -> None:
@@ -39,6 +42,9 @@ class Program:
         self.thread_names = count(1)
         self.atexit: list[tuple[Callable[..., object], tuple[object, ...], dict[str, object]]] = []
         self.default_timeout: int | None = None  # of new sockets, in ns
+        self.signals: object = None  # patches.signal.Signals
+        self.random: Random | None = None
+        self.logging: dict[tuple[Logger, str], object] = {}  # the state of loggers
         self.values: dict[str, object] = {}
         self.loader: object = None  # loader.Loader, when it has modules of its own
 

@@ -21,6 +21,7 @@ from greenlet import getcurrent
 
 from portside.host.processes import ProcessExit
 from portside.runtime.loader import Loader, import_name
+from portside.runtime.patches.signal import signals_of
 from portside.runtime.patches.thread import ENDINGS, begin_main_thread, end_of_thread, join_all
 from portside.runtime.program import Program, program_of
 from portside.runtime.raw import standard_streams
@@ -86,6 +87,7 @@ class Body:
             values["path"] = loader.visible_path
             values["modules"] = loader.view
         begin_main_thread(program, task)
+        signals_of(self.process)
         return program
 
     def _run(self, program: Program) -> int:

@@ -8,7 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from portside.runtime.trap import outside
+
 _OURS: Final = str(Path(__file__).parent.parent) + "/"
+_BORDER: Final = str(Path(__file__).parent) + "/"
 
 
 def is_ours(filename: str) -> bool:
@@ -31,8 +34,21 @@ def strip(trace: TracebackType | None) -> TracebackType | None:
     return following
 
 
+def is_a_bug(error: BaseException) -> bool:
+    """Whether the exception is a mistake of portside's own: raised below the border, and no answer of the kernel."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None or isinstance(error, (OSError, KeyboardInterrupt)):
+        return False
+    file = trace.tb_frame.f_code.co_filename
+    return file.startswith(_OURS) and not file.startswith(_BORDER)
+
+
 def strip_all(error: BaseException) -> None:
     """Take our frames out of the traceback of an exception and of those that led to it."""
+    if is_a_bug(error):
+        return
     seen: set[int] = set()
     pending: list[BaseException | None] = [error]
     while pending:
@@ -48,6 +64,6 @@ def print_exception(error: BaseException, title: str | None = None) -> None:
     strip_all(error)
     stream = sys.stderr
     if stream is not None:
-        text = "".join(traceback.format_exception(error))
+        text = "".join(outside(traceback.format_exception, error))  # type: ignore[arg-type]
         stream.write(text if title is None else f"{title}\n{text}")
         stream.flush()

@@ -1,0 +1,109 @@
+"""`fcntl` and `resource`: control of the simulated process's descriptors, and how many it may have."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import resource
+import struct
+from collections.abc import Callable
+from typing import Final, cast
+
+from portside.host.errors import fail
+from portside.host.syscalls import files
+from portside.host.syscalls import process as _calls
+from portside.runtime.patcher import Patcher
+from portside.runtime.patches.select import descriptor
+from portside.runtime.real_file import RealFile
+from portside.runtime.trap import current_process
+
+Real = Callable[..., object]
+
+_OF_TABLE: Final = (fcntl.F_DUPFD, fcntl.F_DUPFD_CLOEXEC, fcntl.F_GETFD, fcntl.F_SETFD)
+_READS: Final = {0x541B: files.FIONREAD, 0x5411: 0x5411, 0x8905: 0x8905}  # FIONREAD, SIOCOUTQ, SIOCATMARK
+
+
+def fcntl_call(real: Real, fd: object, cmd: int, arg: object = 0, /) -> object:
+    """fcntl.fcntl."""
+    process = current_process()
+    if process is None:
+        return real(fd, cmd, arg)
+    number = descriptor(fd)
+    file = process.files.get(number)
+    if isinstance(file, RealFile) and cmd not in _OF_TABLE:
+        return real(file.fd, cmd, arg)
+    if isinstance(arg, int):
+        return files.fcntl(process, number, cmd, arg)
+    raise fail(errno.EINVAL)
+
+
+def ioctl(real: Real, fd: object, request: int, arg: object = 0, mutate_flag: bool = True, /) -> object:
+    """fcntl.ioctl: with an int, with bytes (the answer is returned), with a buffer (it is changed)."""
+    process = current_process()
+    if process is None:
+        return real(fd, request, arg, mutate_flag)
+    number = descriptor(fd)
+    file = process.files.get(number)
+    if isinstance(file, RealFile):
+        return real(file.fd, request, arg, mutate_flag)
+    if isinstance(arg, int):
+        if request in _READS:
+            raise fail(errno.EFAULT)
+        return files.ioctl(process, number, request, arg)
+    given = bytes(memoryview(cast(bytes, arg)))
+    value = struct.unpack_from("i", given)[0] if len(given) >= 4 else 0
+    answer = files.ioctl(process, number, request, value)
+    data = struct.pack("i", answer) + given[4:] if request in _READS else given
+    if mutate_flag and isinstance(arg, (bytearray, memoryview)) or hasattr(arg, "buffer_info"):
+        memoryview(cast(bytearray, arg)).cast("B")[: len(data)] = data
+        return 0
+    return data
+
+
+def lock(real: Real, fd: object, *arguments: object) -> object:
+    """fcntl.flock and lockf: of files on the real disk."""
+    process = current_process()
+    if process is None:
+        return real(fd, *arguments)
+    file = process.files.get(descriptor(fd))
+    if not isinstance(file, RealFile):
+        raise fail(errno.EINVAL)
+    return real(file.fd, *arguments)
+
+
+def getrlimit(real: Real, kind: int, /) -> object:
+    """resource.getrlimit: RLIMIT_NOFILE is the process's own."""
+    process = current_process()
+    if process is None or kind != resource.RLIMIT_NOFILE:
+        return real(kind)
+    return _calls.getrlimit(process, kind)
+
+
+def setrlimit(real: Real, kind: int, limits: tuple[int, int], /) -> object:
+    """resource.setrlimit: RLIMIT_NOFILE is the process's own; the others bound the real machine and stay."""
+    process = current_process()
+    if process is None:
+        return real(kind, limits)
+    if kind != resource.RLIMIT_NOFILE:
+        return None
+    soft, hard = limits
+    ceiling = process.files.hard_limit
+    try:
+        return _calls.setrlimit(
+            process, kind, ceiling if soft == resource.RLIM_INFINITY else soft,
+            ceiling if hard == resource.RLIM_INFINITY else hard,
+        )  # fmt: skip
+    except PermissionError:
+        raise ValueError("not allowed to raise maximum limit") from None
+    except OSError:
+        raise ValueError("current limit exceeds maximum limit") from None
+
+
+def add(patcher: Patcher) -> None:
+    """Replace what takes descriptors, and the one limit that is simulated."""
+    patcher.function(fcntl, "fcntl", fcntl_call)
+    patcher.function(fcntl, "ioctl", ioctl)
+    patcher.function(fcntl, "flock", lock)
+    patcher.function(fcntl, "lockf", lock)
+    patcher.function(resource, "getrlimit", getrlimit)
+    patcher.function(resource, "setrlimit", setrlimit)

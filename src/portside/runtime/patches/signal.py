@@ -1,0 +1,249 @@
+"""`signal`: handlers and timers of the simulated process. A handler runs in its main thread, where that waits."""
+
+from __future__ import annotations
+
+import _signal
+import errno
+import math
+import signal
+from collections.abc import Callable
+from functools import partial
+from typing import Final, cast
+
+from greenlet import getcurrent
+
+from portside.host.errors import fail
+from portside.host.file import Blocked
+from portside.host.processes import Process
+from portside.host.syscalls import files
+from portside.host.syscalls import process as _calls
+from portside.runtime.patcher import Patcher
+from portside.runtime.program import Program, program_of
+from portside.runtime.trap import current_process, nanoseconds, process_of
+from portside.sim.scheduler import Scheduler, Task
+
+Real = Callable[..., object]
+Handler = Callable[[int, object], object]
+
+SIG_DFL: Final = _signal.SIG_DFL
+SIG_IGN: Final = _signal.SIG_IGN
+_PAUSE: Final = Blocked("pause")
+_default_int_handler: Final = _signal.default_int_handler
+
+
+class Signals:
+    """The signals of one program: what Python does on each, its real-time timer, where to write their numbers."""
+
+    __slots__ = ("deadline", "handled", "handlers", "interval", "program", "timer", "wakeup")
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.handlers: dict[int, object] = {}
+        self.wakeup = -1
+        self.handled = 0  # how many have run, by which pause() knows
+        self.timer = 0  # counts settings of the timer: an entry in the heap with another number is void
+        self.deadline: int | None = None
+        self.interval = 0
+        self.set(signal.SIGINT, _default_int_handler)
+        self.set(signal.SIGPIPE, SIG_IGN)
+
+    @property
+    def world(self) -> Scheduler:
+        """The world of the program."""
+        return cast(Scheduler, self.program.process.host.world)
+
+    def set(self, number: int, handler: object) -> object:
+        """Let `handler` answer; the one before is returned."""
+        old = self.handlers.get(number, SIG_DFL)
+        self.handlers[number] = handler
+        kernel = self.program.process.handlers
+        if handler == SIG_DFL:
+            kernel.pop(number, None)
+        elif handler == SIG_IGN:
+            kernel[number] = _ignore
+        else:
+            kernel[number] = self.arrives
+        return old
+
+    def arrives(self, number: int) -> None:
+        """The kernel delivers a signal that has a handler."""
+        main = self.program.main_task
+        if self.wakeup >= 0:
+            try:
+                files.write(self.program.process, self.wakeup, bytes([number]))
+            except OSError:
+                pass
+        if main is None or main.ended:
+            return
+        if main is getcurrent():
+            self.run(number)
+        else:
+            main.world.interrupt(main, partial(self.run, number))
+
+    def run(self, number: int) -> None:
+        """Call the handler, in the main thread."""
+        self.handled += 1
+        handler = self.handlers.get(number, SIG_DFL)
+        if callable(handler):
+            handler(number, None)
+
+    def start_timer(self, seconds: object, interval: object) -> tuple[float, float]:
+        """Set ITIMER_REAL; what was left of it and its interval are returned, in seconds."""
+        old = self.remaining(), self.interval / 1e9
+        first = nanoseconds(seconds)
+        every = nanoseconds(interval)
+        if first < 0 or every < 0:
+            raise signal.ItimerError(errno.EINVAL, "Invalid argument")
+        self.timer += 1
+        self.interval = every
+        self.deadline = self.world.now + first if first else None
+        if first:
+            self.world.at(self.world.now + first, self._rings, self.timer)
+        return old
+
+    def remaining(self) -> float:
+        """Seconds until the timer rings, 0 when it is not set."""
+        return 0.0 if self.deadline is None else (self.deadline - self.world.now) / 1e9
+
+    def _rings(self, timer: int) -> None:
+        if timer != self.timer or not self.program.process.alive:
+            return
+        self.deadline = None
+        if self.interval:
+            self.deadline = self.world.now + self.interval
+            self.world.at(self.deadline, self._rings, timer)
+        _deliver(self.program.process, signal.SIGALRM)
+
+
+def _deliver(process: Process, number: int) -> None:
+    """A signal that no process sent. Without a handler it ends the process, which a task of it does."""
+    main = program_of(process).main_task
+    if number in process.handlers or main is None:
+        process.kill(number)
+    else:
+        main.world.spawn(process, partial(process.kill, number), "signal")
+
+
+def _ignore(number: int) -> None:
+    """SIG_IGN."""
+
+
+def signals_of(process: Process) -> Signals:
+    """The signals of the program that the process runs."""
+    program = program_of(process)
+    if program.signals is None:
+        program.signals = Signals(program)
+    return cast(Signals, program.signals)
+
+
+def _number(value: object) -> int:
+    if not hasattr(type(value), "__index__"):
+        raise TypeError(f"'{type(value).__name__}' object cannot be interpreted as an integer")
+    number = cast(int, value.__index__())  # type: ignore[attr-defined]
+    if not 1 <= number <= 64:
+        raise ValueError("signal number out of range")
+    return number
+
+
+def set_handler(real: Real, number: object, handler: object, /) -> object:
+    """_signal.signal."""
+    task = getcurrent()
+    if type(task) is not Task:
+        return real(number, handler)
+    signals = signals_of(process_of(task))
+    if signals.program.main_task is not task:
+        raise ValueError("signal only works in main thread of the main interpreter")
+    chosen = _number(number)
+    if handler not in (SIG_DFL, SIG_IGN) and not callable(handler):
+        raise TypeError("signal handler must be signal.SIG_IGN, signal.SIG_DFL, or a callable object")
+    if chosen in (signal.SIGKILL, signal.SIGSTOP):
+        raise fail(errno.EINVAL)
+    return signals.set(chosen, handler)
+
+
+def getsignal(real: Real, number: object, /) -> object:
+    """_signal.getsignal."""
+    process = current_process()
+    if process is None:
+        return real(number)
+    return signals_of(process).handlers.get(_number(number), SIG_DFL)
+
+
+def alarm(real: Real, seconds: object, /) -> object:
+    """_signal.alarm."""
+    process = current_process()
+    if process is None:
+        return real(seconds)
+    return math.ceil(signals_of(process).start_timer(seconds, 0)[0])
+
+
+def setitimer(real: Real, which: int, seconds: object, interval: object = 0.0, /) -> object:
+    """_signal.setitimer: ITIMER_REAL; work takes no time, so the others never ring."""
+    process = current_process()
+    if process is None:
+        return real(which, seconds, interval)
+    return signals_of(process).start_timer(seconds, interval) if which == signal.ITIMER_REAL else (0.0, 0.0)
+
+
+def getitimer(real: Real, which: int, /) -> object:
+    """_signal.getitimer."""
+    process = current_process()
+    if process is None:
+        return real(which)
+    signals = signals_of(process)
+    return (signals.remaining(), signals.interval / 1e9) if which == signal.ITIMER_REAL else (0.0, 0.0)
+
+
+def pause(real: Real) -> object:
+    """_signal.pause: wait for a signal."""
+    task = getcurrent()
+    if type(task) is not Task:
+        return real()
+    signals = signals_of(process_of(task))
+    before = signals.handled
+    while signals.handled == before:
+        task.world.block(None, _PAUSE)
+    return None
+
+
+def raise_signal(real: Real, number: object, /) -> object:
+    """_signal.raise_signal."""
+    process = current_process()
+    return real(number) if process is None else _calls.kill(process, process.pid, _number(number))
+
+
+def pthread_kill(real: Real, thread: int, number: object, /) -> object:
+    """_signal.pthread_kill: a handler runs in the main thread in any case."""
+    process = current_process()
+    return real(thread, number) if process is None else _calls.kill(process, process.pid, _number(number))
+
+
+def set_wakeup_fd(real: Real, fd: int, /, *, warn_on_full_buffer: bool = True) -> object:
+    """_signal.set_wakeup_fd."""
+    task = getcurrent()
+    if type(task) is not Task:
+        return real(fd, warn_on_full_buffer=warn_on_full_buffer)
+    signals = signals_of(process_of(task))
+    if signals.program.main_task is not task:
+        raise ValueError("set_wakeup_fd only works in main thread of the main interpreter")
+    if fd != -1 and not process_of(task).files.get(fd).nonblocking:
+        raise ValueError(f"the fd {fd} must be in non-blocking mode")
+    old, signals.wakeup = signals.wakeup, fd
+    return old
+
+
+def siginterrupt(real: Real, number: object, flag: object, /) -> object:
+    """_signal.siginterrupt: calls are always begun again after a handler (PEP 475)."""
+    return None if current_process() is not None else real(number, flag)
+
+
+FUNCTIONS: Final = (
+    getsignal, alarm, setitimer, getitimer, pause, raise_signal, pthread_kill, set_wakeup_fd, siginterrupt,
+)  # fmt: skip
+
+
+def add(patcher: Patcher) -> None:
+    """Replace the functions of `_signal`, which `signal` wraps."""
+    patcher.function(_signal, "signal", set_handler)
+    for function in FUNCTIONS:
+        patcher.function(_signal, function.__name__, function)
