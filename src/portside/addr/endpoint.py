@@ -344,7 +344,7 @@ def _v6_and_port(body: str, whole: bool, at: int) -> _Draft | None:
     if head == ":" and whole and tail != "1":
         every = Endpoint(family=AF_INET6, address=ip.V6_ANY, port=int(tail))
         return every, "with a colon too few"
-    endpoint = _try_v6(head)
+    endpoint = _try_v6(head) if "." not in tail else None
     if endpoint is not None:
         return _with_port(endpoint, tail, at + len(head) + 1), "as netstat writes it, without brackets"
     head, dot, tail = body.rpartition(".")

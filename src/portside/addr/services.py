@@ -503,7 +503,6 @@ _TABLE: Final = """
 47808/tcp,udp        bacnet                            # Building automation
 50000/tcp            db2                               # Db2 (not assigned)
 50051/tcp            grpc                              # gRPC examples (not assigned)
-51413/tcp,udp        transmission-peer                 # Transmission (not assigned)
 51820/udp            wireguard                         # WireGuard (not assigned)
 57000/tcp            dircproxy                         # IRC proxy (not assigned)
 60177/tcp            tfido                             # Fidonet over telnet (not assigned)
