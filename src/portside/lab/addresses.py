@@ -29,9 +29,7 @@ def assignment(notation: str) -> Assignment:
     if address in (V4_ANY, V6_ANY) or is_multicast(address):
         raise LabError(f"{notation!r}: {text} is no address that an interface can have")
     default = 24 if is_v4(address) else 64
-    return Assignment(
-        address, _length(length, address, notation) if slash else default, interface or DEFAULT_INTERFACE
-    )
+    return Assignment(address, _length(length, address, notation) if slash else default, interface or DEFAULT_INTERFACE)
 
 
 def prefix(notation: str) -> tuple[int, int]:

@@ -87,6 +87,10 @@ class Host:
         if error:
             raise LabError(f"{notation!r} on {self.name}: {os.strerror(error)}")
 
+    def forward(self) -> None:
+        """Make it a router: it passes on packets that are for others."""
+        self.sysctl.update({"net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1})
+
     def set_up(self, name: str, up: bool = True) -> None:
         """Set an interface up or down (`ip link set NAME up`)."""
         self.machine.ip.set_up(self.interface(name), up)
@@ -128,9 +132,7 @@ class Host:
             mtu=mtu,
         )
         if error:
-            raise LabError(
-                f"route to {destination} on {self.name}: {_ROUTE_ERRORS.get(error) or os.strerror(error)}"
-            )
+            raise LabError(f"route to {destination} on {self.name}: {_ROUTE_ERRORS.get(error) or os.strerror(error)}")
 
     @staticmethod
     def _destination(destination: str, gateway: int) -> tuple[int, int]:
@@ -151,6 +153,7 @@ class Host:
         code: str | None = None,
         kwargs: Mapping[str, object] | None = None,
         paths: Sequence[str | os.PathLike[str]] = (),
+        environment: Mapping[str, str] | None = None,
         background: bool = False,
         check: bool = True,
     ) -> Program:
@@ -162,11 +165,10 @@ class Host:
         """
         if sum(each is not None for each in (what, module, code)) != 1:
             raise LabError("spawn one thing: a function, the path of a script, module=... or code=...")
-        make, words, default = self._maker(
-            what, args, module, code, dict(kwargs or {}), [os.fspath(p) for p in paths]
-        )
+        make, words, default = self._maker(what, args, module, code, dict(kwargs or {}), [os.fspath(p) for p in paths])
         self.machine.users.uid(user)
         program = Program(self, name or default, words, user, make, checked=check)
+        program.environment = dict(environment or {})
         self.programs.append(program)
         world = self.network.world
         delay = duration(start)

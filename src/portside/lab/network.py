@@ -131,9 +131,19 @@ class Network:
         """Add a host with `lo` and these addresses.
 
         An address is `ADDR/PREFIX@INTERFACE`; the prefix is 24 or 64 bits and the interface eth0 unless
-        given. Without any, the Nth host gets 10.0.0.N/16 and fd00::N/64. `forward` makes it a router. Raises
-        LabError.
+        given. Without any it gets 10.0.0.N/16 and fd00::N/64, the first free N. `forward` makes it a router.
+        Raises LabError.
         """
+        host = self.bare_host(name)
+        for notation in addresses or self.next_addresses():
+            host.add_address(notation)
+        if forward:
+            host.forward()
+        host.sysctl.update(sysctls or {})
+        return host
+
+    def bare_host(self, name: str) -> Host:
+        """Add a host that has `lo` and nothing else. Raises LabError."""
         from portside.host.kernel import Host as Machine
 
         if not name or name in self.hosts:
@@ -141,14 +151,8 @@ class Network:
         if any(character.isspace() or character in "@/:|" for character in name):
             raise LabError(f"{name!r} is no name for a host: letters, digits, dots and hyphens")
         machine = Machine(name, cast("World", self.world), number=len(self.hosts) + 1)
-        host = Host(self, machine)
-        for notation in addresses or self._next_addresses():
-            host.add_address(notation)
-        if forward:
-            host.sysctl.update({"net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1})
-        host.sysctl.update(sysctls or {})
         machine.resolve = self.resolve
-        self.hosts[name] = host
+        host = self.hosts[name] = Host(self, machine)
         self._hook(host, self.trace.on)
         if self._output is not None:
             self._output.hosts(list(self.hosts))
@@ -168,9 +172,9 @@ class Network:
     ) -> Link:
         """Connect two hosts by a wire of their own.
 
-        An end is a host, its name, or `NAME@INTERFACE`; without an interface, the first free ones that share
-        a subnet are taken. `latency` is for each direction; `bandwidth` is bits per second or "100Mbit", unlimited unless given.
-        Raises LabError.
+        An end is a host, its name, or `NAME@INTERFACE`; without an interface, the first free ones that share a
+        subnet are taken. `latency` is for each direction; `bandwidth` is bits per second or "100Mbit", unlimited
+        unless given. Raises LabError.
         """
         pair = self._pair(one, other)
         names = " - ".join(f"{host.name}@{interface.name}" for host, interface in pair)
@@ -216,18 +220,17 @@ class Network:
         host = self.hosts.get(name)
         return [] if host is None else host.numbers()
 
-    def _next_addresses(self) -> tuple[str, str]:
+    def next_addresses(self) -> tuple[str, str]:
+        """The addresses that the next host gets which is given none."""
         taken = {address for host in self.hosts.values() for address in host.addresses}
-        number = len(self.hosts) + 1
+        number = 1
         while True:
             v4, v6 = f"10.0.{number >> 8}.{number & 255}", f"fd00::{number:x}"
             if v4 not in taken and v6 not in taken:
                 return f"{v4}/16", f"{v6}/64"
             number += 1
 
-    def _wire(
-        self, name: str, latency: Duration, bandwidth: Duration | None, mtu: int, queue: int | str
-    ) -> Wire:
+    def _wire(self, name: str, latency: Duration, bandwidth: Duration | None, mtu: int, queue: int | str) -> Wire:
         if not isinstance(mtu, int) or not 68 <= mtu <= 65535:
             raise LabError(f"{mtu!r} is no MTU: 68 to 65535 bytes (RFC 791), 1280 at least for IPv6")
         wire = Wire(
@@ -280,9 +283,7 @@ class Network:
         free = self._candidates(host, None)
         if name is None:
             if not free:
-                raise LabError(
-                    f"{host.name} has no free interface left: give it an address as ADDR/PREFIX@eth1"
-                )
+                raise LabError(f"{host.name} has no free interface left: give it an address as ADDR/PREFIX@eth1")
             return free[0]
         interface = host.interface(name)
         if interface.link is not None:
@@ -362,13 +363,7 @@ class Network:
         self.trace.note(program.host.name, f"{program.name} {how}")
         if self._output is not None:
             self._output.end(program.host.name, program)
-        if (
-            program.failed
-            and program.checked
-            and self._check
-            and self._failed is None
-            and not self.world.closed
-        ):
+        if program.failed and program.checked and self._check and self._failed is None and not self.world.closed:
             self._failed = program
             self.world.halt()
 

@@ -31,6 +31,7 @@ class Program:
         self.argv = argv
         self.user = user
         self.checked = checked
+        self.environment: dict[str, str] = {}  # what is added to the environment of the caller
         self.process: Process | None = None
         self.task: Task | None = None
         self._make = make
@@ -97,13 +98,7 @@ class Program:
             self.task.world.kill(self.task, ProcessExit())
 
     def __repr__(self) -> str:
-        state = (
-            "not started"
-            if self.process is None
-            else "running"
-            if self.running
-            else f"exit code {self.exit_code}"
-        )
+        state = "not started" if self.process is None else "running" if self.running else f"exit code {self.exit_code}"
         return f"<Program {self.name} on {self.host.name}: {state}>"
 
     # -- running it --
