@@ -28,7 +28,6 @@ from portside.facts.interface import SCOPE_GLOBAL, SCOPE_HOST, SCOPE_LINK
 from portside.facts.rule import FORWARD, INPUT, OUTPUT
 from portside.facts.settings import Settings
 from portside.facts.verdict import Verdict
-from portside.ip import source
 from portside.ip.conntrack import INVALID, Conntrack
 from portside.ip.firewall import ACCEPT, DROP, TCP_RESET, Chain, Firewall, rejection
 from portside.ip.fragment import Reassembler, split
@@ -52,6 +51,7 @@ from portside.ip.route import (
     RouteEntry,
     RouteTable,
 )  # fmt: skip
+from portside.ip.source import in_subnet, select_v4
 from portside.wire.packet import Fragment, Packet
 
 ALL_HOSTS: Final = 0xFFFFE0000001  # 224.0.0.1
@@ -179,11 +179,14 @@ class IpLayer:
             return errno.EINVAL
         if not 0 <= prefix_length <= bits_of(address):
             return errno.EINVAL
-        if interface.find(address) is not None:
+        if any(
+            other.address == address and (other.prefix_length == prefix_length or not is_v4(address))
+            for other in interface.addresses
+        ):
             return errno.EEXIST
         entry = InterfaceAddress(address, prefix_length)
         entry.secondary = is_v4(address) and self._primary_of(interface, entry) is not None
-        interface.addresses.append(entry)
+        interface.addresses.insert(self._place_of(interface, entry), entry)
         self._add_local_routes(interface, entry)
         if interface.up:
             self._add_subnet_routes(interface, entry)
@@ -194,9 +197,20 @@ class IpLayer:
         """
         for other in interface.addresses:
             same_length = is_v4(other.address) and other.prefix_length == entry.prefix_length
-            if same_length and not other.secondary and source.in_subnet(entry.address, other):
+            if same_length and not other.secondary and in_subnet(entry.address, other):
                 return other
         return None
+
+    @staticmethod
+    def _place_of(interface: Interface, entry: InterfaceAddress) -> int:
+        """Primary IPv4 addresses stand before the others, the nearest scope first (__inet_insert_ifa)."""
+        place = len(interface.addresses)
+        if is_v4(entry.address) and not entry.secondary:
+            place = 0
+            for number, other in enumerate(interface.addresses):
+                if is_v4(other.address) and not other.secondary and other.scope >= entry.scope:
+                    place = number + 1
+        return place
 
     def _add_local_routes(self, interface: Interface, entry: InterfaceAddress) -> None:
         """The routes that stay while the address does (fib_add_ifaddr)."""
@@ -208,12 +222,6 @@ class IpLayer:
         self.routes.insert(
             RouteEntry(address, bits_of(address), interface, kind=LOCAL, source=preferred, scope=SCOPE_HOST)
         )
-        if is_v4(address) and is_loopback(address) and entry.prefix_length < 32:
-            prefix = prefix_of(address, entry.prefix_length)
-            length = entry.prefix_length
-            self.routes.insert(
-                RouteEntry(prefix, length, interface, kind=LOCAL, source=address, scope=SCOPE_HOST)
-            )
 
     def _add_subnet_routes(self, interface: Interface, entry: InterfaceAddress) -> None:
         """The routes that come when the interface goes up: to the subnet, and its broadcast address."""
@@ -222,29 +230,34 @@ class IpLayer:
             return
         prefix = prefix_of(address, length)
         if not is_v4(address):
-            if not any(route.interface is interface for route in self.routes.main[False].at(prefix, length)):
+            if not any(route.interface is interface for route in self.routes.at(prefix, length)):
                 self.routes.insert(RouteEntry(prefix, length, interface, metric=V6_CONNECTED_METRIC))
             return
-        if not is_loopback(address):
-            self.routes.insert(RouteEntry(prefix, length, interface, source=address, scope=SCOPE_LINK))
+        if prefix != V4_ANY:
+            # All of the subnet of an address of lo is local: so 127.0.0.0/8 is.
+            kind, scope = (LOCAL, SCOPE_HOST) if interface.loopback else (UNICAST, SCOPE_LINK)
+            self.routes.insert(RouteEntry(prefix, length, interface, kind=kind, source=address, scope=scope))
         if entry.broadcast:
             self.routes.insert(
                 RouteEntry(entry.broadcast, 32, interface, kind=BROADCAST, source=address, scope=SCOPE_LINK)
             )
 
-    def remove_address(self, interface: Interface, address: int) -> int:
+    def remove_address(self, interface: Interface, address: int, prefix_length: int | None = None) -> int:
         """Take an address away, with its routes and, from a primary one, its secondaries (`ip address del`).
 
-        Returns 0 or EADDRNOTAVAIL.
+        Args: prefix_length: None takes the first of that address. Returns 0 or EADDRNOTAVAIL.
         """
-        entry = interface.find(address)
-        if entry is None:
+        for entry in interface.addresses:
+            if entry.address == address and prefix_length in (None, entry.prefix_length):
+                break
+        else:
             return errno.EADDRNOTAVAIL
         gone = [entry]
         if is_v4(address) and not entry.secondary:
             gone += [other for other in interface.addresses if self._depends(other, entry)]
         interface.addresses = [other for other in interface.addresses if other not in gone]
-        addresses = {other.address for other in gone} | {entry.broadcast}
+        kept = {other.address for other in interface.addresses}
+        addresses = {other.address for other in gone} - kept
         for route in tuple(self.routes.entries()):
             if route.interface is interface and self._goes_with(route, entry, addresses):
                 self.routes.remove(route)
@@ -256,21 +269,25 @@ class IpLayer:
         return (
             other.secondary
             and other.prefix_length == primary.prefix_length
-            and source.in_subnet(other.address, primary)
+            and in_subnet(other.address, primary)
         )
 
     def _goes_with(self, route: RouteEntry, entry: InterfaceAddress, addresses: set[int]) -> bool:
         """Whether a route of the interface goes when an address does (fib_del_ifaddr, cleanup_prefix_route).
+
+        Args: entry: the address that is removed; addresses: those that the interface has no longer.
         """
-        if route.kind in (LOCAL, BROADCAST):
-            return route.prefix in addresses or (is_v4(route.prefix) and route.source == entry.address)
-        if is_v4(route.prefix) is not is_v4(entry.address):
+        v4 = is_v4(entry.address)
+        if is_v4(route.prefix) is not v4:
             return False
-        if route.source and route.source in addresses:
+        if route.source in addresses or (route.kind == LOCAL and route.prefix in addresses):
             return True
         subnet = (prefix_of(entry.address, entry.prefix_length), entry.prefix_length)
-        if is_v4(entry.address) or (route.prefix, route.prefix_length) != subnet or route.via:
+        goes = (route.prefix, route.prefix_length) == subnet or (v4 and route.prefix == entry.broadcast)
+        if not goes or route.via or route.prefix_length == bits_of(entry.address) and not entry.broadcast:
             return False
+        if v4:
+            return route.source == entry.address and not entry.secondary
         assert route.interface is not None
         others = (other for other in route.interface.addresses if not is_v4(other.address))
         return not any(
@@ -294,7 +311,7 @@ class IpLayer:
         if prefix_of(prefix, prefix_length) != prefix or kind not in (UNICAST, *REFUSALS):
             return errno.EINVAL
         if kind in REFUSALS:
-            interface, via = None, 0
+            interface, via = None if v4 else self.lo, 0
         elif via:
             found = self._link_of_gateway(via, interface)
             if isinstance(found, int):
@@ -308,7 +325,7 @@ class IpLayer:
             return errno.EINVAL
         if metric is None:
             metric = 0 if v4 else V6_STATIC_METRIC
-        if any(entry.metric == metric for entry in self.routes.main[v4].at(prefix, prefix_length)):
+        if any(entry.metric == metric for entry in self.routes.at(prefix, prefix_length)):
             return errno.EEXIST
         scope = SCOPE_GLOBAL if via or not v4 or kind != UNICAST else SCOPE_LINK
         self.routes.insert(
@@ -320,27 +337,40 @@ class IpLayer:
         return 0
 
     def _link_of_gateway(self, via: int, interface: Interface | None) -> Interface | int:
-        """The interface by which a gateway is a neighbour, or the errno (fib_check_nh_v4_gw,
-        ip6_route_check_nh).
-        """
-        v4 = is_v4(via)
-        if self.is_local(via) or is_multicast(via):
+        """The interface by which a gateway is a neighbour, or the errno."""
+        if is_multicast(via):
             return errno.EINVAL
-        if not v4 and is_link_local(via):
-            return interface if interface is not None else errno.EINVAL
-        for entry in self.routes.main[v4].matches(via):
-            if interface is not None and entry.interface is not interface:
+        if is_v4(via):
+            return self._link_of_gateway_v4(via, interface)
+        return self._link_of_gateway_v6(via, interface)
+
+    def _link_of_gateway_v4(self, via: int, interface: Interface | None) -> Interface | int:
+        """The route to the gateway must reach no further than the link (fib_check_nh_v4_gw)."""
+        for entry in self.routes.on_link(via):
+            wanted = interface is None or entry.interface is interface
+            if entry.interface is None or entry.scope < SCOPE_LINK or not wanted:
                 continue
-            on_link = entry.interface is not None and not entry.via
-            if on_link and entry.kind == UNICAST:
-                assert entry.interface is not None
-                return entry.interface
-            break
-        return errno.ENETUNREACH if v4 else errno.EHOSTUNREACH
+            return entry.interface if entry.kind in (UNICAST, LOCAL) else errno.EINVAL
+        return errno.ENETUNREACH
+
+    def _link_of_gateway_v6(self, via: int, interface: Interface | None) -> Interface | int:
+        """A link-local gateway needs the interface named; no gateway is this host's own (ip6_route_check_nh).
+        """
+        if self.is_local(via):
+            return errno.EINVAL
+        if is_link_local(via):
+            return interface if interface is not None else errno.EINVAL
+        for entry in self.routes.on_link(via):
+            if entry.interface is None or (interface is not None and entry.interface is not interface):
+                continue
+            if entry.via or entry.kind != UNICAST or entry.interface.loopback:
+                break
+            return entry.interface
+        return errno.EHOSTUNREACH
 
     def remove_route(self, prefix: int, prefix_length: int, *, metric: int | None = None) -> int:
         """Remove a route (`ip route del`); without `metric`, the first of that prefix. Returns 0 or ESRCH."""
-        for entry in self.routes.main[is_v4(prefix)].at(prefix, prefix_length):
+        for entry in self.routes.at(prefix, prefix_length):
             if metric is None or entry.metric == metric:
                 self.routes.remove(entry)
                 return 0
@@ -719,7 +749,7 @@ class IpLayer:
         if is_v4(packet.src):
             if self.is_local(packet.src):
                 return packet.src
-            return source.select_v4(self.interfaces, interface, 0, SCOPE_LINK) or V4_ANY
+            return select_v4(self.interfaces, interface, 0, SCOPE_LINK) or V4_ANY
         if self.is_local(packet.src, interface.index):
             return packet.src
         return interface.link_local()

@@ -1,7 +1,8 @@
-"""Routes, the kinds of addresses, and the choice of a source address.
+"""Routes, the kinds of addresses, and the choice of a source address (ip-route(8); RFC 1122 section 3.3.1).
 
-Two tables, as on Linux: `local` has the addresses of the host itself and is asked first, then `main`
-(ip-route(8); RFC 1122 section 3.3.1; RFC 4291; RFC 6724).
+Two tables, as on Linux: `local` has the addresses of the host itself, `main` the rest. For IPv6 `local` is
+asked first. For IPv4 both are one table, in which the longest prefix wins and `local` is first only at equal
+length: so Linux keeps them while there are no routing rules (fib_trie_unmerge, since 4.1).
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ BLACKHOLE_ROUTE = Rule("blackhole", "the route {0} throws away what is for {subj
 NO_SCOPE = Rule("no-scope", "the link-local address {subject} needs an interface", "RFC 4007 section 6")
 NO_DEVICE = Rule("no-device", "there is no interface with index {0}", KERNEL_V4)
 DEVICE_DOWN = Rule("device-down", "the interface {0} is down", KERNEL_V4)
-BAD_SOURCE = Rule("bad-source", "the source {0} is not an address of this host", KERNEL_V4)
+BAD_SOURCE = Rule("bad-source", "{0} is no address of this host: nothing for {subject} can come from it", KERNEL_V4)
 LOOPBACK_SOURCE = Rule(
     "loopback-source", "from the loopback address {0} nothing may leave for {subject}", "RFC 1122 section 3.2.1.3"
 )
@@ -63,6 +64,9 @@ REFUSALS: Final = {
     BLACKHOLE: (errno.EINVAL, BLACKHOLE_ROUTE),
 }
 """fib_props[] and ip6_rt_type_to_error()."""
+
+LOCAL_KINDS: Final = (LOCAL, BROADCAST, MULTICAST)
+"""What stands in the `local` table."""
 
 CACHE_SIZE: Final = 65536
 MAX_PACKET: Final = 65535  # the largest IPv4 packet (RFC 791 section 3.1)
@@ -76,7 +80,9 @@ class RouteEntry:
     address.
     """
 
-    __slots__ = ("interface", "kind", "metric", "mtu", "prefix", "prefix_length", "scope", "source", "via")
+    __slots__ = (
+        "interface", "kind", "metric", "mtu", "order", "prefix", "prefix_length", "scope", "source", "via",
+    )  # fmt: skip
 
     def __init__(
         self, prefix: int, prefix_length: int, interface: Interface | None, *, via: int = 0, kind: int = UNICAST,
@@ -91,6 +97,7 @@ class RouteEntry:
         self.source = source
         self.mtu = mtu
         self.scope = scope
+        self.order = (kind not in LOCAL_KINDS, metric)
 
     def __str__(self) -> str:
         words = [] if self.kind == UNICAST else [KIND_NAMES[self.kind]]
@@ -142,14 +149,14 @@ class PrefixTable:
         self.lengths: list[int] = []  # that occur, the longest first
 
     def insert(self, entry: RouteEntry) -> None:
-        """Add an entry behind those of the same prefix and metric."""
+        """Add an entry behind those of the same prefix, table and metric."""
         prefixes = self.by_length.get(entry.prefix_length)
         if prefixes is None:
             prefixes = self.by_length[entry.prefix_length] = {}
             self.lengths = sorted(self.by_length, reverse=True)
         entries = prefixes.setdefault(entry.prefix, [])
         at = len(entries)
-        while at and entries[at - 1].metric > entry.metric:
+        while at and entries[at - 1].order > entry.order:
             at -= 1
         entries.insert(at, entry)
 
@@ -190,8 +197,9 @@ class RouteTable:
     def __init__(self, interfaces: dict[int, Interface]) -> None:
         self.interfaces = interfaces
         self.generation = 0
-        self.local = {True: PrefixTable(32), False: PrefixTable(128)}  # by whether IPv4
-        self.main = {True: PrefixTable(32), False: PrefixTable(128)}
+        self.v4 = PrefixTable(32)
+        self.v6_local = PrefixTable(128)
+        self.v6_main = PrefixTable(128)
         self._cache: dict[tuple[int, int, int], Route | Verdict] = {}
         self._kinds: dict[tuple[int, int], int] = {}
         self._onward: dict[int, Route | Verdict] = {}
@@ -217,8 +225,18 @@ class RouteTable:
         self.changed()
 
     def _table_of(self, entry: RouteEntry) -> PrefixTable:
-        tables = self.local if entry.kind in (LOCAL, BROADCAST, MULTICAST) else self.main
-        return tables[is_v4(entry.prefix)]
+        if is_v4(entry.prefix):
+            return self.v4
+        return self.v6_local if entry.kind in LOCAL_KINDS else self.v6_main
+
+    def at(self, prefix: int, length: int) -> list[RouteEntry]:
+        """The entries of table `main` for exactly that prefix, the best first."""
+        table = self.v4 if is_v4(prefix) else self.v6_main
+        return [entry for entry in table.at(prefix, length) if entry.kind not in LOCAL_KINDS]
+
+    def on_link(self, address: int) -> Iterator[RouteEntry]:
+        """The entries of table `main` that cover an address, the longest prefix first."""
+        return (self.v4 if is_v4(address) else self.v6_main).matches(address)
 
     def learn_mtu(self, dst: int, mtu: int, until: int) -> None:
         """Believe "fragmentation needed" or "packet too big" about `dst` until a time, ns (RFC 1191, RFC
@@ -242,16 +260,17 @@ class RouteTable:
     # -- questions --
 
     def entries(self) -> Iterable[RouteEntry]:
-        """All routes, `local` first, IPv4 first, the longest prefix first."""
-        for tables in (self.local, self.main):
-            yield from tables[True]
-            yield from tables[False]
+        """All routes, IPv4 first, the longest prefix first."""
+        yield from self.v4
+        yield from self.v6_local
+        yield from self.v6_main
 
     def kind_of(self, address: int, device: int = 0) -> int:
         """What an address is to this host: LOCAL, BROADCAST, MULTICAST or UNICAST.
 
-        Args: device: the index of an interface that must have it, 0 for any.
-        Source: inet_addr_type_dev_table; ipv6_chk_addr.
+        Args: device: the index of an interface, 0 for any: an IPv6 link-local address or ::1 must be its own;
+        others may be any interface's.
+        Source: inet_addr_type_table; ipv6_chk_addr.
         """
         key = (address, device)
         kind = self._kinds.get(key)
@@ -264,12 +283,20 @@ class RouteTable:
     def _kind_of(self, address: int, device: int) -> int:
         if is_multicast(address):
             return MULTICAST
-        v4 = is_v4(address)
-        if v4 and address in (V4_BROADCAST, V4_ANY):
-            return BROADCAST  # __inet_dev_addr_type: both, as zeronet and lbcast
-        for entry in self.local[v4].matches(address):
+        if is_v4(address):
+            return self._kind_of_v4(address)
+        if address != V6_LOOPBACK and not needs_scope(address):
+            device = 0
+        for entry in self.v6_local.matches(address):
             if not device or (entry.interface is not None and entry.interface.index == device):
                 return entry.kind
+        return UNICAST
+
+    def _kind_of_v4(self, address: int) -> int:
+        if address in (V4_BROADCAST, V4_ANY):
+            return BROADCAST  # as __inet_dev_addr_type says of both
+        for entry in self.v4.matches(address):
+            return entry.kind if entry.kind in LOCAL_KINDS else UNICAST
         return UNICAST
 
     def lookup(self, dst: int, src: int = 0, oif: int = 0) -> Route | Verdict:
@@ -278,9 +305,10 @@ class RouteTable:
         Args: dst: the destination; `::` and 0.0.0.0 mean this host. src: the source to use, a wildcard (0 or
         0.0.0.0) to have it chosen. oif: the index of the interface to leave by (bound device, scope id), 0
         for any.
-        Returns: a Route, or a Verdict with ENETUNREACH (no route), EHOSTUNREACH (unreachable), EACCES
-        (prohibit), EINVAL (blackhole; loopback source to another host; a source that is not this host's;
-        link-local without an interface), EADDRNOTAVAIL (no IPv6 source), ENODEV.
+        Returns: a Route, or a Verdict with ENETUNREACH (no route; a source that is not this host's),
+        EHOSTUNREACH (unreachable), EACCES (prohibit), EINVAL (blackhole; loopback source to another host; a
+        source that is not this host's; link-local without an interface), EADDRNOTAVAIL (no IPv6 source),
+        ENODEV.
         Source: ip_route_output_key_hash_rcu and ip6_route_output_flags, ip6_dst_lookup_tail.
         """
         key = (dst, src, oif)
@@ -318,7 +346,7 @@ class RouteTable:
         return found
 
     def _forward(self, dst: int) -> Route | Verdict:
-        entry = self._match_v4(dst, None) if is_v4(dst) else self._match_v6(dst, 0, strict=False)
+        entry = self._match_v4(dst, None) if is_v4(dst) else self._match_v6(dst, 0)
         if entry is None or entry.kind in REFUSALS:
             return _refusal(dst, entry)
         assert entry.interface is not None
@@ -329,7 +357,7 @@ class RouteTable:
     def _lookup_v4(self, dst: int, src: int, oif: int) -> Route | Verdict:
         device: Interface | None = None
         if src:
-            refusal = self._check_source_v4(dst, src, oif)
+            refusal = self._check_source_v4(dst, src)
             if refusal is not None:
                 return refusal
         if oif:
@@ -347,19 +375,17 @@ class RouteTable:
             return self._finish_v4(dst, src or source.select_v4(self.interfaces, device, 0, SCOPE_LINK), device, None)
         return self._by_table_v4(dst, src, device)
 
-    def _check_source_v4(self, dst: int, src: int, oif: int) -> Verdict | None:
+    def _check_source_v4(self, dst: int, src: int) -> Verdict | None:
         """Whether a source given by the socket can be one at all."""
         if is_multicast(src) or src == V4_BROADCAST:
             return Verdict(errno.EINVAL, BAD_SOURCE, (text(src),), text(dst))
         if self._owner(src) is not None:
             return None
-        if not oif and (is_multicast(dst) or dst == V4_BROADCAST):
-            return Verdict(errno.ENETUNREACH, BAD_SOURCE, (text(src),), text(dst))
-        return Verdict(errno.EINVAL, BAD_SOURCE, (text(src),), text(dst))
+        return Verdict(errno.ENETUNREACH, BAD_SOURCE, (text(src),), text(dst))
 
     def _owner(self, address: int) -> Interface | None:
-        """The interface that has a local address (__ip_dev_find)."""
-        for entry in self.local[is_v4(address)].matches(address):
+        """The interface that has a local IPv4 address (__ip_dev_find)."""
+        for entry in self.v4.matches(address):
             return entry.interface if entry.kind == LOCAL else None
         return None
 
@@ -368,6 +394,8 @@ class RouteTable:
         if not src and device is not None:
             src = source.select_v4(self.interfaces, device, 0, SCOPE_HOST)
         dst = src or V4_LOOPBACK
+        if device is not None:
+            return self._lookup_v4(dst, dst, device.index)  # ip_route_connect asks again with what it got
         lo = self.interfaces[LOOPBACK_INDEX]
         return Route(dst, dst, self._owner(dst) or lo, LOCAL, mtu=lo.mtu, generation=self.generation)
 
@@ -388,10 +416,9 @@ class RouteTable:
         return self._finish_v4(dst, src, entry.interface, entry)
 
     def _match_v4(self, dst: int, device: Interface | None) -> RouteEntry | None:
-        for tables in (self.local, self.main):
-            for entry in tables[True].matches(dst):
-                if entry.kind in REFUSALS or device is None or entry.interface is device:
-                    return entry
+        for entry in self.v4.matches(dst):
+            if entry.kind in REFUSALS or device is None or entry.interface is device:
+                return entry
         return None
 
     def _finish_v4(
@@ -401,11 +428,14 @@ class RouteTable:
         kind = entry.kind if entry is not None else UNICAST
         if is_loopback(src) and kind != LOCAL and not interface.loopback:
             return Verdict(errno.EINVAL, LOOPBACK_SOURCE, (text(src),), text(dst))
-        via = entry.via if entry is not None else 0
+        # A gateway of scope host, one of lo, serves to choose the source only (rt_set_nexthop).
+        via = entry.via if entry is not None and not interface.loopback else 0
         if dst == V4_BROADCAST:
             kind = BROADCAST
         elif is_multicast(dst):
             kind = MULTICAST
+            if entry is not None and entry.prefix_length < 4:
+                via = 0  # "If multicast route do not exist use default one, but do not gateway in this case."
         return self._route(dst, src or V4_ANY, interface, kind, via, entry)
 
     # -- IPv6 --
@@ -414,8 +444,7 @@ class RouteTable:
         dst = dst or V6_LOOPBACK
         if oif and oif not in self.interfaces:
             return Verdict(errno.ENODEV, NO_DEVICE, (oif,), text(dst))
-        strict = bool(oif) and (not src or needs_scope(dst) or is_multicast(dst) or dst == V6_LOOPBACK)
-        entry = self._match_v6(dst, oif, strict)
+        entry = self._match_v6(dst, oif)
         if entry is None or entry.kind in REFUSALS:
             return _refusal(dst, entry)
         interface = entry.interface
@@ -427,23 +456,12 @@ class RouteTable:
         kind = MULTICAST if is_multicast(dst) else entry.kind
         return self._route(dst, src, interface, kind, entry.via, entry)
 
-    def _match_v6(self, dst: int, oif: int, strict: bool) -> RouteEntry | None:
-        """The longest prefix; of one prefix the lowest metric and, if it may differ, the wanted interface
-        first.
-        """
-        second: RouteEntry | None = None
-        for tables in (self.local, self.main):
-            for entry in tables[False].matches(dst):
-                if second is not None and (entry.prefix_length, entry.metric) != (second.prefix_length, second.metric):
-                    return second
+    def _match_v6(self, dst: int, oif: int) -> RouteEntry | None:
+        for table in (self.v6_local, self.v6_main):
+            for entry in table.matches(dst):
+                # A route that refuses stands on lo, and is not seen from a socket bound to another device.
                 if not oif or (entry.interface is not None and entry.interface.index == oif):
                     return entry
-                if not strict and second is None:
-                    second = entry
-                elif entry.kind in REFUSALS and strict:
-                    return entry
-            if second is not None:
-                return second
         return None
 
     # -- both --
@@ -458,7 +476,7 @@ class RouteTable:
             learned = self._learned.get(dst)
             if learned is not None and learned[0] < mtu:
                 mtu = learned[0]
-        next_hop = (via or dst) if kind == UNICAST else 0
+        next_hop = via or dst if kind == UNICAST else via if kind == MULTICAST else 0
         return Route(dst, src, interface, kind, next_hop=next_hop, mtu=mtu, entry=entry, generation=self.generation)
 
 
