@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
-from portside.tcp.tcb import Tcb
-from portside.wire.packet import TcpSegment
+from typing import Final
+
+from portside.addr.abi import POLLIN, POLLRDNORM
+from portside.facts.state import CLOSED, LISTEN, SYN_RECEIVED
+from portside.tcp import end, handshake, rto, send, timewait, window
+from portside.tcp.effects import CHANGED, READABLE
+from portside.tcp.states import enter
+from portside.tcp.tcb import TIMEOUT_INIT, Tcb
+from portside.tcp.timer import alarm
+from portside.wire.packet import ACK, RST, SYN, TcpSegment
+
+MASK: Final = 0xFFFFFFFF
+
+# What `complete` says of a third ACK.
+COMPLETE: Final = 1
+IGNORED: Final = 0
+REFUSED: Final = -1
 
 
 class Listener:
@@ -29,12 +44,18 @@ def open_passive(tcb: Tcb, backlog: int, now: int) -> Listener:
 
     Source: RFC 9293 section 3.10.1; inet_csk_listen_start().
     """
-    raise NotImplementedError
+    listener = Listener(tcb, backlog)
+    tcb.listener = listener
+    tcb.shutdown = 0
+    tcb.done = False
+    enter(tcb, LISTEN)
+    return listener
 
 
 def set_backlog(listener: Listener, backlog: int) -> None:
-    """listen(2) again: change the limit. Anything over somaxconn is somaxconn, negative numbers too (they are unsigned)."""
-    raise NotImplementedError
+    """listen(2) again: change the limit. Over somaxconn is somaxconn, and so are negative numbers (they are unsigned)."""
+    most = listener.tcb.settings.somaxconn
+    listener.backlog = most if backlog < 0 else min(backlog, most)
 
 
 def segment_arrives(listener: Listener, segment: TcpSegment, now: int, isn: int = 0) -> None:
@@ -43,7 +64,118 @@ def segment_arrives(listener: Listener, segment: TcpSegment, now: int, isn: int 
     Args: isn: the sequence number that a reopened TIME-WAIT demands; 0: the host chooses.
     Source: tcp_rcv_state_process(), tcp_conn_request().
     """
-    raise NotImplementedError
+    flags = segment.flags
+    if flags & RST:
+        return
+    if flags & ACK:
+        answer = timewait.reset_for(segment)
+        if answer is not None:
+            listener.tcb.effects.transmit(listener.tcb, answer)
+    elif flags & SYN and not flags & 1:
+        _syn(listener, segment, now, isn)
+
+
+def _syn(listener: Listener, segment: TcpSegment, now: int, isn: int) -> None:
+    """A connection is asked for: take it into the SYN queue, unless one of the queues is full (tcp_conn_request()).
+
+    SYN cookies, which answer without a place in the SYN queue, belong here; they are not modelled yet, and a SYN that finds
+    the SYN queue full is dropped as with `tcp_syncookies` 0.
+    """
+    if _syn_queue_full(listener, isn) or accept_queue_full(listener):
+        listener.overflows += 1
+        return
+    tcb = listener.tcb.effects.child(listener, segment, now, isn)
+    if tcb is None:
+        return
+    tcb.listener = listener
+    tcb.orphan = False
+    handshake.prepare(tcb)
+    handshake.take_options(tcb, segment, now)
+    mss = tcb.advertised_mss - (handshake.TIMESTAMPS_LENGTH if tcb.timestamps_ok else 0)
+    window.initial(tcb, mss, tcb.snd_wscale >= 0)
+    tcb.snd_una = tcb.iss
+    tcb.snd_nxt = tcb.write_seq = tcb.snd_sml = (tcb.iss + 1) & MASK
+    tcb.sent = [(tcb.iss, tcb.snd_nxt, b"", SYN | ACK, now, 0, 0)]
+    listener.half_open[tcb] = None
+    enter(tcb, SYN_RECEIVED)
+    handshake.send_syn(tcb, SYN | ACK, now)
+    tcb.retransmit_at = now + TIMEOUT_INIT
+    alarm(tcb, tcb.retransmit_at)
+
+
+def _syn_queue_full(listener: Listener, isn: int) -> bool:
+    """The SYN queue holds as many as the backlog; without cookies a quarter of tcp_max_syn_backlog stays for known peers."""
+    if isn:
+        return False
+    waiting = len(listener.half_open)
+    settings = listener.tcb.settings
+    if waiting >= listener.backlog and waiting:
+        return True
+    most = settings.tcp_max_syn_backlog
+    return not settings.tcp_syncookies and most - waiting < most >> 2
+
+
+def accept_queue_full(listener: Listener) -> bool:
+    """One more than the backlog may wait (sk_acceptq_is_full())."""
+    return len(listener.accept_queue) > listener.backlog
+
+
+def complete(tcb: Tcb, segment: TcpSegment, now: int) -> int:
+    """The ACK of our SYN,ACK is here: COMPLETE, IGNORED (the client believes to be connected) or REFUSED with a reset.
+
+    Source: tcp_check_req(), its end; tcp_abort_on_overflow, TCP_DEFER_ACCEPT in tcp(7).
+    """
+    listener = tcb.listener
+    assert listener is not None
+    bare = segment.sequence_length() == 0
+    if bare and tcb.retransmits < listener.tcb.defer_accept:
+        # Wait for data; SYN,ACKs are not sent again meanwhile.
+        tcb.done = True
+        return IGNORED
+    if accept_queue_full(listener):
+        listener.overflows += 1
+        if listener.tcb.settings.tcp_abort_on_overflow:
+            return REFUSED
+        tcb.done = True
+        return IGNORED
+    tcb.done = False
+    return COMPLETE
+
+
+def queue(tcb: Tcb) -> None:
+    """A complete connection waits for accept(2); wake who waits for one (inet_csk_reqsk_queue_add())."""
+    listener = tcb.listener
+    assert listener is not None
+    listener.accept_queue.append(tcb)
+    listener.tcb.effects.changed(listener.tcb, READABLE)
+
+
+def expire(tcb: Tcb, now: int) -> None:
+    """A connection in the SYN queue had no answer: SYN,ACK again, or give up (reqsk_timer_handler()).
+
+    `tcb.retransmits` is num_timeout; `tcb.done` says that the peer's ACK was here and had to be ignored.
+    """
+    listener = tcb.listener
+    assert listener is not None
+    parent = listener.tcb
+    most = parent.syncnt or parent.settings.tcp_synack_retries
+    times = tcb.retransmits
+    deferred = parent.defer_accept
+    acked = tcb.done
+    if deferred:
+        give_up = times >= most and (not acked or times >= deferred)
+        again = not acked or times >= deferred - 1
+    else:
+        give_up = times >= most
+        again = True
+    if give_up:
+        tcb.done = False
+        end.done(tcb)
+        return
+    if again:
+        handshake.send_syn(tcb, SYN | ACK, now)
+    tcb.retransmits = times + 1
+    tcb.retransmit_at = now + min(TIMEOUT_INIT << tcb.retransmits, rto.maximum(tcb))
 
 
 def accept(listener: Listener) -> Tcb | None:
@@ -51,7 +183,11 @@ def accept(listener: Listener) -> Tcb | None:
 
     It may have been reset or closed meanwhile: accept(2) returns it all the same. Source: inet_csk_accept().
     """
-    raise NotImplementedError
+    if not listener.accept_queue:
+        return None
+    tcb = listener.accept_queue.pop(0)
+    tcb.listener = None
+    return tcb
 
 
 def close(listener: Listener, now: int) -> None:
@@ -59,9 +195,24 @@ def close(listener: Listener, now: int) -> None:
 
     Connections that wait for accept are reset, those in SYN-RECEIVED forgotten. Source: inet_csk_listen_stop().
     """
-    raise NotImplementedError
+    tcb = listener.tcb
+    tcb.listener = None
+    enter(tcb, CLOSED)
+    for child in list(listener.half_open):
+        child.orphan = True
+        end.done(child)
+    waiting = listener.accept_queue
+    listener.accept_queue = []
+    for child in waiting:
+        child.orphan = True
+        child.listener = None
+        if child.state != CLOSED:
+            send.reset(child, now)
+            end.done(child)
+    if not tcb.orphan:
+        tcb.effects.changed(tcb, CHANGED)
 
 
 def poll(listener: Listener) -> int:
     """POLLIN | POLLRDNORM while a connection waits (inet_csk_listen_poll())."""
-    raise NotImplementedError
+    return POLLIN | POLLRDNORM if listener.accept_queue else 0

@@ -22,11 +22,38 @@ RTO_MIN: Final = 200 * MILLISECOND  # TCP_RTO_MIN
 INITIAL_CWND: Final = 10  # TCP_INIT_CWND, RFC 6928
 INFINITE_SSTHRESH: Final = 0x7FFFFFFF
 MSS_DEFAULT: Final = 536  # TCP_MSS_DEFAULT, RFC 9293 section 3.7.1
-MAX_WINDOW: Final = 32767  # MAX_TCP_WINDOW: the largest window that is offered where scaling is not known
+OVERHEAD: Final = 832  # bytes that an sk_buff takes besides its data, as measured on Linux 6.18 (truesize)
+ATO_MIN: Final = 40 * MILLISECOND  # TCP_ATO_MIN: how long an acknowledgment is delayed at first
 
-# What a Sent entry holds. A tuple, for it is made once per segment.
-Sent = tuple[int, int, Payload, int, int, int]
-"""seq, end (seq past data and FIN), data, flags (SYN, FIN, PSH), sent_at in ns, times retransmitted."""
+# Tcb.ack_pending: what is owed to the peer (enum inet_csk_ack_state_t).
+SCHEDULED: Final = 1
+TIMER: Final = 2
+PUSHED: Final = 4
+PUSHED2: Final = 8
+NOW: Final = 16
+NO_MEMORY: Final = 32
+
+Sent = tuple[int, int, Payload, int, int, int, int]
+"""A segment in flight: seq, end (past SYN, data and FIN), data, flags, sent_at in ns, times retransmitted, memory charged.
+
+A tuple, for one is made per segment.
+"""
+
+
+class Unsent:
+    """Data that waits to be sent in segments of its own: what one sk_buff of the write queue is to Linux.
+
+    `parts` are what the program gave, by reference. `charge` is the memory accounted for besides the data, until the
+    first segment made of it takes it over. `push` is TCPCB_FLAG_PSH.
+    """
+
+    __slots__ = ("charge", "length", "parts", "push")
+
+    def __init__(self, part: Payload, length: int, charge: int) -> None:
+        self.parts = [part] if length else []
+        self.length = length
+        self.charge = charge
+        self.push = False
 
 
 class Tcb:
@@ -47,15 +74,16 @@ class Tcb:
         "maxseg", "nodelay", "notsent_lowat", "oobinline", "rcvbuf", "rcvbuf_locked", "rcvlowat", "sndbuf",
         "sndbuf_locked", "syncnt", "user_timeout", "window_clamp",
         # send sequence variables
-        "iss", "snd_una", "snd_nxt", "snd_wnd", "snd_wl1", "snd_up", "write_seq", "snd_sml", "max_window", "push_seq",
+        "iss", "snd_una", "snd_nxt", "snd_wnd", "snd_wl1", "snd_up", "write_seq", "snd_sml", "max_window",
+        "fin_unsent",
         # receive sequence variables
-        "irs", "rcv_nxt", "rcv_wnd", "rcv_wup", "copied_seq", "rcv_ssthresh",
+        "irs", "rcv_nxt", "rcv_wnd", "rcv_wup", "copied_seq", "rcv_ssthresh", "scaling_ratio", "open_window", "open_field",
         # what was agreed upon
         "path_mtu", "mss", "mss_clamp", "advertised_mss", "snd_wscale", "rcv_wscale", "timestamps_ok", "ts_offset",
         "ts_recent", "ts_recent_at",
         # buffers
-        "sent", "unsent", "received", "received_bytes", "out_of_order", "fin_queued", "snd_memory", "rcv_memory",
-        "no_space",
+        "sent", "unsent", "received", "out_of_order", "fin_queued", "snd_memory", "rcv_memory",
+        "no_space", "received_offset",
         # timers
         "armed", "retransmit_at", "probe_at", "delack_at", "keepalive_at",
         # retransmission timeout
@@ -66,7 +94,7 @@ class Tcb:
         "undo_marker", "undo_retransmits", "retransmitted_out", "lost_out", "cwnd_limited",
         "prr_delivered", "prr_out",
         # delayed ACK
-        "ack_pending", "ato", "quick", "pingpong", "rcv_mss", "last_data_received", "last_ack_received",
+        "ack_pending", "ato", "quick", "pingpong", "rcv_mss", "last_segment_size", "last_data_received", "last_ack_received",
         "last_data_sent",
         # receive buffer tuning
         "rcvq_space", "rcvq_seq", "rcvq_time", "rcv_rtt", "rcv_rtt_seq", "rcv_rtt_time",
@@ -124,10 +152,11 @@ class Tcb:
         """Forget the connection and keep the options: a socket as new (tcp_disconnect(), tcp_init_sock())."""
         self.predicted = 0  # flags that header prediction expects, PSH included; 0: no prediction
         self.iss = self.snd_una = self.snd_nxt = self.write_seq = self.snd_sml = self.snd_up = 0
-        self.push_seq = 0
         self.snd_wnd = self.snd_wl1 = self.max_window = 0
         self.irs = self.rcv_nxt = self.rcv_wnd = self.rcv_wup = self.copied_seq = 0
         self.rcv_ssthresh = 0
+        self.scaling_ratio = 128  # of 256: how much of the memory is data (TCP_DEFAULT_SCALING_RATIO)
+        self.open_window = self.open_field = -1  # the window while nothing is queued, and as it stands in a segment
         self.path_mtu = 65535
         self.mss = MSS_DEFAULT  # bytes of data in a full segment, options taken off
         self.mss_clamp = 65535  # what the peer's MSS option allows
@@ -139,9 +168,10 @@ class Tcb:
         self.ts_recent_at = 0
         # Buffers are lists that exist while there is something in them: most connections are idle.
         self.sent: list[Sent] | None = None  # in flight, oldest first
-        self.unsent: list[Payload] | None = None
+        self.unsent: list[Unsent] | None = None
+        self.fin_unsent = False  # the last of the unsent carries our FIN
         self.received: list[Payload] | None = None  # in order, oldest first
-        self.received_bytes = 0
+        self.received_offset = 0  # bytes of the first that the program has read
         self.out_of_order: list[tuple[int, Payload, int]] | None = None  # seq, data, FIN; ordered, no overlaps
         self.fin_queued = False  # the peer's FIN is in the receive queue, not yet seen by the program
         self.snd_memory = 0  # sk_wmem_queued
@@ -172,6 +202,7 @@ class Tcb:
         self.quick = 0
         self.pingpong = 0
         self.rcv_mss = MSS_DEFAULT
+        self.last_segment_size = 0
         self.last_data_received = self.last_ack_received = self.last_data_sent = 0
         self.rcvq_space = self.rcvq_seq = self.rcvq_time = 0
         self.rcv_rtt = self.rcv_rtt_seq = self.rcv_rtt_time = 0

@@ -1,0 +1,187 @@
+"""What an acknowledgment does: SND.UNA, the window, the round trip, the congestion window (RFC 9293 section 3.10.7.4).
+
+Source: tcp_ack(), tcp_clean_rtx_queue(), tcp_ack_update_window(), Linux 6.18.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from portside.addr.abi import MILLISECOND
+from portside.tcp import challenge, handshake, loss, rto, send, window
+from portside.tcp.congestion import control
+from portside.tcp.effects import WRITABLE
+from portside.tcp.tcb import RTO_MIN, Sent, Tcb
+from portside.tcp.timer import alarm
+from portside.wire.packet import SYN, TcpSegment
+from portside.wire.seq import diff
+
+MASK: Final = 0xFFFFFFFF
+
+GOOD: Final = 1
+OLD: Final = 0  # acknowledges less than is known already
+TOO_OLD: Final = -1  # so old that it must be blind (RFC 5961 section 5.2)
+UNSENT: Final = -2  # acknowledges what was never sent
+
+
+def take(tcb: Tcb, segment: TcpSegment, now: int, quiet: bool = False) -> int:
+    """Take in the acknowledgment of a segment whose sequence number is acceptable.
+
+    Args: quiet: do not send the challenge ACK to a blind one (the caller will).
+    Returns: GOOD, OLD, TOO_OLD or UNSENT; the segment's data counts only when it is not negative.
+    """
+    ack = segment.ack
+    advance = diff(ack, tcb.snd_una)
+    if advance < 0:
+        if -advance > tcb.max_window:
+            if not quiet:
+                challenge.send(tcb, now)
+            return TOO_OLD
+        return OLD
+    if diff(ack, tcb.snd_nxt) > 0:
+        return UNSENT
+    update_recent(tcb, segment, now)
+    updated = _update_window(tcb, segment, advance > 0, now)
+    tcb.soft_error = 0
+    tcb.probes_out = 0
+    tcb.last_ack_received = now
+    if tcb.sent is None:
+        tcb.snd_una = ack
+        _window_reopened(tcb, now)
+        return GOOD
+    _process(tcb, segment, ack, advance, updated, now)
+    return GOOD
+
+
+def _process(tcb: Tcb, segment: TcpSegment, ack: int, advance: int, updated: bool, now: int) -> None:
+    """There is something in flight: see what of it is acknowledged, and what that means for the rest."""
+    flying = send.in_flight(tcb)
+    count = clean(tcb, segment, ack, now) if advance else 0
+    duplicate = not (count or updated or len(segment.data) or segment.flags & 3)
+    if duplicate or tcb.ca_state != loss.OPEN:
+        loss.acknowledged(tcb, segment, advance > 0, count, duplicate, now)
+    elif count:
+        control.acked(tcb, count, flying)
+
+
+def clean(tcb: Tcb, segment: TcpSegment, ack: int, now: int) -> int:
+    """Drop from `sent` what `ack` covers, measure the round trip, set the timer anew: how many segments it covered."""
+    sent = tcb.sent
+    assert sent is not None
+    count = 0
+    again = False
+    first = now
+    for entry in sent:
+        if (ack - entry[1]) & MASK >= 0x80000000:
+            break
+        count += 1
+        tcb.snd_memory -= entry[6]
+        if entry[5]:
+            again = True
+        first = min(first, entry[4])
+    tcb.snd_una = ack
+    tcb.retransmits = 0
+    if count == len(sent):
+        tcb.sent = None
+        tcb.retransmit_at = 0
+        tcb.lost_out = tcb.retransmitted_out = 0
+    else:
+        if count:
+            del sent[:count]
+            loss.removed(tcb, count)
+        _trim(tcb, sent, ack)
+    if count:
+        _round_trip(tcb, segment, again, first, now)
+        if tcb.sent is not None:
+            tcb.retransmit_at = now + tcb.rto
+            alarm(tcb, tcb.retransmit_at)
+    return count
+
+
+def _trim(tcb: Tcb, sent: list[Sent], ack: int) -> None:
+    """A part of the first segment in flight is acknowledged: the rest remains (tcp_trim_head())."""
+    seq, end, data, flags, at, times, charge = sent[0]
+    covered = (ack - seq) & MASK
+    if 0 < covered < 0x80000000:
+        covered_data = min(covered, len(data))
+        sent[0] = (ack, end, memoryview(data)[covered_data:], flags, at, times, charge - covered_data)
+        tcb.snd_memory -= covered_data
+
+
+def _round_trip(tcb: Tcb, segment: TcpSegment, again: bool, first: int, now: int) -> None:
+    """Karn's algorithm: a segment sent twice says nothing, but the peer's timestamp does (tcp_ack_update_rtt())."""
+    if not again:
+        rto.measured(tcb, now - first)
+    elif tcb.timestamps_ok and segment.timestamps is not None and segment.timestamps[1]:
+        echo = diff((now // MILLISECOND + tcb.ts_offset) & MASK, segment.timestamps[1])
+        if echo >= 0:
+            rto.measured(tcb, max(echo, 1) * MILLISECOND)
+
+
+def update_recent(tcb: Tcb, segment: TcpSegment, now: int) -> None:
+    """Remember the timestamp to echo: of the segment at the left edge (RFC 7323 section 4.3; tcp_replace_ts_recent())."""
+    if segment.timestamps is not None and tcb.timestamps_ok and diff(segment.seq, tcb.rcv_wup) <= 0:
+        value = segment.timestamps[0]
+        if diff(value, tcb.ts_recent) >= 0:
+            tcb.ts_recent = value
+            tcb.ts_recent_at = now or 1
+
+
+def _update_window(tcb: Tcb, segment: TcpSegment, advanced: bool, now: int) -> bool:
+    """RFC 9293 section 3.10.7.4: SND.WND from a newer segment. True when it counts as an update (tcp_may_update_window())."""
+    new = segment.window
+    if not segment.flags & SYN:
+        new <<= max(tcb.snd_wscale, 0)
+    newer = diff(segment.seq, tcb.snd_wl1)
+    if not (advanced or newer > 0 or (newer == 0 and (new > tcb.snd_wnd or not new))):
+        return False
+    tcb.snd_wl1 = segment.seq
+    changed = new != tcb.snd_wnd
+    if changed:
+        tcb.snd_wnd = new
+        if tcb.unsent is not None:
+            send.idle_restart(tcb, now)
+        if new > tcb.max_window:
+            tcb.max_window = new
+            handshake.synchronize_mss(tcb)
+    return True
+
+
+def _window_reopened(tcb: Tcb, now: int) -> None:
+    """Nothing is in flight: the probe timer stops when the next piece fits, or starts over (tcp_ack_probe())."""
+    unsent = tcb.unsent
+    if not unsent:
+        return
+    room = diff((tcb.snd_una + tcb.snd_wnd) & MASK, tcb.snd_nxt)
+    if unsent[0].length + (1 if tcb.fin_unsent and len(unsent) == 1 else 0) <= room:
+        tcb.backoff = 0
+        tcb.probe_began = 0
+        tcb.probe_at = 0
+    elif tcb.probe_at:
+        tcb.probe_at = now + probe_interval(tcb)
+        alarm(tcb, tcb.probe_at)
+
+
+def probe_interval(tcb: Tcb) -> int:
+    """How long until the next window probe, ns (tcp_probe0_when())."""
+    most = rto.maximum(tcb)
+    doublings = min((most // RTO_MIN).bit_length(), tcb.backoff)
+    return min(max(tcb.rto, RTO_MIN) << doublings, most)
+
+
+def made_room(tcb: Tcb) -> None:
+    """Wake who found the send buffer full, once a third of it is free (tcp_check_space(), sk_stream_write_space())."""
+    if tcb.no_space and not tcb.orphan:
+        if send.in_flight(tcb) < tcb.cwnd:
+            window.expand_send_buffer(tcb)
+        if writable(tcb):
+            tcb.no_space = False
+            tcb.effects.changed(tcb, WRITABLE)
+
+
+def writable(tcb: Tcb) -> bool:
+    """Whether poll(2) says POLLOUT: room for half of what is queued (__sk_stream_is_writeable())."""
+    queued = tcb.snd_memory
+    if tcb.sndbuf - queued < queued >> 1 or queued >= tcb.sndbuf:
+        return False
+    return not tcb.notsent_lowat or ((tcb.write_seq - tcb.snd_nxt) & MASK) << 1 < tcb.notsent_lowat

@@ -1,0 +1,323 @@
+"""Sending: segments out of the send buffer, in regard of window, congestion, Nagle and cork; retransmission; bare ACKs.
+
+Source: RFC 9293 section 3.8; tcp_write_xmit(), tcp_transmit_skb() and their neighbours, Linux 6.18.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from portside.addr.abi import MILLISECOND
+from portside.facts.state import CLOSED, SYN_SENT
+from portside.tcp import handshake, window
+from portside.tcp.congestion import control
+from portside.tcp.tcb import ATO_MIN, OVERHEAD, RTO_MIN, SCHEDULED, Sent, Tcb, Unsent
+from portside.tcp.timer import alarm
+from portside.wire.packet import ACK, FIN, PSH, RST, SYN, Payload, TcpSegment
+from portside.wire.seq import diff
+
+MASK: Final = 0xFFFFFFFF
+
+# How `push` treats what is smaller than a full segment: tp->nonagle.
+USUAL: Final = 0  # by Nagle's algorithm, nodelay and cork
+NOW: Final = 1  # send it (TCP_NAGLE_PUSH)
+CORKED: Final = 2  # hold it back (TCP_NAGLE_CORK): MSG_MORE
+
+
+def transmit(tcb: Tcb, seq: int, flags: int, data: Payload, now: int) -> None:
+    """Send one segment with what it says besides its data: acknowledgment, window, timestamps (tcp_transmit_skb())."""
+    if not tcb.rcv_memory and tcb.open_window >= tcb.rcv_wnd:
+        # Nothing is queued: the window is as `window.refresh` worked it out.
+        tcb.rcv_wnd = tcb.open_window
+        tcb.rcv_wup = tcb.rcv_nxt
+        field = tcb.open_field
+    else:
+        field = window.select(tcb)
+    segment = TcpSegment(
+        tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, seq, tcb.rcv_nxt if flags & ACK else 0, flags, field, data
+    )
+    if tcb.timestamps_ok:
+        segment.timestamps = ((now // MILLISECOND + tcb.ts_offset) & MASK, tcb.ts_recent)
+    if flags & ACK:
+        quick = tcb.quick
+        if quick:
+            tcb.quick = quick - (tcb.ack_pending & SCHEDULED)
+            if quick == 1 and not tcb.quick:
+                tcb.ato = ATO_MIN
+        tcb.ack_pending = 0
+        tcb.delack_at = 0
+    tcb.effects.transmit(tcb, segment)
+
+
+def acknowledge(tcb: Tcb, now: int) -> None:
+    """Send a bare ACK (tcp_send_ack())."""
+    if tcb.state != CLOSED:
+        transmit(tcb, tcb.snd_nxt, ACK, b"", now)
+
+
+def reset(tcb: Tcb, now: int) -> None:
+    """Send a reset of our own accord (tcp_send_active_reset())."""
+    transmit(tcb, acceptable(tcb), ACK | RST, b"", now)
+
+
+def acceptable(tcb: Tcb) -> int:
+    """A sequence number that the peer's window takes, though it may have shrunk (tcp_acceptable_seq())."""
+    end = (tcb.snd_una + tcb.snd_wnd) & MASK
+    if diff(end, tcb.snd_nxt) >= 0:
+        return tcb.snd_nxt
+    shrunk = (tcb.snd_nxt - end) & MASK
+    return tcb.snd_nxt if shrunk < 1 << tcb.rcv_wscale else end
+
+
+# -- the send buffer --
+
+
+def enqueue(tcb: Tcb, data: Payload, more: bool) -> int:
+    """Put data at the end of the send buffer while there is room: bytes taken (tcp_sendmsg_locked()).
+
+    The last piece may exceed the limit, as in Linux: room is asked for when a piece is begun.
+    """
+    goal = handshake.size_goal(tcb)
+    length = len(data)
+    taken = _fill_last(tcb, data, goal)
+    while taken < length and has_room(tcb):
+        count = min(goal, length - taken)
+        part = data if count == length else memoryview(data)[taken : taken + count]
+        piece = Unsent(part, count, OVERHEAD)
+        tcb.snd_memory += count + OVERHEAD
+        tcb.write_seq = (tcb.write_seq + count) & MASK
+        taken += count
+        if tcb.unsent is None:
+            tcb.unsent = [piece]
+        else:
+            tcb.unsent.append(piece)
+    if taken and tcb.unsent and not more:
+        tcb.unsent[-1].push = True
+    return taken
+
+
+def _fill_last(tcb: Tcb, data: Payload, goal: int) -> int:
+    """Add to the last piece of the send buffer what fits in there: bytes taken."""
+    unsent = tcb.unsent
+    if unsent is None:
+        return 0
+    last = unsent[-1]
+    room = goal - last.length
+    if room <= 0:
+        return 0
+    taken = min(room, len(data))
+    last.parts.append(data if taken == len(data) else memoryview(data)[:taken])
+    last.length += taken
+    tcb.snd_memory += taken
+    tcb.write_seq = (tcb.write_seq + taken) & MASK
+    return taken
+
+
+def size_goal(tcb: Tcb) -> int:
+    """How much one piece of the send buffer collects."""
+    return handshake.size_goal(tcb)
+
+
+def last_has_room(tcb: Tcb) -> bool:
+    """Whether more fits into the last piece of the send buffer, though no other may be begun."""
+    return tcb.unsent is not None and tcb.unsent[-1].length < handshake.size_goal(tcb)
+
+
+def has_room(tcb: Tcb) -> bool:
+    """Whether another piece may be begun (sk_stream_memory_free())."""
+    if tcb.snd_memory >= tcb.sndbuf:
+        return False
+    return not tcb.notsent_lowat or (tcb.write_seq - tcb.snd_nxt) & MASK < tcb.notsent_lowat
+
+
+# -- from the buffer to the wire --
+
+
+def in_flight(tcb: Tcb) -> int:
+    """Segments that are thought to be on their way (tcp_packets_in_flight())."""
+    sent = tcb.sent
+    return len(sent) - tcb.dupacks - tcb.lost_out if sent else 0
+
+
+def push(tcb: Tcb, now: int, how: int = USUAL) -> None:
+    """Send what may be sent (__tcp_push_pending_frames())."""
+    unsent = tcb.unsent
+    if unsent is None:
+        return
+    while unsent:
+        piece = unsent[0]
+        if not _may_send(tcb, piece, len(unsent) == 1, how):
+            break
+        _send_from(tcb, unsent, piece, now)
+    if not unsent:
+        tcb.unsent = None
+    elif tcb.sent is None and not tcb.probe_at and not tcb.retransmit_at:
+        # The window is closed, or small: ask for more when nothing happens (tcp_check_probe_timer()).
+        tcb.probe_at = now + max(tcb.rto, RTO_MIN)
+        alarm(tcb, tcb.probe_at)
+
+
+def _may_send(tcb: Tcb, piece: Unsent, last: bool, how: int) -> bool:
+    """Congestion window, send window and Nagle, in this order (tcp_write_xmit())."""
+    if in_flight(tcb) >= tcb.cwnd:
+        tcb.cwnd_limited = True
+        return False
+    fin = last and tcb.fin_unsent
+    length = piece.length
+    size = min(length, tcb.mss)
+    end = size + (1 if fin and length <= tcb.mss else 0)
+    if diff((tcb.snd_nxt + end) & MASK, (tcb.snd_una + tcb.snd_wnd) & MASK) > 0:
+        # Never less than a full segment or a whole piece: RFC 9293 section 3.8.6.2.1.
+        return False
+    if length >= tcb.mss or not last or fin or how == NOW:
+        return True
+    return not _nagle_holds(tcb, how)
+
+
+def _nagle_holds(tcb: Tcb, how: int) -> bool:
+    """Nagle's algorithm in Minshall's form: wait while a small segment is in flight (tcp_nagle_check())."""
+    if tcb.cork or how == CORKED:
+        return True
+    if tcb.nodelay or tcb.sent is None:
+        return False
+    return diff(tcb.snd_sml, tcb.snd_una) > 0 and diff(tcb.snd_sml, tcb.snd_nxt) <= 0
+
+
+def _send_from(tcb: Tcb, unsent: list[Unsent], piece: Unsent, now: int, limit: int = 0) -> None:
+    """Make one segment of the first piece, as large as may be, or of `limit` bytes."""
+    size = min(piece.length, limit or tcb.mss)
+    flags = ACK
+    if size == piece.length:
+        del unsent[0]
+        parts = piece.parts
+        data: Payload = parts[0] if len(parts) == 1 else b"".join(parts)
+        if piece.push:
+            flags = ACK | PSH
+        if not unsent and tcb.fin_unsent:
+            tcb.fin_unsent = False
+            flags |= FIN
+        if size < tcb.mss:
+            tcb.snd_sml = (tcb.snd_nxt + size) & MASK
+    else:
+        data = _split(piece, size)
+    charge = size + piece.charge
+    piece.charge = 0
+    first_transmission(tcb, flags, data, size + (flags & FIN), charge, now)
+
+
+def _split(piece: Unsent, size: int) -> Payload:
+    """Take `size` bytes off the front of a piece."""
+    parts = piece.parts
+    piece.length -= size
+    first = parts[0]
+    if len(first) > size:
+        view = memoryview(first)
+        parts[0] = view[size:]
+        return view[:size]
+    taken: list[Payload] = []
+    while size:
+        part = parts[0]
+        if len(part) > size:
+            view = memoryview(part)
+            taken.append(view[:size])
+            parts[0] = view[size:]
+            break
+        taken.append(part)
+        size -= len(part)
+        del parts[0]
+    return taken[0] if len(taken) == 1 else b"".join(taken)
+
+
+def first_transmission(tcb: Tcb, flags: int, data: Payload, length: int, charge: int, now: int) -> None:
+    """Send new data and remember it until it is acknowledged (tcp_event_new_data_sent())."""
+    seq = tcb.snd_nxt
+    end = (seq + length) & MASK
+    entry: Sent = (seq, end, data, flags, now, 0, charge)
+    tcb.snd_nxt = end
+    if tcb.sent is None:
+        tcb.sent = [entry]
+        when = now + tcb.rto
+        tcb.retransmit_at = when
+        tcb.probe_at = 0
+        alarm(tcb, when)
+    else:
+        tcb.sent.append(entry)
+    event_data_sent(tcb, now)
+    transmit(tcb, seq, flags, data, now)
+
+
+def event_data_sent(tcb: Tcb, now: int) -> None:
+    """An answer that follows data at once shows a conversation: acknowledgments may ride on it (tcp_event_data_sent())."""
+    tcb.last_data_sent = now
+    if now - tcb.last_data_received < tcb.ato and tcb.pingpong < 255:
+        tcb.pingpong += 1
+
+
+def fin(tcb: Tcb, now: int) -> None:
+    """Queue our FIN behind the data and send what may be sent (tcp_send_fin())."""
+    unsent = tcb.unsent
+    tcb.fin_unsent = True
+    tcb.write_seq = (tcb.write_seq + 1) & MASK
+    if unsent is None:
+        tcb.unsent = [Unsent(b"", 0, OVERHEAD)]
+        tcb.snd_memory += OVERHEAD
+    push(tcb, now, NOW)
+
+
+# -- again --
+
+
+def retransmit(tcb: Tcb, index: int, now: int) -> None:
+    """Send a segment in flight once more, with today's acknowledgment (tcp_retransmit_skb())."""
+    sent = tcb.sent
+    assert sent is not None
+    seq, end, data, flags, _, times, charge = sent[index]
+    if flags & SYN:
+        sent[index] = (seq, end, data, flags, now, times + 1, charge)
+        if not tcb.retransmit_began:
+            tcb.retransmit_began = now or 1
+        handshake.send_syn(tcb, flags, now)
+        return
+    if len(data) > tcb.mss:
+        seq, end, data, flags, charge = _cut(tcb, sent, index)
+    sent[index] = (seq, end, data, flags, now, times + 1, charge)
+    tcb.undo_retransmits += 1
+    transmit(tcb, seq, flags, data, now)
+    if not tcb.retransmit_began:
+        tcb.retransmit_began = now or 1
+
+
+def _cut(tcb: Tcb, sent: list[Sent], index: int) -> tuple[int, int, Payload, int, int]:
+    """The path's or the peer's limit is smaller now: split a segment in flight in two (tcp_fragment())."""
+    seq, end, data, flags, at, times, charge = sent[index]
+    view = memoryview(data)
+    size = tcb.mss
+    middle = (seq + size) & MASK
+    sent.insert(index + 1, (middle, end, view[size:], flags, at, times, charge - size))
+    if 0 <= index - tcb.retransmitted_out < tcb.lost_out:
+        tcb.lost_out += 1
+    return seq, middle, view[:size], flags & ~(FIN | PSH), size
+
+
+def wake_up(tcb: Tcb, now: int) -> bool:
+    """Make the peer answer: with data if its window takes any, else with an old sequence number (tcp_write_wakeup()).
+
+    Returns: whether data was sent.
+    """
+    unsent = tcb.unsent
+    room = diff((tcb.snd_una + tcb.snd_wnd) & MASK, tcb.snd_nxt)
+    if unsent and room > 0:
+        piece = unsent[0]
+        piece.push = True
+        _send_from(tcb, unsent, piece, now, min(room, tcb.mss))
+        if not unsent:
+            tcb.unsent = None
+        return True
+    transmit(tcb, (tcb.snd_una - 1) & MASK, ACK, b"", now)
+    return False
+
+
+def idle_restart(tcb: Tcb, now: int) -> None:
+    """After a pause the congestion window is out of date (RFC 5681 section 4.1; tcp_slow_start_after_idle_check())."""
+    if tcb.sent is None and now - tcb.last_data_sent > tcb.rto and tcb.state != SYN_SENT:
+        control.restart(tcb, now - tcb.last_data_sent)

@@ -1,0 +1,191 @@
+"""The receive window: how much to offer, and how the receive buffer grows with a program that reads.
+
+RFC 9293 section 3.8.6.2.2 (receiver's silly window avoidance); __tcp_select_window(), tcp_grow_window(),
+tcp_rcv_space_adjust(), Linux 6.18. The memory of a segment is its data and OVERHEAD.
+"""
+
+from __future__ import annotations
+
+from portside.tcp.tcb import INITIAL_CWND, NO_MEMORY, OVERHEAD, Tcb
+from portside.wire.packet import TcpSegment
+
+
+def initial(tcb: Tcb, mss: int, scaling: bool) -> None:
+    """The window and the scale of the SYN (tcp_select_initial_window())."""
+    clamp = tcb.window_clamp or 0xFFFF << 14
+    space = min(full_space(tcb), clamp)
+    if space > mss:
+        space -= space % mss
+    tcb.rcv_wnd = min(space, 0xFFFF)
+    tcb.rcv_ssthresh = tcb.rcv_wnd
+    tcb.rcv_wscale = 0
+    if scaling:
+        space = min(max(space, tcb.settings.tcp_rmem[2], tcb.settings.rmem_max), clamp)
+        tcb.rcv_wscale = min(max(space.bit_length() - 16, 0), 14)
+
+
+def from_space(tcb: Tcb, space: int) -> int:
+    """How many bytes of data fit in so much memory (tcp_win_from_space())."""
+    return space * tcb.scaling_ratio >> 8
+
+
+def full_space(tcb: Tcb) -> int:
+    """What the window could be with an empty buffer."""
+    space = tcb.rcvbuf * tcb.scaling_ratio >> 8
+    return min(space, tcb.window_clamp) if tcb.window_clamp else space
+
+
+def left(tcb: Tcb) -> int:
+    """What remains of the window that was offered last (tcp_receive_window())."""
+    rest = (tcb.rcv_wup + tcb.rcv_wnd - tcb.rcv_nxt) & 0xFFFFFFFF
+    return rest if rest < 0x80000000 else 0
+
+
+def offer(tcb: Tcb) -> int:
+    """The window that the buffer allows now; not yet in regard of what was offered before (__tcp_select_window())."""
+    free = from_space(tcb, tcb.rcvbuf - tcb.rcv_memory)
+    allowed = from_space(tcb, tcb.rcvbuf)
+    full = full_space(tcb)
+    mss = min(tcb.rcv_mss, full)
+    if mss <= 0:
+        return 0
+    if free < full >> 1:
+        tcb.quick = 0
+        free = free >> tcb.rcv_wscale << tcb.rcv_wscale
+        if free < allowed >> 4 or free < mss:
+            return 0
+    free = min(free, tcb.rcv_ssthresh)
+    if tcb.rcv_wscale:
+        unit = (1 << tcb.rcv_wscale) - 1
+        return (free + unit) & ~unit
+    old = tcb.rcv_wnd
+    if old <= free - mss or old > free:
+        return free - free % mss
+    if mss == full and free > old + (full >> 1):
+        return free
+    return old
+
+
+def select(tcb: Tcb) -> int:
+    """The window field of a segment that leaves now; the offer is never taken back (tcp_select_window())."""
+    if tcb.ack_pending & NO_MEMORY:
+        # What came was dropped for want of memory: say so.
+        tcb.rcv_wnd = 0
+        tcb.rcv_wup = tcb.rcv_nxt
+        return 0
+    current = left(tcb)
+    new = offer(tcb)
+    if new < current:
+        unit = (1 << tcb.rcv_wscale) - 1
+        new = (current + unit) & ~unit
+    tcb.rcv_wnd = new
+    tcb.rcv_wup = tcb.rcv_nxt
+    return min(new, (0xFFFF << tcb.rcv_wscale) if tcb.rcv_wscale else 32767) >> tcb.rcv_wscale
+
+
+def refresh(tcb: Tcb) -> None:
+    """Work out the window of an empty buffer beforehand, for the segments that are sent while nothing is queued."""
+    scale = tcb.rcv_wscale
+    if not scale:
+        tcb.open_window = -1
+        return
+    unit = (1 << scale) - 1
+    tcb.open_window = (min(full_space(tcb), tcb.rcv_ssthresh) + unit) & ~unit
+    tcb.open_field = min(tcb.open_window >> scale, 0xFFFF)
+
+
+def set_ratio(tcb: Tcb, ratio: int) -> None:
+    """The share of data in the memory that segments take has changed (tp->scaling_ratio)."""
+    if ratio != tcb.scaling_ratio:
+        tcb.scaling_ratio = ratio
+        tcb.rcvq_space = min(tcb.rcvq_space, full_space(tcb))
+        refresh(tcb)
+
+
+def grow(tcb: Tcb, segment: TcpSegment, length: int) -> None:
+    """Let the window open with the segments that arrive (tcp_grow_window())."""
+    room = min(full_space(tcb), from_space(tcb, tcb.rcvbuf - tcb.rcv_memory)) - tcb.rcv_ssthresh
+    if room <= 0:
+        return
+    memory = length + OVERHEAD
+    step = 2 * tcb.advertised_mss if from_space(tcb, memory) <= length else _step(tcb, length, memory)
+    if step:
+        tcb.quick |= 1
+        tcb.rcv_ssthresh += min(room, max(step, 2 * length))
+        refresh(tcb)
+
+
+def _step(tcb: Tcb, length: int, memory: int) -> int:
+    """For a segment with much overhead: grow by what such segments could fill of the buffer (__tcp_grow_window())."""
+    memory = from_space(tcb, memory) >> 1
+    half = from_space(tcb, tcb.settings.tcp_rmem[2]) >> 1
+    while tcb.rcv_ssthresh <= half:
+        if memory <= length:
+            return 2 * tcb.rcv_mss
+        memory >>= 1
+        half >>= 1
+    return 0
+
+
+def begin(tcb: Tcb, now: int) -> None:
+    """The connection is made: buffers to work with (tcp_init_buffer_space())."""
+    expand_send_buffer(tcb)
+    tcb.rcv_ssthresh = min(tcb.rcv_ssthresh, full_space(tcb))
+    tcb.rcvq_space = min(tcb.rcv_ssthresh, tcb.rcv_wnd, INITIAL_CWND * tcb.advertised_mss)
+    tcb.rcvq_seq = tcb.copied_seq
+    tcb.rcvq_time = now
+    refresh(tcb)
+
+
+def expand_send_buffer(tcb: Tcb) -> None:
+    """Room for twice the congestion window (tcp_sndbuf_expand())."""
+    if tcb.sndbuf_locked:
+        return
+    segment = max(tcb.mss_clamp, tcb.mss) + 320 + 320  # MAX_TCP_HEADER, struct skb_shared_info
+    memory = (1 << (segment - 1).bit_length()) + 256  # struct sk_buff
+    want = 2 * max(INITIAL_CWND, tcb.cwnd) * memory
+    if tcb.sndbuf < want:
+        tcb.sndbuf = min(want, tcb.settings.tcp_wmem[2])
+
+
+def measure_round_trip(tcb: Tcb, now: int) -> None:
+    """Without traffic of one's own, a window's worth of data received marks a round trip (tcp_rcv_rtt_measure())."""
+    if tcb.rcv_rtt_time:
+        if (tcb.rcv_nxt - tcb.rcv_rtt_seq) & 0xFFFFFFFF >= 0x80000000:
+            return
+        sample = max(now - tcb.rcv_rtt_time, 1)
+        tcb.rcv_rtt = min(tcb.rcv_rtt, sample) if tcb.rcv_rtt else sample
+    tcb.rcv_rtt_seq = (tcb.rcv_nxt + tcb.rcv_wnd) & 0xFFFFFFFF
+    tcb.rcv_rtt_time = now
+
+
+def adjust(tcb: Tcb, now: int) -> None:
+    """The program has read: when it keeps pace, the buffer grows to twice of what comes in a round trip.
+
+    Source: tcp_rcv_space_adjust() and tcp_rcvbuf_grow(), Linux 6.18.
+    """
+    if now - tcb.rcvq_time < tcb.rcv_rtt or not tcb.rcv_rtt:
+        return
+    waiting = (tcb.rcv_nxt - tcb.copied_seq) & 0xFFFFFFFF
+    copied = ((tcb.copied_seq - tcb.rcvq_seq) & 0xFFFFFFFF) - waiting
+    if copied > tcb.rcvq_space:
+        _grow_buffer(tcb, copied)
+    tcb.rcvq_seq = tcb.copied_seq
+    tcb.rcvq_time = now
+
+
+def _grow_buffer(tcb: Tcb, copied: int) -> None:
+    old = tcb.rcvq_space
+    tcb.rcvq_space = copied
+    settings = tcb.settings
+    if not settings.tcp_moderate_rcvbuf or tcb.rcvbuf_locked:
+        return
+    want = 2 * copied
+    want += 2 * (want * (copied - old) // max(old, 1))
+    if tcb.out_of_order is not None:
+        last = tcb.out_of_order[-1]
+        want += (last[0] + len(last[1]) - tcb.rcv_nxt) & 0xFFFFFFFF
+    memory = min((want << 8) // tcb.scaling_ratio, settings.tcp_rmem[2])
+    if memory > tcb.rcvbuf:
+        tcb.rcvbuf = memory
+        refresh(tcb)
