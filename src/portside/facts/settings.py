@@ -17,9 +17,9 @@ class Settings:
     # net.core
     somaxconn: int = 4096
     rmem_default: int = 212992
-    rmem_max: int = 212992
+    rmem_max: int = 4194304
     wmem_default: int = 212992
-    wmem_max: int = 212992
+    wmem_max: int = 4194304
 
     # net.ipv4: addresses and ports
     ip_local_port_range: tuple[int, int] = (32768, 60999)
@@ -37,7 +37,7 @@ class Settings:
     icmp_msgs_burst: int = 50
 
     # net.ipv4: TCP
-    tcp_rmem: tuple[int, int, int] = (4096, 131072, 6291456)
+    tcp_rmem: tuple[int, int, int] = (4096, 131072, 33554432)
     tcp_wmem: tuple[int, int, int] = (4096, 16384, 4194304)
     tcp_syn_retries: int = 6
     tcp_syn_linear_timeouts: int = 4
