@@ -77,7 +77,7 @@ _SOCKET: Final = """
 11  SO_NO_CHECK                 bool     S rw
 12  SO_PRIORITY                 int      S rw more than 6 needs CAP_NET_ADMIN
 13  SO_LINGER                   linger   M rw
-14  SO_BSDCOMPAT                nothing  S w  without effect on Linux too
+14  SO_BSDCOMPAT                int      S rw reads as 0; without effect on Linux too
 15  SO_REUSEPORT                bool     M rw
 16  SO_PASSCRED                 bool     S rw
 17  SO_PEERCRED                 ucred    M r
