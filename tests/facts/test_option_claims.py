@@ -1,0 +1,38 @@
+"""The table of socket options claims nothing that a simulated host does not do."""
+
+from __future__ import annotations
+
+import pytest
+
+from portside.addr.abi import IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP
+from portside.facts import option
+from portside.facts.option import SOL_SOCKET, Option, Treatment
+from portside.host import ip_options, options, tcp_options, udp_socket
+
+_HOST = {
+    SOL_SOCKET: options.SOCKET,
+    IPPROTO_IP: ip_options.IP,
+    IPPROTO_IPV6: ip_options.IPV6,
+    IPPROTO_TCP: tcp_options.TCP_OPTIONS,
+    IPPROTO_UDP: udp_socket.UDP_OPTIONS,
+}
+_CLAIMED = [
+    entry
+    for entry in option.table().values()
+    if entry.level in _HOST and entry.treatment is not Treatment.REFUSED
+]
+
+
+def _is_only_kept(function: object) -> bool:
+    return getattr(function, "__qualname__", "").startswith("stored.")
+
+
+@pytest.mark.parametrize("entry", _CLAIMED, ids=lambda entry: entry.name)
+def test_what_is_not_refused_is_there(entry: Option) -> None:
+    found = _HOST[entry.level].get(entry.number)
+    assert found is not None
+    read, put = found
+    assert read is not None or not entry.readable
+    if entry.treatment is Treatment.MODELLED:
+        assert not _is_only_kept(read)
+        assert not _is_only_kept(put)
