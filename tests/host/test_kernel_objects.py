@@ -166,3 +166,32 @@ def test_named_sockets(steps):
 )  # fmt: skip
 def test_passing(steps):
     compare(steps)
+
+
+LAID_OUT = [("pipe",), ("socketpair", STREAM), ("socketpair", DGRAM), ("epoll",), ("epoll",), ("epoll",), ("dup", 0)]
+watched = st.integers(0, 9)
+epolls = st.integers(6, 8)
+ends = st.sampled_from([0, 1, 2, 3, 4, 5, 9])
+small = st.sampled_from([1, 10, 5000, 70000])
+WATCHING = [
+    call("ctl", epolls, st.just(1), watched, events),
+    call("ctl", epolls, st.just(1), watched, events),
+    call("ctl", epolls, st.sampled_from([2, 3, 3]), watched, events),
+]
+COLLECTING = [call("wait", epolls, st.sampled_from([1, 2, 10])), call("poll", st.tuples(epolls, st.just(0x7FF)))]
+MOVING = [
+    call("write", ends, small),
+    call("read", ends, small),
+    call("read", ends, st.just(100000)),
+    call("fill", ends, small),
+    call("shutdown", ends, st.integers(0, 2)),
+]
+CLOSING = [call("close", watched), call("dup", ends), call("dup2", watched, watched), *POLLS]
+
+
+@generated
+@given(
+    dialogues([LAID_OUT], WATCHING, WATCHING, COLLECTING, COLLECTING, COLLECTING, MOVING, MOVING, CLOSING),
+)
+def test_epoll_of_everything(steps):
+    compare(steps)

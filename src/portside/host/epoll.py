@@ -169,7 +169,7 @@ class Epoll(File):
         self.ready[item] = None
         woke = self._wake_sleeper()
         if self.waiters:
-            self.wake(_READABLE)
+            self.wake(POLLIN)  # and not POLLRDNORM, though poll() says both (ep_poll_safewake)
         return woke
 
     def poll(self) -> int:

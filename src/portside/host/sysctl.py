@@ -1,0 +1,527 @@
+"""The sysctls of a host: the files under /proc/sys/net, their text and their limits (Documentation/networking/ip-sysctl.rst).
+
+Each is a codec between an attribute of `Settings` and the text that a program reads and writes. The limits are those of
+the kernel's tables (net/ipv4/sysctl_net_ipv4.c and its neighbours), tried on Linux 6.18.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Final, Protocol
+
+from portside.host.errors import fail
+
+if TYPE_CHECKING:
+    from portside.facts.settings import Settings
+
+INT_MAX: Final = 0x7FFFFFFF
+INT_MIN: Final = -INT_MAX - 1
+JIFFIES: Final = INT_MAX // 250  # the most seconds that a time in ticks, 250 a second, can hold
+MIN_SNDBUF: Final = 4608
+MIN_RCVBUF: Final = 2304
+PORTS: Final = 65536
+CONGESTION_CONTROLS: Final = ("reno",)
+
+_SPACE: Final = b" \t\n\v\f\r"
+_ENDS: Final = b" \t\n"
+
+
+class Codec(Protocol):
+    """How one setting is read and written."""
+
+    writable: bool
+
+    def read(self, settings: Settings) -> str:
+        """The text of the file, with its newline."""
+
+    def write(self, settings: Settings, data: bytes) -> int:
+        """Set it from what was written: the number of bytes taken. EINVAL."""
+
+
+class Number:
+    """An integer within limits (proc_dointvec_minmax; with `narrow`, proc_dou8vec_minmax)."""
+
+    __slots__ = ("high", "low", "name", "narrow", "writable")
+
+    def __init__(self, name: str, low: int = INT_MIN, high: int = INT_MAX, *, narrow: bool = False) -> None:
+        self.name = name
+        self.low = low
+        self.high = high
+        self.narrow = narrow
+        self.writable = True
+
+    def read(self, settings: Settings) -> str:
+        """The decimal number."""
+        return f"{getattr(settings, self.name)}\n"
+
+    def write(self, settings: Settings, data: bytes) -> int:
+        """Set it; what follows the number is left over, or taken without being read where it is narrow."""
+        numbers, used = _numbers(data, 1, self.low, self.high)
+        setattr(settings, self.name, numbers[0])
+        return len(data) if self.narrow else used
+
+
+class Numbers:
+    """Several integers with tabs between them. Fewer may be written: the others stay."""
+
+    __slots__ = ("low", "name", "writable")
+
+    def __init__(self, name: str, low: int) -> None:
+        self.name = name
+        self.low = low
+        self.writable = True
+
+    def read(self, settings: Settings) -> str:
+        """The numbers, with tabs."""
+        return "\t".join(map(str, getattr(settings, self.name))) + "\n"
+
+    def write(self, settings: Settings, data: bytes) -> int:
+        """Set the first of them, or all."""
+        old: tuple[int, ...] = getattr(settings, self.name)
+        numbers, used = _numbers(data, len(old), self.low, INT_MAX)
+        setattr(settings, self.name, (*numbers, *old[len(numbers) :]))
+        return used
+
+
+class PortRange:
+    """net.ipv4.ip_local_port_range: low and high, not below the privileged ports (ipv4_local_port_range)."""
+
+    __slots__ = ("writable",)
+
+    def __init__(self) -> None:
+        self.writable = True
+
+    def read(self, settings: Settings) -> str:
+        """The two ports, with a tab."""
+        low, high = settings.ip_local_port_range
+        return f"{low}\t{high}\n"
+
+    def write(self, settings: Settings, data: bytes) -> int:
+        """Set low, or both; EINVAL when they are in the wrong order or low is a privileged port."""
+        numbers, used = _numbers(data, 2, 1, PORTS - 1)
+        low, high = (*numbers, *settings.ip_local_port_range[len(numbers) :])
+        if high < low or low < settings.ip_unprivileged_port_start:
+            raise fail(errno.EINVAL)
+        settings.ip_local_port_range = (low, high)
+        return used
+
+
+class PrivilegedPorts(Number):
+    """net.ipv4.ip_unprivileged_port_start: not above the ephemeral range (ipv4_privileged_ports)."""
+
+    __slots__ = ()
+
+    def write(self, settings: Settings, data: bytes) -> int:
+        """Set it; EINVAL when ephemeral ports would be privileged."""
+        numbers, used = _numbers(data, 1, self.low, self.high)
+        if numbers[0] > settings.ip_local_port_range[0]:
+            raise fail(errno.EINVAL)
+        settings.ip_unprivileged_port_start = numbers[0]
+        return used
+
+
+class PortSet:
+    """A list of ports and ranges, as `8080,9000-9010` (proc_do_large_bitmap). Nothing at all empties it."""
+
+    __slots__ = ("name", "writable")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.writable = True
+
+    def read(self, settings: Settings) -> str:
+        """Ports in order, neighbours joined to ranges."""
+        runs: list[list[int]] = []
+        for port in sorted(getattr(settings, self.name)):
+            if runs and runs[-1][1] == port - 1:
+                runs[-1][1] = port
+            else:
+                runs.append([port, port])
+        return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs) + "\n"
+
+    def write(self, settings: Settings, data: bytes) -> int:
+        """Replace the whole set."""
+        ports: set[int] = set()
+        text = data.removesuffix(b"\n")
+        for part in text.removesuffix(b",").split(b",") if text else ():
+            bounds = [_port(bound) for bound in part.split(b"-")]
+            if len(bounds) > 2 or bounds[0] > bounds[-1]:
+                raise fail(errno.EINVAL)
+            ports.update(range(bounds[0], bounds[-1] + 1))
+        setattr(settings, self.name, frozenset(ports))
+        return len(data)
+
+
+class Word:
+    """A name out of a list; ENOENT for another (proc_tcp_congestion_control)."""
+
+    __slots__ = ("name", "words", "writable")
+
+    def __init__(self, name: str, words: tuple[str, ...]) -> None:
+        self.name = name
+        self.words = words
+        self.writable = True
+
+    def read(self, settings: Settings) -> str:
+        """The name."""
+        return f"{getattr(settings, self.name)}\n"
+
+    def write(self, settings: Settings, data: bytes) -> int:
+        """Set it."""
+        word = data.split(b"\0")[0].split(b"\n")[0].decode("ascii", "replace")
+        if word not in self.words:
+            raise fail(errno.ENOENT)
+        setattr(settings, self.name, word)
+        return len(data)
+
+
+class Constant:
+    """A text that can only be read."""
+
+    __slots__ = ("text", "writable")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.writable = False
+
+    def read(self, settings: Settings) -> str:
+        """The text."""
+        return self.text
+
+    def write(self, settings: Settings, data: bytes) -> int:
+        """EPERM."""
+        raise fail(errno.EPERM)
+
+
+class Stored:
+    """A number that is kept and read back; nothing acts on it."""
+
+    __slots__ = ("default", "high", "low", "path", "writable")
+
+    def __init__(self, path: str, default: str, low: int = INT_MIN, high: int = INT_MAX) -> None:
+        self.path = path
+        self.default = default
+        self.low = low
+        self.high = high
+        self.writable = True
+
+    def read(self, settings: Settings) -> str:
+        """What was written last, else the default."""
+        return settings.extra.get(self.path, self.default) + "\n"
+
+    def write(self, settings: Settings, data: bytes) -> int:
+        """Keep it."""
+        old = settings.extra.get(self.path, self.default).split("\t")
+        numbers, used = _numbers(data, len(old), self.low, self.high)
+        settings.extra[self.path] = "\t".join([*map(str, numbers), *old[len(numbers) :]])
+        return used
+
+
+class Forwarding(Number):
+    """A switch of all interfaces at once: a new value goes to each, and to those to come (devinet_sysctl_forward)."""
+
+    __slots__ = ("family",)
+
+    def __init__(self, name: str, family: str) -> None:
+        super().__init__(name)
+        self.family = family
+
+    def write(self, settings: Settings, data: bytes) -> int:
+        """Set it; the interfaces forget what they were told one by one, unless the value is what it was."""
+        before = getattr(settings, self.name)
+        used = super().write(settings, data)
+        after = getattr(settings, self.name)
+        if after != before:
+            prefix = f"net/{self.family}/conf/"
+            for path in [path for path in settings.extra if path.startswith(prefix)]:
+                if path.endswith("/forwarding"):
+                    del settings.extra[path]
+        return used
+
+
+class InterfaceForwarding:
+    """conf/INTERFACE/forwarding: as conf/all until it is set by itself."""
+
+    __slots__ = ("name", "path", "writable")
+
+    def __init__(self, name: str, path: str) -> None:
+        self.name = name
+        self.path = path
+        self.writable = True
+
+    def read(self, settings: Settings) -> str:
+        """The number."""
+        return settings.extra.get(self.path, str(getattr(settings, self.name))) + "\n"
+
+    def write(self, settings: Settings, data: bytes) -> int:
+        """Set it for this interface."""
+        numbers, used = _numbers(data, 1, INT_MIN, INT_MAX)
+        settings.extra[self.path] = str(numbers[0])
+        return used
+
+
+def _numbers(data: bytes, count: int, low: int, high: int) -> tuple[list[int], int]:
+    """Up to `count` numbers as the kernel reads them (do_proc_dointvec): decimal, 0x hexadecimal or 0 octal.
+
+    Returns them and how many bytes were used. EINVAL for none, for what is no number, and outside `low` to `high`.
+    """
+    numbers: list[int] = []
+    at = 0
+    length = len(data)
+    while len(numbers) < count:
+        while at < length and data[at] in _SPACE:
+            at += 1
+        if at == length:
+            break
+        end = at
+        while end < length and data[end] not in _ENDS:
+            end += 1
+        number = _number(data[at:end])
+        if not low <= number <= high:
+            raise fail(errno.EINVAL)
+        numbers.append(number)
+        at = end
+    if not numbers:
+        raise fail(errno.EINVAL)
+    while at < length and data[at] in _SPACE:
+        at += 1
+    return numbers, at
+
+
+def _number(token: bytes) -> int:
+    negative = token.startswith(b"-")
+    digits = token[1:] if negative else token
+    base = 10
+    if digits[:2] in (b"0x", b"0X"):
+        digits, base = digits[2:], 16
+    elif digits[:1] == b"0" and len(digits) > 1:
+        digits, base = digits[1:], 8
+    if not digits or not digits.isalnum():
+        raise fail(errno.EINVAL)
+    try:
+        number = int(digits, base)
+    except ValueError:
+        raise fail(errno.EINVAL) from None
+    return -number if negative else number
+
+
+def _port(text: bytes) -> int:
+    if not text.isdigit() or int(text) >= PORTS:
+        raise fail(errno.EINVAL)
+    return int(text)
+
+
+def _byte(name: str, low: int = 0, high: int = 255) -> Number:
+    return Number(name, low, high, narrow=True)
+
+
+def _jiffies(name: str) -> Number:
+    return Number(name, -JIFFIES, JIFFIES)
+
+
+def _milliseconds(name: str) -> Number:
+    return Number(name, 0, INT_MAX)
+
+
+CODECS: Final[dict[str, Codec]] = {
+    "net/core/somaxconn": Number("somaxconn", 0),
+    "net/core/rmem_default": Number("rmem_default", MIN_RCVBUF),
+    "net/core/rmem_max": Number("rmem_max", MIN_RCVBUF),
+    "net/core/wmem_default": Number("wmem_default", MIN_SNDBUF),
+    "net/core/wmem_max": Number("wmem_max", MIN_SNDBUF),
+    "net/ipv4/ip_local_port_range": PortRange(),
+    "net/ipv4/ip_local_reserved_ports": PortSet("ip_local_reserved_ports"),
+    "net/ipv4/ip_unprivileged_port_start": PrivilegedPorts("ip_unprivileged_port_start", 0, PORTS - 1),
+    "net/ipv4/ip_nonlocal_bind": _byte("ip_nonlocal_bind"),
+    "net/ipv4/ip_autobind_reuse": _byte("ip_autobind_reuse", 0, 1),
+    "net/ipv4/ip_forward": Forwarding("ip_forward", "ipv4"),
+    "net/ipv4/conf/all/forwarding": Forwarding("ip_forward", "ipv4"),
+    "net/ipv4/ip_default_ttl": _byte("ip_default_ttl", 1),
+    "net/ipv4/icmp_echo_ignore_all": _byte("icmp_echo_ignore_all", 0, 1),
+    "net/ipv4/icmp_echo_ignore_broadcasts": _byte("icmp_echo_ignore_broadcasts", 0, 1),
+    "net/ipv4/icmp_ratelimit": _milliseconds("icmp_ratelimit"),
+    "net/ipv4/icmp_ratemask": Number("icmp_ratemask"),
+    "net/ipv4/icmp_msgs_per_sec": Number("icmp_msgs_per_sec", 0),
+    "net/ipv4/icmp_msgs_burst": Number("icmp_msgs_burst", 0),
+    "net/ipv4/tcp_rmem": Numbers("tcp_rmem", 1),
+    "net/ipv4/tcp_wmem": Numbers("tcp_wmem", 1),
+    "net/ipv4/tcp_syn_retries": _byte("tcp_syn_retries", 1, 127),
+    "net/ipv4/tcp_syn_linear_timeouts": _byte("tcp_syn_linear_timeouts", 0, 127),
+    "net/ipv4/tcp_synack_retries": _byte("tcp_synack_retries"),
+    "net/ipv4/tcp_retries1": _byte("tcp_retries1"),
+    "net/ipv4/tcp_retries2": _byte("tcp_retries2"),
+    "net/ipv4/tcp_orphan_retries": _byte("tcp_orphan_retries"),
+    "net/ipv4/tcp_max_syn_backlog": Number("tcp_max_syn_backlog"),
+    "net/ipv4/tcp_syncookies": _byte("tcp_syncookies"),
+    "net/ipv4/tcp_abort_on_overflow": _byte("tcp_abort_on_overflow"),
+    "net/ipv4/tcp_keepalive_time": _jiffies("tcp_keepalive_time"),
+    "net/ipv4/tcp_keepalive_intvl": _jiffies("tcp_keepalive_intvl"),
+    "net/ipv4/tcp_keepalive_probes": _byte("tcp_keepalive_probes"),
+    "net/ipv4/tcp_fin_timeout": _jiffies("tcp_fin_timeout"),
+    "net/ipv4/tcp_tw_reuse": _byte("tcp_tw_reuse", 0, 2),
+    "net/ipv4/tcp_tw_reuse_delay": Number("tcp_tw_reuse_delay", 1, 60000, narrow=True),
+    "net/ipv4/tcp_max_tw_buckets": Number("tcp_max_tw_buckets"),
+    "net/ipv4/tcp_timestamps": _byte("tcp_timestamps"),
+    "net/ipv4/tcp_window_scaling": _byte("tcp_window_scaling"),
+    "net/ipv4/tcp_sack": _byte("tcp_sack"),
+    "net/ipv4/tcp_rfc1337": _byte("tcp_rfc1337"),
+    "net/ipv4/tcp_challenge_ack_limit": Number("tcp_challenge_ack_limit"),
+    "net/ipv4/tcp_invalid_ratelimit": _milliseconds("tcp_invalid_ratelimit"),
+    "net/ipv4/tcp_moderate_rcvbuf": _byte("tcp_moderate_rcvbuf"),
+    "net/ipv4/tcp_adv_win_scale": Number("tcp_adv_win_scale", -31, 31),
+    "net/ipv4/tcp_rto_max_ms": Number("tcp_rto_max_ms", 1000, 120000),
+    "net/ipv4/tcp_base_mss": Number("tcp_base_mss"),
+    "net/ipv4/tcp_min_snd_mss": Number("tcp_min_snd_mss", 48, 65535),
+    "net/ipv4/tcp_congestion_control": Word("tcp_congestion_control", CONGESTION_CONTROLS),
+    "net/ipv4/tcp_available_congestion_control": Constant(" ".join(CONGESTION_CONTROLS) + "\n"),
+    "net/ipv4/udp_rmem_min": Number("udp_rmem_min", 1),
+    "net/ipv4/udp_wmem_min": Number("udp_wmem_min", 1),
+    "net/ipv6/bindv6only": _byte("bindv6only"),
+    "net/ipv6/ip_nonlocal_bind": _byte("ip6_nonlocal_bind"),
+    "net/ipv6/conf/all/forwarding": Forwarding("ip6_forwarding", "ipv6"),
+    "net/ipv6/conf/default/hop_limit": Number("ip6_hop_limit", 1, 255),
+    "net/ipv6/icmp/ratelimit": _milliseconds("icmp6_ratelimit"),
+    "net/unix/max_dgram_qlen": Number("unix_max_dgram_qlen"),
+}
+"""The sysctls that are modelled, by their path under /proc/sys."""
+
+_KEPT: Final = (
+    Stored("net/core/netdev_max_backlog", "1000"),
+    Stored("net/core/optmem_max", "131072"),
+    Stored("net/ipv4/tcp_ecn", "2", 0, 5),
+    Stored("net/ipv4/tcp_fastopen", "1"),
+    Stored("net/ipv4/tcp_mtu_probing", "0", 0, 255),
+    Stored("net/ipv4/tcp_no_metrics_save", "0", 0, 255),
+    Stored("net/ipv4/tcp_slow_start_after_idle", "1", 0, 255),
+    Stored("net/ipv4/tcp_thin_linear_timeouts", "0", 0, 255),
+    Stored("net/ipv4/tcp_dsack", "1", 0, 255),
+    Stored("net/ipv4/tcp_frto", "2", 0, 255),
+    Stored("net/ipv4/tcp_max_orphans", "65536"),
+    Stored("net/ipv4/ping_group_range", "1\t0", 0),
+    Stored("net/ipv6/conf/all/hop_limit", "64", 1, 255),
+)
+CODECS.update((codec.path, codec) for codec in _KEPT)
+
+# Per interface, and for `all` and `default`: (family, name, default, lowest, highest). Kept, but for forwarding.
+_PER_INTERFACE: Final = (
+    ("ipv4", "rp_filter", "0", INT_MIN, INT_MAX),
+    ("ipv4", "accept_local", "0", INT_MIN, INT_MAX),
+    ("ipv4", "route_localnet", "0", INT_MIN, INT_MAX),
+    ("ipv6", "disable_ipv6", "0", INT_MIN, INT_MAX),
+    ("ipv6", "accept_ra", "1", INT_MIN, INT_MAX),
+    ("ipv6", "accept_dad", "1", INT_MIN, INT_MAX),
+)
+
+
+class Sysctls:
+    """The sysctls of one host as a tree of files.
+
+    `interfaces` says which interfaces it has now: each has a directory under net/ipv4/conf and net/ipv6/conf.
+    """
+
+    __slots__ = ("interfaces", "settings")
+
+    def __init__(self, settings: Settings, interfaces: Callable[[], list[str]] = lambda: ["lo"]) -> None:
+        self.settings = settings
+        self.interfaces = interfaces
+
+    def paths(self) -> list[str]:
+        """Every path under /proc/sys, in order."""
+        found = set(CODECS)
+        for interface in ("all", "default", *self.interfaces()):
+            found.update(f"net/{family}/conf/{interface}/{name}" for family, name, *_ in _PER_INTERFACE)
+            found.update(f"net/{family}/conf/{interface}/forwarding" for family in ("ipv4", "ipv6"))
+            found.add(f"net/ipv6/conf/{interface}/hop_limit")
+        return sorted(found)
+
+    def find(self, path: str) -> Codec | None:
+        """The sysctl of that path under /proc/sys, or None."""
+        codec = CODECS.get(path)
+        if codec is not None:
+            return codec
+        parts = path.split("/")
+        if len(parts) != 5 or parts[2] != "conf" or parts[3] not in ("all", "default", *self.interfaces()):
+            return None
+        family, name = parts[1], parts[4]
+        if name == "forwarding" and family in ("ipv4", "ipv6"):
+            return InterfaceForwarding("ip_forward" if family == "ipv4" else "ip6_forwarding", path)
+        if name == "hop_limit" and family == "ipv6":
+            return Number("ip6_hop_limit", 1, 255)
+        for other_family, other, default, low, high in _PER_INTERFACE:
+            if (family, name) == (other_family, other):
+                return Stored(path, default, low, high)
+        return None
+
+    def is_directory(self, path: str) -> bool:
+        """Whether it is a directory under /proc/sys."""
+        prefix = path.rstrip("/") + "/" if path else ""
+        return any(other.startswith(prefix) for other in self.paths())
+
+    def listdir(self, path: str) -> list[str]:
+        """The names in a directory under /proc/sys, in order; none where there is no such directory."""
+        prefix = path.rstrip("/") + "/" if path else ""
+        return sorted({other[len(prefix) :].split("/")[0] for other in self.paths() if other.startswith(prefix)})
+
+    def get(self, name: str) -> str:
+        """The value of `net.ipv4.ip_forward`, as sysctl(8) prints it. ValueError for an unknown name, with near ones."""
+        return self._named(name).read(self.settings).rstrip("\n")
+
+    def set(self, assignment: str) -> None:
+        """Do `name=value`, as `sysctl -w` takes it. ValueError says what is wrong with it."""
+        name, equals, value = assignment.partition("=")
+        name, value = name.strip(), value.strip()
+        if not equals:
+            raise ValueError(f"{assignment!r} sets nothing: write NAME=VALUE, as net.ipv4.ip_forward=1")
+        codec = self._named(name)
+        if not codec.writable:
+            raise ValueError(f"{name} can only be read")
+        try:
+            codec.write(self.settings, value.encode() + b"\n")
+        except OSError:
+            raise ValueError(f"{name} does not take {value!r}{_limits(codec)}") from None
+
+    def _named(self, name: str) -> Codec:
+        path = path_of(name)
+        codec = self.find(path)
+        if codec is not None:
+            return codec
+        known = [name_of(other) for other in self.paths()]
+        if self.is_directory(path):
+            raise ValueError(f"{name} is a directory of settings, not one of them")
+        near = get_close_matches(name_of(path), known, n=3, cutoff=0.6)
+        last = name_of(path).rpartition(".")[2]
+        near = near or [other for other in known if last and last in other][:3]
+        hint = f": did you mean {' or '.join(near)}?" if near else ": names begin with net.core, net.ipv4, net.ipv6, net.unix"
+        raise ValueError(f"there is no setting {name}{hint}")
+
+
+def _limits(codec: Codec) -> str:
+    if isinstance(codec, Number):
+        return f": a number from {codec.low} to {codec.high}" + (
+            ", not above the first ephemeral port" if isinstance(codec, PrivilegedPorts) else ""
+        )
+    if isinstance(codec, PortRange):
+        return ": two ports, the first not above the second and not below net.ipv4.ip_unprivileged_port_start"
+    if isinstance(codec, PortSet):
+        return ": ports and ranges of ports, as 8080,9000-9010"
+    if isinstance(codec, Word):
+        return f": one of {', '.join(codec.words)}"
+    return ""
+
+
+def path_of(name: str) -> str:
+    """The path under /proc/sys of a name in either notation of sysctl(8): `net.ipv4.ip_forward`, `net/ipv4/ip_forward`.
+
+    Whichever separator comes first is the one; the other then stands for a dot or a slash within a part.
+    """
+    dot, slash = name.find("."), name.find("/")
+    if dot < 0 or 0 <= slash < dot:
+        return name.strip("/")
+    return name.translate(str.maketrans("./", "/."))
+
+
+def name_of(path: str) -> str:
+    """The name that sysctl(8) prints for a path under /proc/sys."""
+    return path.translate(str.maketrans("/.", "./"))
