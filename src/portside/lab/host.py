@@ -230,13 +230,22 @@ class Sysctls:
     """The sysctls of a host as `sysctl(8)` names them: `host.sysctl["net.ipv4.ip_forward"] = 1`."""
 
     def __init__(self, machine: Machine) -> None:
-        self._machine = machine
+        from portside.host.sysctl import Sysctls as Files
+
+        self._files = Files(machine.settings, lambda: [interface.name for interface in machine.ip.interfaces.values()])
 
     def __getitem__(self, name: str) -> str:
-        raise NotImplementedError
+        try:
+            return self._files.get(name)
+        except ValueError as error:
+            raise LabError(str(error)) from None
 
     def __setitem__(self, name: str, value: str | int | Iterable[int]) -> None:
-        raise NotImplementedError
+        text = str(value) if isinstance(value, str | int) else " ".join(map(str, value))
+        try:
+            self._files.set(f"{name}={text}")
+        except ValueError as error:
+            raise LabError(str(error)) from None
 
     def update(self, values: Mapping[str, str | int | Iterable[int]]) -> None:
         """Set several."""

@@ -12,6 +12,7 @@ from portside.addr.ip import family_of, prefix_of
 from portside.facts.verdict import Verdict
 from portside.ip.firewall import Chain
 from portside.ip.interface import Interface
+from portside.lab.environment import separate
 from portside.lab.errors import LabError, ProgramFailed, near
 from portside.lab.host import Host
 from portside.lab.output import Output
@@ -327,7 +328,7 @@ class Network:
         self._connect_the_rest()
         self._check = check
         end = None if until is None else clock.duration(until)
-        with installed():
+        with installed(), separate():
             self.world.run(end, clock.duration(drain))
         failed, self._failed = self._failed, None
         if failed is not None:
@@ -338,7 +339,7 @@ class Network:
         from portside.runtime.installation import installed
 
         if not self.world.closed:
-            with installed():
+            with installed(), separate():
                 self.world.close()
 
     def __enter__(self) -> Self:

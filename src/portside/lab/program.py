@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from portside.lab import environment
+
 if TYPE_CHECKING:
     from portside.host.processes import Process
     from portside.lab.host import Host
@@ -109,6 +111,7 @@ class Program:
         process = machine.processes.create(self.name, self.argv, uid=machine.users.uid(self.user))
         process.stdout.sink = partial(self._write, "stdout")
         process.stderr.sink = partial(self._write, "stderr")
+        environment.give(process, self.environment)
         self.process = process
         return process
 
@@ -123,6 +126,7 @@ class Program:
         try:
             self._body()
         finally:
+            environment.forget(process)
             network.ended(self)
 
     def _write(self, stream: str, data: bytes) -> None:

@@ -23,6 +23,7 @@ from portside.sim.clock import duration
 if TYPE_CHECKING:
     from portside.lab.host import Host
     from portside.lab.output import Output
+    from portside.lab.program import Program
 
 T = TypeVar("T")
 
@@ -189,10 +190,11 @@ def _of_kind(place: Place, value: object, kind: type[T]) -> T:
 
 
 class Lab:
-    """A lab as its file describes it: `network` with all programs spawned, and when to stop."""
+    """A lab as its file describes it: its network, its programs in the order of the file, and when to stop."""
 
-    def __init__(self, network: Network, until: float | str | None) -> None:
+    def __init__(self, network: Network, programs: list[Program], until: float | str | None) -> None:
         self.network = network
+        self.programs = programs
         self.until = until
 
 
@@ -217,6 +219,7 @@ class _Builder:
     def __init__(self, top: Table, directory: Path, output: Output | None, seed: int | None) -> None:
         self.top = top
         self.directory = directory
+        self.programs: list[Program] = []
         own = top.get("seed", int, 0)
         start: object = top._values.get("start", "2020-01-01T00:00:00Z")
         top._asked.append("start")
@@ -244,7 +247,7 @@ class _Builder:
             self._program(Table(top.place / "program" / number, value), users)
         if not programs:
             raise top.place.error("no programs: write [[program]] with host and script for each")
-        return Lab(self.network, None if until == "never" else until)
+        return Lab(self.network, self.programs, None if until == "never" else until)
 
     def _host(self, place: Place, name: str, value: object) -> str:
         """Make a host; answers the user that its programs run as."""
@@ -372,7 +375,7 @@ class _Builder:
         with (place / "start").blamed():
             duration(start)
         with (place / ("script" if script else "module" if module else "code")).blamed():
-            self.network.hosts[host].spawn(
+            program = self.network.hosts[host].spawn(
                 str(self.directory / script) if script else None,
                 *arguments,
                 module=module or None,
@@ -384,6 +387,7 @@ class _Builder:
                 environment=environment,
                 paths=[self.directory],
             )
+            self.programs.append(program)
 
     @staticmethod
     def _environment(table: Table) -> dict[str, str]:

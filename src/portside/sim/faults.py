@@ -5,7 +5,7 @@ Each link has a list of faults, asked in order for every packet. Each draws from
 so that a fault that is added or removed does not change what another one does.
 """
 
-# ruff: noqa: ARG002 - a fault looks at what it needs of the packet, the time and chance
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

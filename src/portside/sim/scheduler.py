@@ -302,6 +302,8 @@ class Scheduler:
             self._ready.appendleft(running)
             self._running = None
             self._the_hub().switch()
+            if running.thrown is not None:
+                self._refuse(running)
 
     def halt(self) -> None:
         """End `run()` when the current task ends or waits next."""

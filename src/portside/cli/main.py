@@ -1,0 +1,153 @@
+"""The command line: what is asked for is found out here, and imported only then."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from portside import __version__
+
+EPILOG = """\b
+Try it:
+  portside run -c 'import socket; print(socket.create_server(("", 0)))'
+  portside run -m timeit -s 'import time' 'time.sleep(60)'
+  portside run server.py 8080            your program, its arguments after it
+  portside run lab.toml                  several programs on several hosts
+
+\b
+Shell completion, for this shell:
+  bash   eval "$(_PORTSIDE_COMPLETE=bash_source portside)"
+  zsh    eval "$(_PORTSIDE_COMPLETE=zsh_source portside)"
+  fish   _PORTSIDE_COMPLETE=fish_source portside | source
+"""
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EPILOG,
+    no_args_is_help=True,
+)
+@click.version_option(__version__, "-V", "--version", prog_name="portside", message="%(prog)s %(version)s")
+def cli() -> None:
+    """The ports-and-sockets layer of an operating system.
+
+    `portside run` runs unmodified Python programs on simulated hosts: machines that exist only in memory,
+    with their own addresses, ports, routes and clock. Every socket call answers as Linux answers. Nothing
+    reaches the real network, time is virtual (a minute of sleep costs nothing), and a seed replays the run.
+    """
+
+
+class RunCommand(click.Command):
+    """A command whose arguments end, as those of python3 do, with the program: what follows belongs to it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Let the options of `run` end at the program, `-m MODULE` or `-c CODE`."""
+        return super().parse_args(ctx, self._separated(args))
+
+    def _separated(self, args: list[str]) -> list[str]:
+        takes_value = {
+            name: not param.is_flag and not param.count
+            for param in self.params
+            if isinstance(param, click.Option)
+            for name in param.opts
+        }
+        place = 0
+        while place < len(args) and args[place].startswith("-") and args[place] not in ("-", "--"):
+            word = args[place]
+            place += 2 if takes_value.get(word) else 1
+            if word[:2] in ("-m", "-c") and not word.startswith("--"):
+                return [*args[:place], "--", *args[place:]]
+        return args
+
+
+@cli.command(cls=RunCommand, context_settings={"allow_interspersed_args": False})
+@click.option("-m", "module", metavar="MODULE", help="Run a module, as python3 -m does.")
+@click.option("-c", "code", metavar="CODE", help="Run a program given as text, as python3 -c does.")
+@click.option(
+    "--address",
+    "addresses",
+    multiple=True,
+    metavar="ADDR/PREFIX[@INTERFACE]",
+    help="An address of the host; may be repeated. Default: 10.0.0.1/24 and fd00::1/64 on eth0.",
+)
+@click.option(
+    "--sysctl",
+    "sysctls",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A network setting, such as net.ipv4.ip_local_port_range='40000 40009'; may be repeated.",
+)
+@click.option("--user", metavar="NAME|UID", default="root", show_default=True, help="Who runs the program.")
+@click.option("--seed", type=int, metavar="N", help="What decides all that is left to chance.  [default: 0]")
+@click.option(
+    "--until", metavar="DURATION", help="Stop at that virtual time, such as 90s or 2h: for servers that run for ever."
+)
+@click.option("--trace", metavar="FILE", help="Write each packet as a line of text; - is standard error.")
+@click.option(
+    "--pcap",
+    type=click.Path(dir_okay=False, writable=True),
+    metavar="FILE",
+    help="Write a capture (pcapng) for Wireshark and tcpdump.",
+)
+@click.argument("program", nargs=-1, type=click.UNPROCESSED, metavar="PROGRAM.py|LAB.toml [ARGS]...")
+def run(
+    module: str | None,
+    code: str | None,
+    addresses: tuple[str, ...],
+    sysctls: tuple[str, ...],
+    user: str,
+    seed: int | None,
+    until: str | None,
+    trace: str | None,
+    pcap: str | None,
+    program: tuple[str, ...],
+) -> int:
+    """Run a program on a simulated host, or the programs of a LAB.toml on several.
+
+    The program is any Python program, unmodified. It runs on one host that has lo and eth0; files are those
+    of this machine, sockets, time and identity are the host's. Its output and exit code are yours. With a
+    LAB.toml, each line of output begins with the host's name, and the exit code is that of the first program
+    that failed.
+
+    \b
+    Exit codes: the program's own; 1 after an uncaught exception; 2 for wrong usage;
+    3 when everybody waits for ever (with a report of who waits where); 130 after Ctrl-C.
+    """
+    from portside.cli import run as runner
+
+    options = runner.Options(addresses, sysctls, user, seed, until, trace, pcap)
+    if module is not None and code is not None:
+        raise click.UsageError("give one of -m MODULE and -c CODE")
+    if module is None and code is None:
+        if not program:
+            raise click.UsageError("what should run? Give PROGRAM.py, -m MODULE, -c CODE or LAB.toml")
+        if program[0].endswith(".toml"):
+            return runner.run_lab(program[0], program[1:], options)
+        return runner.run_program(options, program[1:], script=program[0])
+    return runner.run_program(options, program, module=module, code=code)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The `portside` command."""
+    try:
+        result = cli.main(arguments if arguments is None else list(arguments), "portside", standalone_mode=False)
+        status = result if isinstance(result, int) else 0
+    except click.exceptions.Abort:
+        status = 130
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    leave(status)
+
+
+def leave(status: int) -> None:
+    """End this process at once: what simulated programs left unfinished is not run to its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            status = status or 120  # as CPython does when standard output cannot be flushed
+    os._exit(status)

@@ -1,0 +1,184 @@
+"""`portside run`: one program on one host, or a lab."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NamedTuple, TextIO
+
+import click
+
+from portside.lab.errors import LabError
+from portside.lab.output import Output
+from portside.sim import clock
+from portside.sim.errors import Deadlock
+
+if TYPE_CHECKING:
+    from portside.lab.network import Network
+    from portside.lab.program import Program
+
+DEADLOCK = 3
+INTERRUPTED = 130
+DEFAULT_ADDRESSES = ("10.0.0.1/24", "fd00::1/64")
+HOST_NAME = "host"
+AFTERWARDS = "1s"
+"""How long packets go on after the last program, where somebody looks at them."""
+
+
+class Options(NamedTuple):
+    """The options of `portside run`."""
+
+    addresses: tuple[str, ...]
+    sysctls: tuple[str, ...]
+    user: str
+    seed: int | None
+    until: str | None
+    trace: str | None
+    pcap: str | None
+
+
+def run_program(
+    options: Options,
+    arguments: Sequence[str],
+    *,
+    script: str | None = None,
+    module: str | None = None,
+    code: str | None = None,
+) -> int:
+    """Run one program on one host; its exit code."""
+    from portside.lab.network import Network
+
+    if script is not None:
+        if Path(script).is_dir() and not (Path(script) / "__main__.py").is_file():
+            raise Complaint(f"{script} is a directory without __main__.py")
+        if not Path(script).exists():
+            raise Complaint(f"there is no file {script}")
+    network = Network(options.seed or 0, output=Output())
+    with told():
+        host = network.host(HOST_NAME, *(options.addresses or DEFAULT_ADDRESSES))
+        for assignment in options.sysctls:
+            name, equals, value = assignment.partition("=")
+            if not equals:
+                raise LabError(f"--sysctl {assignment}: write NAME=VALUE")
+            host.sysctl[name.strip()] = value.strip()
+        program = host.spawn(script, *arguments, module=module, code=code, user=options.user)
+    return run(network, [program], options)
+
+
+def run_lab(path: str, arguments: Sequence[str], options: Options) -> int:
+    """Run the programs of a LAB.toml; the exit code of the first that failed."""
+    from portside.lab import toml
+
+    if arguments:
+        raise Complaint("a lab takes no arguments: those of its programs stand in the file")
+    for name, given in (
+        ("--address", options.addresses),
+        ("--sysctl", options.sysctls),
+        ("--user", options.user != "root"),
+    ):
+        if given:
+            raise Complaint(f"{name} is for one program: for a lab it stands in the file")
+    with told():
+        lab = toml.load(path, output=Output(), seed=options.seed)
+    return run(lab.network, lab.programs, options, until=lab.until)
+
+
+def run(network: Network, programs: Sequence[Program], options: Options, until: float | str | None = None) ->
+int:
+    """Run the world to its end; the exit code of the command."""
+    with told():
+        end = until if options.until is None else clock.duration(options.until) / clock.SECOND
+    drain = AFTERWARDS if options.trace or options.pcap else 0
+    with recorded(network, options), interruptible(network):
+        try:
+            network.run(end, drain=drain, check=False)
+        except Deadlock as deadlock:
+            sys.stdout.flush()
+            click.echo(f"portside: {deadlock}", err=True)
+            return first_failure(programs) or DEADLOCK
+        except KeyboardInterrupt:
+            return INTERRUPTED
+    return first_failure(programs)
+
+
+def first_failure(programs: Sequence[Program]) -> int:
+    """The exit code of the first program that failed, as a shell shows it; 0 if none did."""
+    for program in programs:
+        code = program.exit_code
+        if code:
+            return 128 - code if code < 0 else code
+    return 0
+
+
+class Complaint(click.ClickException):
+    """One sentence on what is wrong with what was asked; exit code 2."""
+
+    exit_code = 2
+
+    def show(self, file: object = None) -> None:
+        """Write it to standard error."""
+        click.echo(f"portside: {self.format_message()}", err=True)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Mistakes in what was asked for become one sentence."""
+    try:
+        yield
+    except ValueError as error:
+        raise Complaint(str(error)) from None
+
+
+@contextmanager
+def interruptible(network: Network) -> Iterator[None]:
+    """Let Ctrl-C end the world at once, whatever the programs do."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        network.world.stop(KeyboardInterrupt())
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def recorded(network: Network, options: Options) -> Iterator[None]:
+    """Write what --trace and --pcap ask for."""
+    ends: list[Callable[[], object]] = []
+    try:
+        if options.trace == "-":
+            network.trace.write_to(sys.stderr)
+        elif options.trace:
+            stream = _open(options.trace)
+            ends.append(stream.close)
+            network.trace.write_to(stream)
+        if options.pcap:
+            ends.append(_capture(network, options.pcap))
+        yield
+    finally:
+        for end in ends:
+            end()
+
+
+def _open(path: str) -> TextIO:
+    try:
+        return Path(path).open("w", encoding="utf-8")
+    except OSError as error:
+        raise Complaint(f"cannot write {path}: {error.strerror}") from None
+
+
+def _capture(network: Network, path: str) -> Callable[[], object]:
+    from portside.sim.capture import Capture
+
+    try:
+        file = Path(path).open("wb")  # noqa: SIM115 - closed when the run ends
+    except OSError as error:
+        raise Complaint(f"cannot write {path}: {error.strerror}") from None
+    network.trace.observe(Capture(file, network.world.epoch))
+    return file.close
