@@ -40,6 +40,7 @@ def data_received(tcb: Tcb, segment: TcpSegment, length: int, now: int) -> None:
     """Data has arrived: an acknowledgment is owed, and how soon depends on the pace (tcp_event_data_recv())."""
     tcb.ack_pending |= SCHEDULED
     measure(tcb, segment, length)
+    window.measure_round_trip(tcb, segment, length, now)
     if not tcb.ato:
         hurry(tcb, MAX_QUICKACKS)
         tcb.ato = ATO_MIN

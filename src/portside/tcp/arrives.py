@@ -34,11 +34,13 @@ from portside.tcp.tcb import (
     TIMER,
     Tcb,
 )
+from portside.tcp.timer import alarm
 from portside.tcp.timewait import TimeWait
 from portside.wire.packet import ACK, FIN, PSH, RST, SYN, TcpSegment
 from portside.wire.seq import diff
 
 MASK: Final = 0xFFFFFFFF
+TIMEOUT_MIN: Final = 8 * MILLISECOND  # TCP_TIMEOUT_MIN: two ticks of 250 Hz
 PREDICTED: Final = ACK | PSH
 
 
@@ -174,7 +176,13 @@ def _expected_data(tcb: Tcb, segment: TcpSegment, length: int, now: int) -> None
         ):
             ack.check(tcb, now)
         elif not pending & TIMER:
-            ack.delay(tcb, now)
+            if tcb.ato > ATO_MIN:
+                ack.delay(tcb, now)
+            else:
+                tcb.ack_pending = pending | TIMER
+                when = tcb.delack_at = now + tcb.ato
+                if not tcb.armed or when < tcb.armed:
+                    alarm(tcb, when)
     if tcb.rcvlowat <= 1:
         if not tcb.orphan:
             tcb.effects.changed(tcb, READABLE)
@@ -309,10 +317,10 @@ def _ack_of_syn(tcb: Tcb, segment: TcpSegment, now: int) -> bool:
 
 def established(tcb: Tcb, segment: TcpSegment, now: int) -> None:
     """SYN-RECEIVED to ESTABLISHED."""
+    times = tcb.sent[0][5] if tcb.sent else 0
     acks.clean(tcb, segment, segment.ack, now)
     acks.update_recent(tcb, segment, now)
-    tcb.retransmit_began = 0
-    handshake.agreed(tcb, now)
+    handshake.agreed(tcb, times, now)
     tcb.snd_wnd = segment.window << tcb.snd_wscale
     tcb.snd_wl1 = segment.seq
     if tcb.snd_wnd > tcb.max_window:
@@ -395,9 +403,9 @@ def _echoes_us(tcb: Tcb, segment: TcpSegment, now: int) -> bool:
 def _syn_acknowledged(tcb: Tcb, segment: TcpSegment, now: int) -> None:
     """The usual way: SYN-SENT to ESTABLISHED."""
     handshake.take_options(tcb, segment, now)
+    times = tcb.sent[0][5] if tcb.sent else 0
     acks.clean(tcb, segment, segment.ack, now)
-    tcb.retransmit_began = 0
-    handshake.agreed(tcb, now)
+    handshake.agreed(tcb, times, now)
     tcb.last_data_sent = tcb.last_ack_received = now
     enter(tcb, ESTABLISHED)
     start_keepalive(tcb, now)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from portside.addr.abi import MILLISECOND
+from portside.addr.abi import MILLISECOND, SECOND
 from portside.tcp import window
-from portside.tcp.tcb import MSS_DEFAULT, Tcb
+from portside.tcp.tcb import INFINITE_SSTHRESH, INITIAL_CWND, MSS_DEFAULT, Tcb
 from portside.wire.packet import ACK, SYN, TcpSegment
 
 MASK: Final = 0xFFFFFFFF
+TIMEOUT_FALLBACK: Final = 3 * SECOND  # TCP_TIMEOUT_FALLBACK
 TIMESTAMPS_LENGTH: Final = 12  # TCPOLEN_TSTAMP_ALIGNED
 GSO_SIZE: Final = 65536 - 1 - 320  # what one piece of the send buffer may hold: a super-segment without its headers
 
@@ -92,8 +93,21 @@ def take_options(tcb: Tcb, segment: TcpSegment, now: int) -> None:
     tcb.snd_wl1 = segment.seq
 
 
-def agreed(tcb: Tcb, now: int) -> None:
-    """Both SYNs are known: sizes and buffers of the connection (tcp_init_transfer())."""
+def agreed(tcb: Tcb, times: int, now: int) -> None:
+    """Both SYNs are known: sizes, buffers and windows of the connection (tcp_init_transfer(), tcp_init_metrics()).
+
+    Args: times: how often our SYN was sent again. After more than one loss a single segment goes first (RFC 5681 section
+    3.1), and without a measurement the timeout is 3 s (RFC 6298 section 5.7).
+    """
+    tcb.ca_state = 0
+    tcb.cwnd = 1 if times > 1 and tcb.undo_marker else INITIAL_CWND
+    tcb.cwnd_count = 0
+    tcb.ssthresh = INFINITE_SSTHRESH
+    tcb.undo_marker = 0
+    tcb.retransmits = tcb.retransmit_began = tcb.backoff = 0
+    if not tcb.srtt:
+        tcb.rto = TIMEOUT_FALLBACK
+        tcb.mdev = tcb.mdev_max = tcb.rttvar = TIMEOUT_FALLBACK // 1000
     if tcb.snd_wscale < 0:
         tcb.snd_wscale = tcb.rcv_wscale = 0
     if tcb.timestamps_ok:

@@ -6,6 +6,7 @@ tcp_rcv_space_adjust(), Linux 6.18. The memory of a segment is its data and OVER
 
 from __future__ import annotations
 
+from portside.addr.abi import MILLISECOND
 from portside.tcp.tcb import INITIAL_CWND, NO_MEMORY, OVERHEAD, Tcb
 from portside.wire.packet import TcpSegment
 
@@ -148,8 +149,21 @@ def expand_send_buffer(tcb: Tcb) -> None:
         tcb.sndbuf = min(want, tcb.settings.tcp_wmem[2])
 
 
-def measure_round_trip(tcb: Tcb, now: int) -> None:
-    """Without traffic of one's own, a window's worth of data received marks a round trip (tcp_rcv_rtt_measure())."""
+def measure_round_trip(tcb: Tcb, segment: TcpSegment, length: int, now: int) -> None:
+    """Estimate the round trip as the receiver sees it: by the timestamps that come back, else by windows full of data.
+
+    Source: tcp_rcv_rtt_measure(), tcp_rcv_rtt_measure_ts(), tcp_rcv_rtt_update().
+    """
+    timestamps = segment.timestamps
+    if tcb.timestamps_ok and timestamps is not None:
+        if length >= tcb.rcv_mss and timestamps[1] != tcb.rcv_rtt_seq and timestamps[1]:
+            tcb.rcv_rtt_seq = timestamps[1]
+            sample = (now // MILLISECOND + tcb.ts_offset - timestamps[1]) & 0xFFFFFFFF
+            if sample < 0x80000000:
+                # A smoothed average, in ms; less than one cannot be seen.
+                sample = max(sample, 1) * MILLISECOND
+                tcb.rcv_rtt = tcb.rcv_rtt + (sample - tcb.rcv_rtt >> 3) if tcb.rcv_rtt else sample
+        return
     if tcb.rcv_rtt_time:
         if (tcb.rcv_nxt - tcb.rcv_rtt_seq) & 0xFFFFFFFF >= 0x80000000:
             return
@@ -164,7 +178,7 @@ def adjust(tcb: Tcb, now: int) -> None:
 
     Source: tcp_rcv_space_adjust() and tcp_rcvbuf_grow(), Linux 6.18.
     """
-    if now - tcb.rcvq_time < tcb.rcv_rtt or not tcb.rcv_rtt:
+    if not tcb.rcv_rtt or now - tcb.rcvq_time < tcb.rcv_rtt:
         return
     waiting = (tcb.rcv_nxt - tcb.copied_seq) & 0xFFFFFFFF
     copied = ((tcb.copied_seq - tcb.rcvq_seq) & 0xFFFFFFFF) - waiting
