@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import importlib
 import traceback
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from tests.dialogue import interpreter
 from tests.dialogue.compare import Crash
 from tests.dialogue.program import Program, normalise
 
 from portside import Network
-from portside.host.kernel import Host as Machine
 from portside.host.syscalls.socket import connect
 from portside.lab.host import Host
 from portside.runtime.trap import current_process
-
-if TYPE_CHECKING:
-    from portside.host.file import World
 
 AF_UNSPEC = 0
 
@@ -31,8 +27,7 @@ def disconnect(descriptor: int) -> None:
 
 def host_in(network: Network, addresses: tuple[str, ...], sysctls: tuple[tuple[str, str], ...] = ()) -> Host:
     """A host with `lo` and exactly these addresses."""
-    machine = Machine("machine", cast("World", network.world), number=1)
-    host = network.hosts["machine"] = Host(network, machine)
+    host = network.bare_host("machine")
     for address in addresses:
         host.add_address(address)
     for path, value in sysctls:
