@@ -23,7 +23,7 @@ class Maker:
 
     def address(self, family: int) -> str:
         rare = self.chance(0.06)
-        return self.random.choice(((V4_RARE if rare else V4) if family == 4 else (V6_RARE if rare else V6)))
+        return self.random.choice((V4_RARE if rare else V4) if family == 4 else (V6_RARE if rare else V6))
 
     def scope(self, address: str) -> list[int]:
         return [self.random.choice([0, 1, 2, 2, 7])] if address.startswith(("fe80", "ff")) else []
@@ -119,7 +119,7 @@ class Maker:
             live[number] = family
             number += 1
         servers = list(live)
-        for _ in range(self.random.randint(2, 7)):
+        for _ in range(self.random.randint(2, 9)):
             what = self.random.choice(["client", "client", "accept", "close", "bind", "disconnect", "opt", "name"])
             which = self.random.choice(list(live)) if live else 0
             if what == "client":
@@ -150,6 +150,7 @@ class Maker:
             elif what == "accept" and servers:
                 steps.append(["accepted_by", list(servers), number])
                 steps.append(["name", number])
+                live[number] = 4
                 number += 1
             elif what == "close" and live:
                 steps.append(["close", which])
@@ -175,6 +176,36 @@ class Maker:
                 steps.append(["name", which])
         return steps
 
+    def listeners(self) -> list:
+        """Several listeners on a port, and connections to each address: who gets them?"""
+        steps: list = []
+        count = self.random.randint(2, 5)
+        share = self.chance(0.5)
+        for number in range(count):
+            family = self.random.choice([4, 6])
+            steps.append(["socket", number, family, "tcp", self.random.choice([0, 0, 0, 1000]) if self.uids else 0])
+            if share and self.chance(0.8):
+                steps.append(["opt", number, "reuseport", 1])
+            if family == 6 and self.chance(0.4):
+                steps.append(["opt", number, "v6only", 1])
+            if self.chance(0.5):
+                steps.append(["opt", number, "device", self.random.choice(["lo", "eth0"])])
+            steps.append(["bind", number, self.random.choice(V4 if family == 4 else V6), -1])
+            steps.append(["listen", number])
+            if not share and self.chance(0.1):
+                steps.append(["opt", number, "device", self.random.choice(["lo", "eth0", ""])])
+            if self.chance(0.1):
+                steps.append(["opt", number, "reuseport", self.random.randint(0, 1)])
+        for client in range(50, 50 + 2 * self.random.randint(1, 4), 2):
+            address = self.random.choice(["127.0.0.1", "127.0.0.2", "10.0.0.1", "::1", "fd00::1", "fd00::2"])
+            steps.append(["socket", client, 6 if ":" in address else 4, "tcp"])
+            steps.append(["connect", client, address, -1])
+            steps.append(["accepted_by", list(range(count)), client + 1])
+            steps += [["close", client], ["close", client + 1]]
+            if self.chance(0.2):
+                steps.append(["close", self.random.randrange(count)])
+        return steps
+
     def datagrams(self) -> list:
         """UDP sockets that bind, connect, disconnect; and who gets what is sent."""
         steps: list = []
@@ -195,6 +226,9 @@ class Maker:
         steps.append(["socket", 91, 6, "udp"])
         steps.append(["opt", 91, "v6only", 1])
         steps.append(["bind", 91, "::1", -3])
+        steps.append(["socket", 92, 4, "udp"])
+        steps.append(["opt", 92, "broadcast", 1])
+        steps.append(["socket", 93, 6, "udp"])
         everyone = list(range(count))
         for _ in range(self.random.randint(1, 6)):
             which = self.random.randrange(count)
@@ -207,7 +241,18 @@ class Maker:
             elif what == "disconnect":
                 steps += [["disconnect", which], ["name", which]]
             elif what == "send":
-                sender, target = self.random.choice([(90, "127.0.0.1"), (90, "127.0.0.2"), (91, "::1")])
+                sender, target = self.random.choice(
+                    [
+                        (90, "127.0.0.1"),
+                        (90, "127.0.0.1"),
+                        (90, "127.0.0.2"),
+                        (91, "::1"),
+                        (91, "::1"),
+                        (92, "10.0.0.1"),
+                        (92, "127.255.255.255"),
+                        (93, "fd00::1"),
+                    ]
+                )
                 steps += [["send", sender, target, -1], ["received_by", everyone]]
             elif what == "name":
                 steps.append(["name", which])

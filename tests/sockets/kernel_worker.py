@@ -25,6 +25,7 @@ OPTIONS = {
     "reuseaddr": (socket.SOL_SOCKET, SO_REUSEADDR),
     "reuseport": (socket.SOL_SOCKET, SO_REUSEPORT),
     "v6only": (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY),
+    "broadcast": (socket.SOL_SOCKET, socket.SO_BROADCAST),
     "freebind": (socket.IPPROTO_IP, IP_FREEBIND),
     "transparent": (socket.IPPROTO_IP, IP_TRANSPARENT),
     "bind_address_no_port": (socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT),
@@ -208,7 +209,7 @@ class Machine:
         for number in numbers:
             try:
                 self.accept(number, new)
-            except OSError:
+            except (KeyError, OSError):
                 continue
             return number
         return -1

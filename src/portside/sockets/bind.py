@@ -7,7 +7,7 @@ from errno import EADDRINUSE
 from random import Random
 from typing import Final, Protocol
 
-from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_TCP
+from portside.addr.abi import AF_INET, IPPROTO_TCP
 from portside.addr.ip import V4_ANY, V6_ANY, is_multicast, needs_scope
 from portside.facts.state import CLOSED, LISTEN
 from portside.facts.verdict import ALLOWED, Verdict

@@ -114,11 +114,13 @@ def time_wait(table: SocketTable, entry: Entry, orphan: bool = True) -> Entry:
         entry.state = TIME_WAIT
         if home is not None:
             bucket.file(home, entry)
+        table.released(entry.lport)
         return entry
     heir = copy(entry)
     heir.owner = None
     heir.state = TIME_WAIT
     table.replace_connected(entry, heir)
+    table.released(entry.lport)
     entry.rport, rport = 0, entry.rport
     if home is not None:
         heir.home = heir.kind = heir.newer = heir.older = None

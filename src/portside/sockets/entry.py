@@ -43,6 +43,7 @@ class Entry:
         "older",
         "order",
         "owner",
+        "place",
         "port_explicit",
         "port_range",
         "proto",
@@ -102,6 +103,7 @@ class Entry:
         self.kind: Kind | None = None
         self.newer: Entry | None = None  # neighbours among the holders of the same kind
         self.older: Entry | None = None
+        self.place: tuple[int, ...] | None = None  # UDP: where its first connection put it; see datagram.py
         self.twin: Entry | None = None  # the next older connection with the same addresses and ports
         self.group: Group | None = None  # its SO_REUSEPORT group
 

@@ -137,6 +137,7 @@ def for_connect(table: SocketTable, entry: Entry, now: int, random: Random, reus
         entry.raddr,
         entry.rport,
         entry.device,
+        step,
         settings.tcp_tw_reuse,
         settings.tcp_tw_reuse_delay,
         reserved,

@@ -95,9 +95,15 @@ def _best_datagram(
             if entry.stale_peer != src:
                 continue
             score += 1
+        if entry.state == ESTABLISHED:
+            if entry.rport != sport or entry.raddr != src:
+                continue
+            score += 8 if v4 else 2
         if score > best:
             best = score
             result = entry
+            if entry.state == ESTABLISHED:
+                continue
             if entry.reuseport and entry.group is not None:
                 group = entry.group
                 member = group.select(four_tuple_hash(table.seed, dst, dport, src, sport))

@@ -8,7 +8,7 @@ from typing import Final
 from portside.addr.abi import AF_INET6, IPPROTO_TCP
 from portside.addr.ip import V4_ANY, V6_ANY
 from portside.facts.settings import Settings
-from portside.facts.state import CLOSED, LISTEN, SYN_RECEIVED
+from portside.facts.state import CLOSED, ESTABLISHED, LISTEN, SYN_RECEIVED
 from portside.sockets import bucket, conflict, reuseport
 from portside.sockets.bucket import AddressBucket, PortBucket
 from portside.sockets.crowd import Crowd
@@ -18,6 +18,9 @@ FourTuple = tuple[int, int, int, int]
 """Local address and port, remote address and port."""
 
 MOST_CROWDS: Final = 8
+
+NOWHERE: Final[tuple[int, ...]] = ()
+"""A place where no datagram finds a connected UDP socket; see datagram.py."""
 
 
 class SocketTable:
@@ -63,11 +66,22 @@ class SocketTable:
             self.released(entry.lport)
 
     def set_device(self, entry: Entry, index: int) -> None:
-        """SO_BINDTODEVICE; 0 for none. A bound UDP socket leaves its SO_REUSEPORT group (udp_lib_rehash)."""
+        """SO_BINDTODEVICE; 0 for none. A bound UDP socket leaves its SO_REUSEPORT group (sock_bindtoindex_locked,
+        udp_lib_rehash)."""
+        if self.proto == IPPROTO_TCP:
+            entry.device = index
+            self.option_changed(entry)
+            return
+        if entry.group is not None:
+            entry.group.leave(entry)
+        if entry.place is not None:
+            self.drop_datagram(entry)
         entry.device = index
         self.option_changed(entry)
-        if self.proto != IPPROTO_TCP and entry.group is not None:
-            entry.group.leave(entry)
+        if entry.place is not None:
+            connected = entry.state == ESTABLISHED
+            entry.place = (entry.laddr, entry.lport, entry.raddr, entry.rport) if connected else NOWHERE
+            self.restore_datagram(entry)
 
     # -- holding a port --
 
@@ -191,6 +205,20 @@ class SocketTable:
             if not chain:
                 del self.receivers[key]
 
+    def restore_datagram(self, entry: Entry) -> None:
+        """Let a bound UDP socket be found again: by its four-tuple if that is its place, else among the receivers."""
+        key = (entry.laddr, entry.lport, entry.raddr, entry.rport)
+        if entry.state == ESTABLISHED and entry.place == key:
+            self.add_connected(entry)
+        else:
+            self.restore_receiver(entry)
+
+    def drop_datagram(self, entry: Entry) -> None:
+        """Let a UDP socket be found no more, for the time of a change."""
+        if entry.state == ESTABLISHED:
+            self.drop_connected(entry)
+        self.drop_receiver(entry)
+
     # -- connections --
 
     def add_connected(self, entry: Entry) -> None:
@@ -274,6 +302,7 @@ class SocketTable:
         if entry.reuseport:
             reuseport.join_like(entry, False)
         if entry.rport:
+            entry.place = (entry.laddr, entry.lport, entry.raddr, entry.rport)
             self.add_connected(entry)
         else:
             self.add_receiver(entry)
