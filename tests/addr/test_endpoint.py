@@ -44,6 +44,9 @@ _SCENARIO = [
     ("localhost", Endpoint(name="localhost"), "localhost"),
     ("192.168.0.10", v4("192.168.0.10"), "192.168.0.10"),
     ("::1", v6("::1"), "[::1]"),
+    ("[::]:*", v6("::", any_port=True), "[::]:*"),
+    ("127.0.0.53%lo:53", v4("127.0.0.53", 53, zone="lo", device=True), "127.0.0.53%lo:53"),
+    ("@bus", Endpoint(family=AF_UNIX, path=b"\0bus"), "unix:@bus"),
 ]
 
 
@@ -145,6 +148,7 @@ def test_what_is_ambiguous_says_so_and_gives_the_other_reading(
             "Port 0, a port that the system chooses, of every IPv4 address of the machine.",
         ),
         ("*:*", "Any port of every address of the machine, IPv6 and IPv4."),
+        ("udp4://:53", "UDP port 53 (domain) of every IPv4 address of the machine (the host is left out)."),
         (
             "::1:8080",
             "Ambiguous: [::1:8080], that is the address ::1:8080, an IPv6 unassigned address: assigned to nobody "
@@ -409,6 +413,7 @@ def test_an_address_for_an_interface(text: str, address: str, length: int, inter
         ("10.0.0.1/24@a/b", 12, "an interface name"),
         ("10.0.0.1/24@..", 12, "an interface name"),
         ("::ffff:10.0.0.1/120", 0, "no v4-mapped address"),
+        ("fe80::1%eth0/64", 7, "stands after the prefix length"),
     ],
 )
 def test_what_is_no_address_for_an_interface(text: str, position: int, reason: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from portside.addr import ip
 from portside.addr.abi import IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE
-from portside.wire import codec
+from portside.wire import codec, ipv4
 from portside.wire.checksum import checksum
 from portside.wire.packet import (
     ACK,
@@ -127,6 +127,20 @@ def test_reassembly_refuses_what_is_not_whole() -> None:
         codec.reassemble([first, Fragment(first.whole, 16, 32, True), third])
     with pytest.raises(ValueError, match="last fragment is missing"):
         codec.reassemble([])
+
+
+def test_a_fragmented_error_is_read_with_what_it_quotes() -> None:
+    error = IcmpMessage(A, B, IPPROTO_ICMP, 3, 3, quoted=UdpDatagram(B, A, 7, 8, bytes(400)))
+    packet = codec.reassemble(pieces(error, 200))
+    assert isinstance(packet, IcmpMessage)
+    assert isinstance(packet.quoted, UdpDatagram)
+    assert (packet.quoted.sport, packet.quoted.dport) == (7, 8)
+
+
+def test_a_fragment_within_fragments_is_refused() -> None:
+    inner = bytes((IPPROTO_UDP, 0, 0, 1)) + bytes(28)
+    with pytest.raises(ValueError, match="a fragment within fragments"):
+        codec.reassemble(pieces(RawPacket(A6, B6, 44, inner), 16))
 
 
 # arbitrary bytes
@@ -289,12 +303,13 @@ def test_a_lone_ipv6_fragment_is_no_fragment() -> None:
     assert (packet.data, packet.ident) == (b"abc", 77)
 
 
-def test_an_error_that_quotes_rubbish_keeps_it_as_data() -> None:
-    raw = codec.encode_ip(IcmpMessage(A, B, IPPROTO_ICMP, 3, 1, data=b"rubbish"))
+@pytest.mark.parametrize("quote", [b"", b"rubbish", _v4(6, bytes(7)), _v4(17, bytes(7)), _v6(6, bytes(7))])
+def test_an_error_that_quotes_too_little_keeps_it_as_data(quote: bytes) -> None:
+    raw = codec.encode_ip(IcmpMessage(A, B, IPPROTO_ICMP, 3, 1, data=quote))
     packet = codec.decode_ip(raw)
     assert isinstance(packet, IcmpMessage)
     assert packet.quoted is None
-    assert packet.data == b"rubbish"
+    assert packet.data == quote
 
 
 def test_an_error_that_quotes_eight_bytes_of_a_segment_tells_its_ports() -> None:
@@ -324,6 +339,11 @@ def test_a_quote_ends_where_the_error_would_be_too_long() -> None:
     long6 = UdpDatagram(B6, A6, 1, 2, bytes(1400))
     error6 = IcmpMessage(A6, B6, IPPROTO_ICMPV6, 1, 4, quoted=long6)
     assert len(codec.encode_ip(error6)) == 1280
+
+
+def test_a_header_alone_tells_its_version() -> None:
+    with pytest.raises(ValueError, match="IP version 6 is not 4"):
+        ipv4.decode(_v6(17, b""))
 
 
 def test_udp_over_ipv4_may_go_without_a_checksum() -> None:

@@ -380,6 +380,8 @@ def parse_interface_address(text: str) -> InterfaceAddress:
     """
     place, at_sign, interface = text.partition("@")
     host, slash, length = place.partition("/")
+    if "%" in host:
+        raise NotationError(text, host.index("%"), "the interface stands after the prefix length: @eth0")
     try:
         address = ip.parse(host)
     except ValueError:

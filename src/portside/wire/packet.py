@@ -164,7 +164,7 @@ class IcmpMessage(Packet):
 
 
 class Fragment(Packet):
-    """A piece of an IP datagram: bytes `offset` to `offset + length` of the payload of `whole` (RFC 791 section 3.2)."""
+    """A piece of an IP datagram: bytes `offset` to `offset + length` of `whole`'s payload (RFC 791 section 3.2)."""
 
     __slots__ = ("length", "more", "offset", "whole")
 
