@@ -55,7 +55,7 @@ def _refusal(call: str, advice: str) -> Callable[..., object]:
 
 
 class Guarded:
-    """Stands for a C type whose instances would reach the real machine: making one is refused in a simulated program."""
+    """Stands for a C type: making an instance, which would reach the real machine, is refused in a simulated program."""
 
     __slots__ = ("_advice", "_call", "_real")
 

@@ -11,8 +11,25 @@ from typing import Final
 from portside.runtime import escapes, loader
 from portside.runtime.patcher import Patcher
 
-PATCHES: Final = ("time", "datetime", "thread", "queue", "local", "sys", "atexit", "os", "io", "select", "socket", "signal",
-                           "fcntl", "random", "pwd", "logging", "traceback")
+PATCHES: Final = (
+    "time",
+    "datetime",
+    "thread",
+    "queue",
+    "local",
+    "sys",
+    "atexit",
+    "os",
+    "io",
+    "select",
+    "socket",
+    "signal",
+    "fcntl",
+    "random",
+    "pwd",
+    "logging",
+    "traceback",
+)
 
 _guard = _thread.allocate_lock()
 _patcher: Patcher | None = None

@@ -70,7 +70,7 @@ class Modules(MutableMapping[str, ModuleType]):
 class Loader:
     """The modules of one program. `paths` are its own directories; `path` is what it sees as `sys.path`."""
 
-    __slots__ = ("_importing", "_owned", "_outside", "modules", "path", "paths", "view")
+    __slots__ = ("_importing", "_outside", "_owned", "modules", "path", "paths", "view")
 
     def __init__(self, paths: Sequence[str], leading: Sequence[str] | None = None) -> None:
         self.paths = [path or "." for path in paths]

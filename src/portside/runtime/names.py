@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 gaierror: Final = _socket.gaierror
 _inet_aton: Final = _socket.inet_aton
+_getservbyname: Final = _socket.getservbyname
+_getservbyport: Final = _socket.getservbyport
 
 EAI_BADFLAGS: Final = -1
 EAI_NONAME: Final = -2
@@ -67,9 +69,7 @@ def refuse(code: int) -> NoReturn:
 
 
 def host_name(value: object) -> str:
-    """A host argument: str, bytes or bytearray (idna_converter); None is empty."""
-    if value is None:
-        return ""
+    """A host argument: str, bytes or bytearray (idna_converter)."""
     if isinstance(value, str):
         name = value if value.isascii() else value.encode("idna").decode()
     elif isinstance(value, (bytes, bytearray)):
@@ -77,7 +77,7 @@ def host_name(value: object) -> str:
     else:
         raise TypeError(f"str, bytes or bytearray expected, not {type(value).__name__}")
     if "\0" in name:
-        raise ValueError("host name must not contain null character")
+        raise TypeError("host name must not contain null character")
     return name
 
 
@@ -221,6 +221,37 @@ def python_address(address: SockAddr | None) -> object:
     return None if family == AF_UNSPEC else address
 
 
+# -- services: those of the real machine's /etc/services, which programs can read, and beside them IANA's --------------
+
+
+def port_of(name: str, protocol: str | None) -> int | None:
+    """The port of a service (getservbyname(3)), or None."""
+    try:
+        return _getservbyname(name) if protocol is None else _getservbyname(name, protocol)
+    except OSError:
+        if any(_knows(name, other) for other in ("tcp", "udp")):
+            return None
+        service = services.by_name(name, protocol)
+        return None if service is None else service.port
+
+
+def _knows(name: str, protocol: str) -> bool:
+    try:
+        _getservbyname(name, protocol)
+    except OSError:
+        return False
+    return True
+
+
+def service_of(port: int, protocol: str | None) -> str | None:
+    """The service of a port (getservbyport(3)), or None."""
+    try:
+        return _getservbyport(port) if protocol is None else _getservbyport(port, protocol)
+    except OSError:
+        service = services.by_port(port, protocol)
+        return None if service is None else service.name
+
+
 # -- getaddrinfo(3), getnameinfo(3) --------------------------------------------------------------------------------------
 
 
@@ -335,9 +366,9 @@ def _ports(
         return [(kind, protocol, number) for kind, protocol, _ in kinds]
     found = []
     for kind, protocol, label in kinds:
-        service = services.by_name(word or "", label) if label else None
-        if service is not None:
-            found.append((kind, protocol, service.port))
+        at = port_of(word or "", label) if label else None
+        if at is not None:
+            found.append((kind, protocol, at))
     if not found:
         refuse(EAI_SERVICE)
     return found
@@ -370,8 +401,8 @@ def getnameinfo(host: Host, address: object, flags: int) -> tuple[str, str]:
             node += f"%{scope if interface is None else interface.name}"
     port &= 0xFFFF
     label = "udp" if flags & NI_DGRAM else "tcp"
-    service = None if flags & NI_NUMERICSERV else services.by_port(port, label)
-    return node, str(port) if service is None else service.name
+    service = None if flags & NI_NUMERICSERV else service_of(port, label)
+    return node, str(port) if service is None else service
 
 
 def name_of(host: Host, address: int) -> str | None:

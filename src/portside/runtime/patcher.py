@@ -166,7 +166,7 @@ class Patcher:
 
     def _defaults(self, function: FunctionType) -> None:
         for name, values in (("__defaults__", function.__defaults__), ("__kwdefaults__", function.__kwdefaults__)):
-            for value in (values.values() if isinstance(values, dict) else values or ()):
+            for value in values.values() if isinstance(values, dict) else values or ():
                 if id(value) in self._to_new or id(value) in self._to_old:
                     self._note_default(function, name, value)
 
@@ -198,9 +198,7 @@ class Patcher:
                     key: wanted if value is old or value is new else value for key, value in values.items()
                 }
             else:
-                function.__defaults__ = tuple(
-                    wanted if value is old or value is new else value for value in values
-                )
+                function.__defaults__ = tuple(wanted if value is old or value is new else value for value in values)
 
         self._sites[id(function), name, key] = put, get, key
 

@@ -32,7 +32,7 @@ class Program:
 
     __slots__ = (
         "atexit", "default_timeout", "loader", "logging", "main_task", "main_thread", "process", "random", "signals",
-        "thread_names", "values",
+        "source", "thread_names", "values",
     )  # fmt: skip
 
     def __init__(self, process: Process) -> None:
@@ -45,6 +45,7 @@ class Program:
         self.signals: object = None  # patches.signal.Signals
         self.random: Random | None = None
         self.logging: dict[tuple[Logger, str], object] = {}  # the state of loggers
+        self.source: str | None = None  # of a program that is in no file
         self.values: dict[str, object] = {}
         self.loader: object = None  # loader.Loader, when it has modules of its own
 

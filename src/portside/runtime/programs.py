@@ -113,9 +113,9 @@ class Body:
 
     def _finish(self, program: Program, status: int) -> int:
         """Py_FinalizeEx: threads, atexit, streams."""
-        for step in (lambda: join_all(program), lambda: run_atexit(program)):
+        for step in (join_all, run_atexit):
             try:
-                step()
+                step(program)
             except SystemExit as stop:
                 status = exit_status(stop)
             except ENDINGS:
@@ -196,7 +196,7 @@ def module(process: Process, name: str, argv: Sequence[str] = (), paths: Sequenc
         code = cast(SourceFileLoader, spec.loader).get_code(spec.name)
         if code is None:
             raise ImportError(f"No code object available for {name}")
-        return run_main(program, cast(CodeType, code), spec.origin, spec)
+        return run_main(program, code, spec.origin, spec)
 
     return Body(process, main, ["-m", *argv], [os.getcwd(), *paths])
 
@@ -205,7 +205,9 @@ def code(process: Process, source: str, argv: Sequence[str] = (), paths: Sequenc
     """A body that runs a program given as text, as `python -c source argv...` does."""
 
     def main(program: Program) -> object:
-        return run_main(program, compile(source, "<string>", "exec", dont_inherit=True), None, None)
+        text = compile(source, "<string>", "exec", dont_inherit=True)
+        program.source = source
+        return run_main(program, text, None, None)
 
     return Body(process, main, ["-c", *argv], ["", *paths])
 
@@ -218,8 +220,7 @@ def find_main(loader: Loader, name: str) -> ModuleSpec:
             spec = find_spec(loader, f"{name}.__main__") or spec
     except ImportError as error:
         raise SystemExit(
-            f"{sys.executable}: Error while finding module specification for {name!r} "
-            f"({type(error).__name__}: {error})"
+            f"{sys.executable}: Error while finding module specification for {name!r} ({type(error).__name__}: {error})"
         ) from None
     if spec is None:
         raise SystemExit(f"{sys.executable}: No module named {name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from portside.host.syscalls import files
 from portside.runtime.trap import current_process
@@ -82,7 +82,7 @@ class RawFile(io.RawIOBase):
         if self.closed:
             raise ValueError("I/O operation on closed file")
 
-    def readinto(self, buffer: WriteableBuffer) -> int | None:  # type: ignore[override]
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
         """Read into `buffer`: the number of bytes, 0 at the end, None when it would block."""
         view = memoryview(buffer).cast("B")
         data = self._read(len(view))
@@ -100,13 +100,13 @@ class RawFile(io.RawIOBase):
         except BlockingIOError:
             return None
 
-    def read(self, size: int | None = -1) -> bytes | None:  # type: ignore[override]
+    def read(self, size: int | None = -1) -> bytes | None:
         """Read up to `size` bytes, all up to the end without it."""
         if size is None or size < 0:
             return self.readall()
         return self._read(size)
 
-    def write(self, data: ReadableBuffer) -> int | None:  # type: ignore[override]
+    def write(self, data: ReadableBuffer) -> int | None:
         """Write: the number of bytes taken, None when it would block."""
         self._check()
         if not self._writable:
@@ -119,7 +119,7 @@ class RawFile(io.RawIOBase):
     def seek(self, offset: int, whence: int = 0, /) -> int:
         """lseek(2)."""
         self._check()
-        return cast(int, os.lseek(self._fd, offset, whence))
+        return os.lseek(self._fd, offset, whence)
 
     def tell(self) -> int:
         """The position."""
@@ -160,7 +160,11 @@ def standard_streams(process: Process) -> dict[str, object]:
     """`sys.stdin`, `stdout` and `stderr` over descriptors 0, 1 and 2: what is printed leaves at once."""
     streams: dict[str, object] = {}
     source = RawFile(process, 0, readable=True, writable=False, closefd=False, name="<stdin>")
-    streams["stdin"] = io.TextIOWrapper(io.BufferedReader(source), "utf-8", "strict")
+    streams["stdin"] = io.TextIOWrapper(
+        io.BufferedReader(source),
+        "utf-8",
+        "strict",  # type: ignore[type-var]
+    )
     for fd, name, errors in ((1, "stdout", "strict"), (2, "stderr", "backslashreplace")):
         sink = RawFile(process, fd, readable=False, writable=True, closefd=False, name=f"<{name}>")
         buffered = io.BufferedWriter(sink)

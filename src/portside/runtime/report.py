@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import linecache
 import sys
 import traceback
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, cast
 
+from portside.runtime.program import current_program
 from portside.runtime.trap import outside
 
 _OURS: Final = str(Path(__file__).parent.parent) + "/"
@@ -64,6 +66,20 @@ def print_exception(error: BaseException, title: str | None = None) -> None:
     strip_all(error)
     stream = sys.stderr
     if stream is not None:
-        text = "".join(outside(traceback.format_exception, error))  # type: ignore[arg-type]
+        text = _format(error)
         stream.write(text if title is None else f"{title}\n{text}")
         stream.flush()
+
+
+def _format(error: BaseException) -> str:
+    """The text of a traceback; from Python 3.13 on with the lines of a program that was given as text (`-c`)."""
+    program = current_program()
+    source = None if program is None or sys.version_info < (3, 13) else program.source
+    if source is not None:
+        lines = [f"{line}\n" for line in source.splitlines()]
+        linecache.cache["<string>"] = len(source), None, lines, "<string>"
+    try:
+        return "".join(cast("list[str]", outside(traceback.format_exception, error)))
+    finally:
+        if source is not None:
+            linecache.cache.pop("<string>", None)

@@ -1,3 +1,4 @@
+# ruff: noqa: D102 - the methods have the docstrings of their C originals
 """Sockets of simulated programs: subclasses of `socket.socket` that override every method of its C base.
 
 The C base stays inert: its descriptor is -1. What `socket.socket` itself defines in Python (makefile, sendfile, dup,
@@ -11,6 +12,7 @@ import _socket
 import errno
 import gc
 import socket as _stdlib
+import sys
 import warnings
 from collections.abc import Callable, Iterable
 from functools import lru_cache
@@ -42,7 +44,6 @@ _SOL_SOCKET: Final = 1
 _SO_TYPE: Final = 3
 _SO_ERROR: Final = 4
 _SO_PROTOCOL: Final = 38
-_MAX_MILLISECONDS: Final = 0x7FFFFFFF
 
 STORAGE: Final = ("_family", "_fd", "_open", "_process", "_proto", "_timeout", "_type")
 
@@ -91,9 +92,9 @@ def _buffer(data: object) -> Payload:
 def _writable(buffer: object, call: str) -> memoryview:
     """A writable bytes-like argument."""
     try:
-        view = memoryview(buffer)  # type: ignore[arg-type]
+        view: memoryview | None = memoryview(buffer)  # type: ignore[arg-type]
     except TypeError:
-        view = None  # type: ignore[assignment]
+        view = None
     if view is None or view.readonly:
         words = f"{call} argument 1 must be read-write bytes-like object, not {type(buffer).__name__}"
         raise TypeError(words)
@@ -128,8 +129,6 @@ class SimSocketMethods(_stdlib.socket):
                 proto = 0
             fd = _calls.socket(process, family, type | SOCK_CLOEXEC, proto)
         else:
-            if isinstance(fileno, float):
-                raise TypeError("integer argument expected, got float")
             fd = _c_int(fileno)
             if fd < 0:
                 raise ValueError("negative file descriptor")
@@ -220,6 +219,10 @@ class SimSocketMethods(_stdlib.socket):
     def timeout(self) -> float | None:
         return None if self._timeout < 0 else self._timeout / 1e9
 
+    @timeout.setter
+    def timeout(self, value: object) -> None:
+        raise AttributeError("attribute 'timeout' of '_socket.socket' objects is not writable")
+
     def gettimeout(self) -> float | None:
         return None if self._timeout < 0 else self._timeout / 1e9
 
@@ -229,8 +232,9 @@ class SimSocketMethods(_stdlib.socket):
         self._set_nonblocking(timeout >= 0)
 
     def setblocking(self, flag: object, /) -> None:
-        self._timeout = -1 if flag else 0
-        self._set_nonblocking(not flag)
+        blocking = bool(flag if sys.version_info >= (3, 12) else _integer(flag))
+        self._timeout = -1 if blocking else 0
+        self._set_nonblocking(not blocking)
 
     def _set_nonblocking(self, nonblocking: bool) -> None:
         file = self._open.get(self._fd)
@@ -249,7 +253,9 @@ class SimSocketMethods(_stdlib.socket):
 
     # -- waiting -----------------------------------------------------------------------------------------------------------
 
-    def _timed(self, events: int, call: str, attempt: Callable[[SocketFile], object], timeout: int | None = None) -> Any:
+    def _timed(
+        self, events: int, call: str, attempt: Callable[[SocketFile], object], timeout: int | None = None
+    ) -> Any:
         """sock_call_ex: poll until the deadline, try, and begin again when the try would block after all."""
         world = self._world()
         deadline = world.now + (self._timeout if timeout is None else timeout)
@@ -257,7 +263,7 @@ class SimSocketMethods(_stdlib.socket):
         while True:
             file = self._file()
             while not file.poll() & mask:
-                if not wait_for(world, file, events, deadline, call):
+                if not wait_for(self._process.host.world, file, events, deadline, call):
                     raise TimeoutError("timed out")
             try:
                 return attempt(file)
@@ -288,7 +294,6 @@ class SimSocketMethods(_stdlib.socket):
         _calls.listen(self._process, self._fd, max(0, _c_int(backlog[0])) if backlog else 128)
 
     def _accept(self) -> tuple[int, object]:
-        process = self._process
         fd, address = self._call(POLLIN, "accept", self._accept_one)
         return fd, python_address(address)
 
@@ -297,7 +302,7 @@ class SimSocketMethods(_stdlib.socket):
 
     def accept(self) -> tuple[_stdlib.socket, Any]:
         fd, address = self._accept()
-        made = cast(SimSocket, _c_new(SimSocket))
+        made = cast(SimSocketMethods, _c_new(SimSocket))
         made._io_refs = 0  # type: ignore[attr-defined]
         made._closed = False
         made._adopt(self._process, fd, self._family, self._type, self._proto)
@@ -351,17 +356,17 @@ class SimSocketMethods(_stdlib.socket):
 
     def send(self, data: object, flags: int = 0, /) -> int:
         payload = data if type(data) is bytes else _buffer(data)
-        if self._timeout < 0 and type(flags) is int:
+        if self._timeout < 0 and not flags:
             # The common case, and nothing else: one dictionary, one method.
             file = self._open.get(self._fd)
             if isinstance(file, SocketFile):
-                return file.send(payload, flags)
+                return file.send(payload)
         number = _c_int(flags)
         return cast(int, self._call(POLLOUT, "send", lambda file: file.send(payload, number)))
 
     def sendall(self, data: object, flags: int = 0, /) -> None:
         payload = data if type(data) is bytes else _buffer(data)
-        number = flags if type(flags) is int else _c_int(flags)
+        number = _c_int(flags) if flags else 0
         left = len(payload)
         timeout = self._timeout
         if timeout < 0:
@@ -405,10 +410,10 @@ class SimSocketMethods(_stdlib.socket):
             pieces = [_buffer(one) for one in buffers]
         except TypeError as error:
             if not isinstance(buffers, Iterable):
-                raise TypeError("sendmsg() argument 1 must be iterable") from None
+                raise TypeError("sendmsg() argument 1 must be an iterable") from None
             raise error from None
         if not isinstance(ancdata, Iterable):
-            raise TypeError("sendmsg() argument 2 must be iterable")
+            raise TypeError("sendmsg() argument 2 must be an iterable")
         ancillary = [_ancillary(item) for item in ancdata]
         number = _c_int(flags)
         host = self._process.host
@@ -425,10 +430,10 @@ class SimSocketMethods(_stdlib.socket):
     # -- receiving -----------------------------------------------------------------------------------------------------------
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
-        if self._timeout < 0 and type(bufsize) is int and bufsize > 0 and type(flags) is int:
+        if self._timeout < 0 and type(bufsize) is int and bufsize > 0 and not flags:
             file = self._open.get(self._fd)
             if isinstance(file, SocketFile):
-                return file.recv_data(bufsize, flags)
+                return file.recv_data(bufsize)
         length, number = _integer(bufsize), _c_int(flags)
         if length < 0:
             raise ValueError("negative buffersize in recv")
@@ -504,7 +509,9 @@ class SimSocketMethods(_stdlib.socket):
                 words = "recvmsg_into() argument 1 must be an iterable of single-segment read-write buffers"
                 raise TypeError(words) from None
         total = sum(len(view) for view in views)
-        data, ancillary, answer, sender = self._receive_message(total, _integer(ancbufsize), _c_int(flags), "recvmsg_into")
+        data, ancillary, answer, sender = self._receive_message(
+            total, _integer(ancbufsize), _c_int(flags), "recvmsg_into"
+        )
         at = 0
         for view in views:
             piece = data[at : at + len(view)]
@@ -524,30 +531,33 @@ class SimSocketMethods(_stdlib.socket):
         return _options.getsockopt(self._process, self._fd, kind, option, length)
 
     def setsockopt(self, level: object, optname: object, *rest: object) -> None:
-        if not 1 <= len(rest) <= 2:
-            raise TypeError(f"setsockopt() takes at least 3 arguments ({len(rest) + 2} given)")
         kind, option = _c_int(level), _c_int(optname)
-        value = rest[0]
-        if len(rest) == 2:
-            if value is not None:
-                raise TypeError(f"setsockopt() argument 3 must be None, not {type(value).__name__}")
-            data = bytes(_c_int(rest[1]))
-        elif hasattr(type(value), "__index__"):
-            data = (_c_int(value) & 0xFFFFFFFF).to_bytes(4, "little")
+        value = rest[0] if rest else None
+        if len(rest) == 2 and value is None and isinstance(rest[1], int):
+            data = bytes(rest[1])
+        elif len(rest) != 1:
+            raise TypeError(f"setsockopt() takes exactly 3 arguments ({len(rest) + 2} given)")
+        elif isinstance(value, int) and -0x80000000 <= value <= 0x7FFFFFFF:
+            data = (value & 0xFFFFFFFF).to_bytes(4, "little")
         else:
             data = bytes(_buffer(value))
         _options.setsockopt(self._process, self._fd, kind, option, data)
 
 
-for _method in (name for name, value in vars(SimSocketMethods).items() if callable(value) and not name.startswith("__")):
+for _method in (
+    name for name, value in vars(SimSocketMethods).items() if callable(value) and not name.startswith("__")
+):
     _original = getattr(_stdlib.socket, _method, None)
     if _original is not None:
-        getattr(SimSocketMethods, _method).__doc__ = _original.__doc__
+        _own = getattr(SimSocketMethods, _method)
+        _own.__doc__ = _original.__doc__
+        _own.__qualname__ = _own.__name__  # which is what errors about arguments say
 
 
 def _ancillary(item: object) -> tuple[int, int, bytes]:
     if not isinstance(item, (tuple, list)) or len(item) != 3:
-        raise TypeError("[sendmsg() ancillary data items]() argument must be 3-item sequence")
+        words = "[sendmsg() ancillary data items]() argument must be 3-item sequence"
+        raise TypeError(words if isinstance(item, (tuple, list)) else f"{words}, not {type(item).__name__}")
     return _c_int(item[0]), _c_int(item[1]), bytes(_buffer(item[2]))
 
 
@@ -558,8 +568,6 @@ def timeout_argument(value: object) -> int:
     timeout = nanoseconds(value)
     if timeout < 0:
         raise ValueError("Timeout value out of range")
-    if timeout > _MAX_MILLISECONDS * 1_000_000:
-        raise OverflowError("timeout doesn't fit into C timeval")
     return timeout
 
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from portside.host.processes import Process
 
 MAX_TIME: Final = (1 << 63) - 1
-_TOO_LARGE: Final = "timestamp too large to convert to C " + ("PyTime_t" if sys.version_info >= (3, 13) else "_PyTime_t")
+_TOO_LARGE: Final = "timestamp too large to convert to C " + (
+    "PyTime_t" if sys.version_info >= (3, 13) else "_PyTime_t"
+)
 SLEEPING: Final = Blocked("sleep")
 
 

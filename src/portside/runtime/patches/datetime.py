@@ -46,11 +46,11 @@ def utcnow(kind: type[Moment]) -> Moment:
             DeprecationWarning,
             stacklevel=2,
         )
-    return _at(kind, task, _datetime.timezone.utc).replace(tzinfo=None)
+    return _at(kind, task, _datetime.UTC).replace(tzinfo=None)
 
 
 def add(patcher: Patcher) -> None:
     """Replace the two class methods in the type itself."""
     global _real_now, _real_utcnow  # noqa: PLW0603 - the originals, known once
-    _real_now = patcher.method(Moment, "now", classmethod(now))  # type: ignore[arg-type]
-    _real_utcnow = patcher.method(Moment, "utcnow", classmethod(utcnow))  # type: ignore[arg-type]
+    _real_now = patcher.method(Moment, "now", classmethod(now))  # type: ignore[assignment, arg-type]
+    _real_utcnow = patcher.method(Moment, "utcnow", classmethod(utcnow))  # type: ignore[assignment, arg-type]

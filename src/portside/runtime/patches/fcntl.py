@@ -54,7 +54,7 @@ def ioctl(real: Real, fd: object, request: int, arg: object = 0, mutate_flag: bo
     value = struct.unpack_from("i", given)[0] if len(given) >= 4 else 0
     answer = files.ioctl(process, number, request, value)
     data = struct.pack("i", answer) + given[4:] if request in _READS else given
-    if mutate_flag and isinstance(arg, (bytearray, memoryview)) or hasattr(arg, "buffer_info"):
+    if (mutate_flag and isinstance(arg, (bytearray, memoryview))) or hasattr(arg, "buffer_info"):
         memoryview(cast(bytearray, arg)).cast("B")[: len(data)] = data
         return 0
     return data
@@ -89,7 +89,7 @@ def setrlimit(real: Real, kind: int, limits: tuple[int, int], /) -> object:
     soft, hard = limits
     ceiling = process.files.hard_limit
     try:
-        return _calls.setrlimit(
+        _calls.setrlimit(
             process, kind, ceiling if soft == resource.RLIM_INFINITY else soft,
             ceiling if hard == resource.RLIM_INFINITY else hard,
         )  # fmt: skip
@@ -97,6 +97,7 @@ def setrlimit(real: Real, kind: int, limits: tuple[int, int], /) -> object:
         raise ValueError("not allowed to raise maximum limit") from None
     except OSError:
         raise ValueError("current limit exceeds maximum limit") from None
+    return None
 
 
 def add(patcher: Patcher) -> None:

@@ -83,7 +83,7 @@ def _wrap(
     if "+" in mode:
         buffered: object = io.BufferedRandom(raw, size)
     elif "r" in mode:
-        buffered = io.BufferedReader(raw, size)
+        buffered = io.BufferedReader(raw, size)  # type: ignore[type-var]
     else:
         buffered = io.BufferedWriter(raw, size)
     if binary:

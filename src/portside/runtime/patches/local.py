@@ -75,6 +75,11 @@ def _of_class(kind: type, name: str) -> object:
     return _ABSENT
 
 
+def _called(kind: type) -> str:
+    """The name of a class in messages: that of a C type has its module."""
+    return "_thread._local" if kind is local else kind.__name__
+
+
 def getattribute(self: object, name: str) -> object:
     """Attribute lookup as object's (data descriptors, own attributes, the class), with the task's own attributes."""
     task = getcurrent()
@@ -93,7 +98,7 @@ def getattribute(self: object, name: str) -> object:
     if name in attributes:
         return attributes[name]
     if found is _ABSENT:
-        raise AttributeError(f"{kind.__name__!r} object has no attribute {name!r}", name=name, obj=self)
+        raise AttributeError(f"{_called(kind)!r} object has no attribute {name!r}", name=name, obj=self)
     return found if getter is None else getter(found, self, kind)
 
 
@@ -119,7 +124,7 @@ def delattribute(self: object, name: str) -> None:
     if type(task) is not Task:
         return _Local.__delattr__(self, name)  # type: ignore[arg-type]
     if _attributes(self, task).pop(name, _ABSENT) is _ABSENT:
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+        raise AttributeError(f"{_called(type(self))!r} object has no attribute {name!r}", name=name, obj=self)
     return None
 
 

@@ -109,7 +109,10 @@ def writev(real: Real, fd: object, buffers: Sequence[object], /) -> object:
 def close(real: Real, fd: object) -> object:
     """os.close."""
     process = current_process()
-    return real(fd) if process is None else files.close(process, _fd(fd))
+    if process is None:
+        return real(fd)
+    files.close(process, _fd(fd))
+    return None
 
 
 def closerange(real: Real, fd_low: object, fd_high: object, /) -> object:
@@ -166,7 +169,10 @@ def get_blocking(real: Real, fd: object, /) -> object:
 def set_blocking(real: Real, fd: object, blocking: object, /) -> object:
     """os.set_blocking."""
     process = current_process()
-    return real(fd, blocking) if process is None else files.set_blocking(process, _fd(fd), bool(blocking))
+    if process is None:
+        return real(fd, blocking)
+    files.set_blocking(process, _fd(fd), bool(blocking))
+    return None
 
 
 def get_inheritable(real: Real, fd: object, /) -> object:
@@ -180,7 +186,8 @@ def set_inheritable(real: Real, fd: object, inheritable: object, /) -> object:
     process = current_process()
     if process is None:
         return real(fd, inheritable)
-    return files.set_inheritable(process, _fd(fd), bool(inheritable))
+    files.set_inheritable(process, _fd(fd), bool(inheritable))
+    return None
 
 
 def isatty(real: Real, fd: object, /) -> object:
@@ -267,9 +274,7 @@ _lseek: Final = os.lseek
 # -- paths -----------------------------------------------------------------------------------------------------------------
 
 
-def open_file(
-    real: Real, path: object, flags: int, mode: int = 0o777, *, dir_fd: int | None = None
-) -> object:
+def open_file(real: Real, path: object, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> object:
     """os.open: a file of the real disk, or one of the simulated /proc, under a descriptor of the process."""
     process = current_process()
     if process is None:
@@ -315,8 +320,13 @@ def access(real: Real, path: object, mode: int, **keywords: object) -> object:
     if virtual is None:
         return path_or_fd(real, path, mode, **keywords)
     wanted = (0o444 if mode & os.R_OK else 0) | (0o222 if mode & os.W_OK else 0) | (0o111 if mode & os.X_OK else 0)
-    return wanted & virtual.st_mode == wanted or (process is not None and process.euid == 0 and not mode & os.X_OK) or (
-        not wanted or all(virtual.st_mode & bits for bits in (wanted & 0o444, wanted & 0o222, wanted & 0o111) if bits)
+    return (
+        wanted & virtual.st_mode == wanted
+        or (process is not None and process.euid == 0 and not mode & os.X_OK)
+        or (
+            not wanted
+            or all(virtual.st_mode & bits for bits in (wanted & 0o444, wanted & 0o222, wanted & 0o111) if bits)
+        )
     )
 
 

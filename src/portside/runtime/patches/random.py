@@ -71,5 +71,5 @@ def add(patcher: Patcher) -> None:
     patcher.function(os, "getrandom", getrandom)
     patcher.attribute(Random, "seed", seed)
     for name, value in list(vars(random).items()):
-        if getattr(value, "__self__", None) is random._inst:  # type: ignore[attr-defined]
+        if getattr(value, "__self__", None) is random._inst:
             patcher.function(random, name, _drawing(name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import select
-import selectors
+import selectors  # noqa: F401 - loaded, so that its class attributes are found
 from collections.abc import Callable, Sequence
 from typing import Final, Self, cast
 
@@ -156,10 +156,7 @@ class Poll:
 def _milliseconds(timeout: object) -> int:
     """A timeout in milliseconds, as ns: rounded up to a whole one."""
     words = "timeout must be an integer or None"
-    if isinstance(timeout, float):
-        wait = _seconds(timeout / 1000, words)
-    else:
-        wait = _seconds(timeout, words) // 1000
+    wait = _seconds(timeout / 1000, words) if isinstance(timeout, float) else _seconds(timeout, words) // 1000
     return -(-wait // _MILLISECOND) * _MILLISECOND
 
 
@@ -249,7 +246,7 @@ class EpollType:
         if type(task) is not Task:
             return _Epoll(sizehint, flags)
         if sizehint != -1 and sizehint <= 0:
-            raise ValueError("sizehint must be positive or -1")
+            raise ValueError("negative sizehint")
         if flags & ~select.EPOLL_CLOEXEC:
             raise OSError("invalid flags")
         process = process_of(task)
@@ -278,4 +275,3 @@ def add(patcher: Patcher) -> None:
     patcher.function(select, "select", select_call)
     patcher.function(select, "poll", poll_object)
     patcher.value(_Epoll, EpollType())
-    assert selectors.EpollSelector  # loaded, so that its class attributes are found

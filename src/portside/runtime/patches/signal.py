@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import _signal
+import _signal  # type: ignore[import-not-found]
 import errno
 import math
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Final, cast
 
@@ -69,10 +70,8 @@ class Signals:
         """The kernel delivers a signal that has a handler."""
         main = self.program.main_task
         if self.wakeup >= 0:
-            try:
+            with suppress(OSError):
                 files.write(self.program.process, self.wakeup, bytes([number]))
-            except OSError:
-                pass
         if main is None or main.ended:
             return
         if main is getcurrent():
@@ -209,13 +208,19 @@ def pause(real: Real) -> object:
 def raise_signal(real: Real, number: object, /) -> object:
     """_signal.raise_signal."""
     process = current_process()
-    return real(number) if process is None else _calls.kill(process, process.pid, _number(number))
+    if process is None:
+        return real(number)
+    _calls.kill(process, process.pid, _number(number))
+    return None
 
 
 def pthread_kill(real: Real, thread: int, number: object, /) -> object:
     """_signal.pthread_kill: a handler runs in the main thread in any case."""
     process = current_process()
-    return real(thread, number) if process is None else _calls.kill(process, process.pid, _number(number))
+    if process is None:
+        return real(thread, number)
+    _calls.kill(process, process.pid, _number(number))
+    return None
 
 
 def set_wakeup_fd(real: Real, fd: int, /, *, warn_on_full_buffer: bool = True) -> object:

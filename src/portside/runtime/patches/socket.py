@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final, cast
 
 from greenlet import getcurrent
 
-from portside.addr import services
 from portside.addr.abi import AF_INET, AF_UNIX, SOCK_CLOEXEC
 from portside.addr.ip import V4_ANY, text, text_v6
 from portside.host.errors import fail
@@ -86,7 +85,7 @@ def _method(name: str) -> object:
 
         def method(self: object, *args: object, **kwargs: object) -> object:
             chosen = simulated if isinstance(self, SimSocketMethods) else real
-            return chosen(self, *args, **kwargs)
+            return cast("Callable[..., object]", chosen)(self, *args, **kwargs)
 
         found = _C_METHODS[name] = method
     return found
@@ -118,7 +117,10 @@ def socketpair(real: Real, family: int = AF_UNIX, type: int = 1, proto: int = 0,
 def close(real: Real, fd: object, /) -> object:
     """_socket.close."""
     task = current()
-    return real(fd) if task is None else files.close(process_of(task), sim_socket._integer(fd))
+    if task is None:
+        return real(fd)
+    files.close(process_of(task), sim_socket._integer(fd))
+    return None
 
 
 def dup(real: Real, fd: object, /) -> object:
@@ -220,13 +222,13 @@ def gethostbyaddr(real: Real, address: object, /) -> object:
 
 
 def getservbyname(real: Real, name: str, protocol: str | None = None, /) -> object:
-    """_socket.getservbyname, by the names that IANA gives: the same on every machine."""
+    """_socket.getservbyname."""
     if current() is None:
         return real(name) if protocol is None else real(name, protocol)
-    service = services.by_name(name, protocol)
-    if service is None:
+    port = names.port_of(name, protocol)
+    if port is None:
         raise OSError("service/proto not found")
-    return service.port
+    return port
 
 
 def getservbyport(real: Real, port: int, protocol: str | None = None, /) -> object:
@@ -235,10 +237,10 @@ def getservbyport(real: Real, port: int, protocol: str | None = None, /) -> obje
         return real(port) if protocol is None else real(port, protocol)
     if not 0 <= port <= 0xFFFF:
         raise OverflowError("getservbyport: port must be 0-65535.")
-    service = services.by_port(port, protocol)
-    if service is None:
+    name = names.service_of(port, protocol)
+    if name is None:
         raise OSError("port/proto not found")
-    return service.name
+    return name
 
 
 # -- interfaces ------------------------------------------------------------------------------------------------------------

@@ -94,11 +94,11 @@ for _name in OWN:
 def _enter() -> None:
     for name in STREAMS:
         sys.__dict__[name] = Forward(name, sys.__dict__.get(name))
-    sys.__class__ = System  # type: ignore[assignment]
+    sys.__class__ = System
 
 
 def _leave() -> None:
-    sys.__class__ = ModuleType  # type: ignore[assignment]
+    sys.__class__ = ModuleType
     for name in STREAMS:
         stream = sys.__dict__[name]
         if type(stream) is Forward:

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from types import ModuleType
 from typing import Final, cast
 
 from greenlet import getcurrent
@@ -276,7 +277,8 @@ def start_new_thread(real: Real, function: object, args: object, kwargs: object 
         return real(function, args) if kwargs is None else real(function, args, kwargs)
     _refuse(function, args, kwargs)
     call = cast(Callable[..., object], function)
-    return ident_of(_spawn(process_of(task), task, call, cast("tuple[object, ...]", args), cast("dict[str, object]", kwargs or {})))
+    arguments, keywords = cast("tuple[object, ...]", args), cast("dict[str, object]", kwargs or {})
+    return ident_of(_spawn(process_of(task), task, call, arguments, keywords))
 
 
 def _spawn(
@@ -421,15 +423,57 @@ def new_name(real: Real, template: str = "Thread-%d") -> object:
     return real(template) if program is None else template % next(program.thread_names)
 
 
-def excepthook(real: Real, args: object, /) -> object:
-    """threading.excepthook: the program's frames only; the end of its process is no error."""
+def _told(args: object) -> None:
+    """What threading.excepthook does of itself, with the program's frames only."""
     kind, value, _, thread = cast("tuple[type[BaseException], BaseException | None, object, object]", args)
-    if type(getcurrent()) is not Task:
-        return real(args)
-    if value is not None and not issubclass(kind, (SystemExit, *ENDINGS)):
+    if value is not None and not issubclass(kind, SystemExit):
         name = thread.name if isinstance(thread, threading.Thread) else str(_thread.get_ident())
         print_exception(value, f"Exception in thread {name}:")
+
+
+_HOOK: Final = "threading.excepthook"
+_hook_outside: Real = threading.excepthook
+
+
+def excepthook(args: object, /) -> object:
+    """threading.excepthook as `threading` calls it: the program's own, if it has set one. An ending is no error."""
+    program = current_program()
+    if program is None:
+        return _hook_outside(args)
+    if not issubclass(cast("tuple[type[BaseException]]", args)[0], ENDINGS):
+        cast(Real, program.values.get(_HOOK, _told))(args)
     return None
+
+
+class _Threading(ModuleType):
+    """The class of the `threading` module while worlds run: `excepthook` is set and read per program."""
+
+    @property
+    def excepthook(self) -> object:
+        """What a program has set, or the default; outside, what was set there."""
+        program = current_program()
+        return _hook_outside if program is None else program.values.get(_HOOK, _told)
+
+    @excepthook.setter
+    def excepthook(self, hook: Real) -> None:
+        global _hook_outside  # noqa: PLW0603
+        program = current_program()
+        if program is None:
+            _hook_outside = hook
+        else:
+            program.values[_HOOK] = hook
+
+
+def _enter() -> None:
+    global _hook_outside  # noqa: PLW0603
+    _hook_outside = threading.__dict__["excepthook"]
+    threading.__dict__["excepthook"] = excepthook
+    threading.__class__ = _Threading
+
+
+def _leave() -> None:
+    threading.__class__ = ModuleType
+    threading.__dict__["excepthook"] = _hook_outside
 
 
 def begin_main_thread(program: Program, task: Task) -> None:
@@ -503,7 +547,7 @@ def add(patcher: Patcher) -> None:
     patcher.function(_thread, "start_joinable_thread", start_joinable_thread)
     patcher.function(_thread, "_get_main_thread_ident", main_thread_ident)
     patcher.function(_thread, "_count", thread_count)
-    patcher.function(_thread, "_excepthook", excepthook)
+    patcher.hook(_enter, _leave)
     patcher.function(threading, "main_thread", main_thread)
     patcher.function(threading, "enumerate", enumerate_threads)
     patcher.function(threading, "active_count", active_count)

@@ -18,7 +18,7 @@ def add(patcher: Patcher) -> None:
     original = traceback.StackSummary.__dict__["_extract_from_extended_frame_gen"].__func__
 
     def extract(
-        kind: type[traceback.StackSummary], generator: Iterator[tuple[FrameType, object]], **options: object
+        kind: type[traceback.StackSummary], /, generator: Iterator[tuple[FrameType, object]], **options: object
     ) -> object:
         if type(getcurrent()) is Task:
             generator = (pair for pair in generator if not is_ours(pair[0].f_code.co_filename))
