@@ -54,12 +54,19 @@ class Conntrack:
 
     def __init__(self) -> None:
         self.connections: dict[Key, Connection] = {}  # by both keys
+        self.attached: Packet | None = None  # the latest reset by which a filter rejected
 
-    def state(self, packet: Packet, now: int) -> int:
+    def state(self, packet: Packet, now: int, *, ours: bool = False) -> int:
         """The state bit of a packet: NEW, ESTABLISHED, RELATED or INVALID. Changes nothing (nf_conntrack_in).
+
+        Args: ours: this host made the packet. Then an ICMP error is related also to a packet that was rejected and
+        so began no connection (nf_ct_attach), and so is the reset of a filter.
         """
         if isinstance(packet, IcmpMessage) and packet.quoted is not None:
-            return RELATED if self._find(key_of(packet.quoted), now) is not None else INVALID
+            known = self._find(key_of(packet.quoted), now) is not None or (ours and _may_begin(packet.quoted))
+            return RELATED if known else INVALID
+        if packet is self.attached:
+            return RELATED
         key = key_of(packet)
         connection = self._find(key, now)
         if connection is None:
@@ -72,7 +79,7 @@ class Conntrack:
 
     def confirm(self, packet: Packet, now: int) -> None:
         """The filter let a packet pass: remember its connection, and what the packet did to it."""
-        if isinstance(packet, IcmpMessage) and packet.quoted is not None:
+        if packet is self.attached or (isinstance(packet, IcmpMessage) and packet.quoted is not None):
             return
         key = key_of(packet)
         connection = self._find(key, now)

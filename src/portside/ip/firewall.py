@@ -230,12 +230,12 @@ class Firewall:
 
     def _changed(self) -> None:
         self.generation += 1
-        self.stateful = False
-        self.empty = True
-        for chain in self.chains.values():
-            chain.active = chain.policy != ACCEPT or bool(chain.rules)
-            self.empty = self.empty and not chain.active
-            self.stateful = self.stateful or any(rule.states for rule in chain.rules)
+        chains = self.chains.values()
+        # With one rule that asks for a state, connections are followed in all hooks.
+        self.stateful = any(rule.states for chain in chains for rule in chain.rules)
+        for chain in chains:
+            chain.active = self.stateful or chain.policy != ACCEPT or bool(chain.rules)
+        self.empty = not any(chain.active for chain in chains)
 
     # -- decisions --
 

@@ -117,6 +117,7 @@ class IpLayer:
         self._trace: Trace | None = None
         self._filter_generation = 0
         self._direct = True  # nothing looks at packets to this host itself
+        self._rejecting = False  # what is sent now is the reset of a filter
         self._ident = 0
         self.lo = self._make_lo()
 
@@ -257,9 +258,12 @@ class IpLayer:
             gone += [other for other in interface.addresses if self._depends(other, entry)]
         interface.addresses = [other for other in interface.addresses if other not in gone]
         kept = {other.address for other in interface.addresses}
+        last = is_v4(address) and not any(map(is_v4, kept))  # then IPv4 ends on the interface: fib_disable_ip
         addresses = {other.address for other in gone} - kept
         for route in tuple(self.routes.entries()):
-            if route.interface is interface and self._goes_with(route, entry, addresses):
+            if route.interface is interface and (
+                self._goes_with(route, entry, addresses) or (last and is_v4(route.prefix))
+            ):
                 self.routes.remove(route)
         self.routes.changed()
         return 0
@@ -489,6 +493,8 @@ class IpLayer:
         self._direct = not looking and self.lo.up
 
     def _send(self, packet: Packet, route: Route) -> int:
+        if self._rejecting:
+            self.conntrack.attached = packet
         header = 20 if packet.dst >> 32 == 0xFFFF else 40
         too_big = header + packet.payload_length() > route.mtu
         if too_big and packet.dont_fragment:
@@ -698,7 +704,8 @@ class IpLayer:
         firewall = self.firewall
         state = 0
         if firewall.stateful:
-            state = self.conntrack.state(packet, self.effects.now)
+            ours = hook == OUTPUT or iif is self.lo
+            state = self.conntrack.state(packet, self.effects.now, ours=ours)
         verdict, rule = firewall.decide(
             hook, packet, "" if iif is None else iif.name, "" if oif is None else oif.name, state
         )
@@ -715,7 +722,9 @@ class IpLayer:
         came_by = None if hook == OUTPUT else iif
         if verdict == TCP_RESET:
             if packet.proto == IPPROTO_TCP:
+                self._rejecting = True
                 self.effects.tcp_reset(packet, came_by)
+                self._rejecting = False
         elif verdict != DROP:
             type, code = rejection(packet, verdict)
             self.effects.icmp_error(packet, came_by, type, code, 0)

@@ -373,6 +373,8 @@ class RouteTable:
         if device is not None and (dst == V4_BROADCAST or dst >> 8 == 0xFFFFE00000):
             # Limited broadcast and 224.0.0.0/24 never leave the link: no route is asked.
             return self._finish_v4(dst, src or source.select_v4(self.interfaces, device, 0, SCOPE_LINK), device, None)
+        if device is not None and not src and is_multicast(dst):
+            src = source.select_v4(self.interfaces, device, 0, SCOPE_GLOBAL)
         return self._by_table_v4(dst, src, device)
 
     def _check_source_v4(self, dst: int, src: int) -> Verdict | None:
@@ -413,6 +415,9 @@ class RouteTable:
                 dst if entry.kind == LOCAL
                 else source.select_v4(self.interfaces, entry.interface, entry.via, entry.scope)
             )  # fmt: skip
+            refusal = self._check_source_v4(dst, src) if src else None
+            if refusal is not None:
+                return refusal  # ip_route_connect asks again with the source that it got
         return self._finish_v4(dst, src, entry.interface, entry)
 
     def _match_v4(self, dst: int, device: Interface | None) -> RouteEntry | None:
