@@ -99,8 +99,8 @@ def errno_for(family: int, type: int, code: int) -> tuple[int, bool]:
 def _errno_v4(type: int, code: int) -> tuple[int, bool]:
     if type == DEST_UNREACH:
         return UNREACH_V4[code] if code < len(UNREACH_V4) else SILENCE
-    if type == TIME_EXCEEDED:
-        return errno.EHOSTUNREACH, False
+    if type == TIME_EXCEEDED:  # not of reassembly: icmp_unreach keeps that to itself
+        return (errno.EHOSTUNREACH, False) if code != REASSEMBLY_EXCEEDED else SILENCE
     if type == PARAMETER_PROBLEM:
         return errno.EPROTO, True
     return SILENCE

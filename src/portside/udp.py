@@ -17,22 +17,23 @@ from portside.wire.packet import UdpDatagram
 SK_BUFF: Final = 256
 SHARED_INFO: Final = 320
 SMALL_HEAD: Final = 576
-LINK_RESERVE: Final = 31
 MAX_ALLOC: Final = 16064
+V4_OVERHEAD: Final = 59  # IP and UDP header, link header aligned (16), and 15 to align
+V6_OVERHEAD: Final = 72  # IPv6 and UDP header, link header, and room for a fragment header (8)
 
 EMPTY_COST: Final = SK_BUFF + SMALL_HEAD
-SMALL_DATA: Final = SMALL_HEAD - SHARED_INFO - LINK_RESERVE - 28
-"""So many bytes of data and fewer cost `EMPTY_COST`, IPv6 20 bytes fewer."""
+SMALL_DATA: Final = SMALL_HEAD - SHARED_INFO - V6_OVERHEAD
+"""So many bytes of data and fewer cost `EMPTY_COST` (IPv4: 13 more)."""
 
 
 def truesize(length: int, v4: bool) -> int:
     """The bytes of receive buffer that a datagram with `length` bytes of data takes.
 
-    Source: __ip_append_data and __alloc_skb: the head is rounded up to a power of two with room for headers
-    and skb_shared_info; what is too large for four pages lies in pages of its own and counts as it is.
+    Source: __ip_append_data, __ip6_append_data and __alloc_skb: the head is rounded up to a power of two with room
+    for headers and skb_shared_info; what is too large for four pages lies in pages of its own and counts as it is.
     """
-    need = length + LINK_RESERVE + (28 if v4 else 48)
-    if need >= MAX_ALLOC:
+    need = length + (V4_OVERHEAD if v4 else V6_OVERHEAD)
+    if need >= MAX_ALLOC + (0 if v4 else 8):  # the fragment header is not counted in this comparison
         return EMPTY_COST + length
     head = (need + 63 & ~63) + SHARED_INFO
     if head <= SMALL_HEAD:
@@ -66,7 +67,7 @@ class UdpQueue:
         An empty queue takes one of any size. Source: __udp_enqueue_schedule_skb.
         """
         length = len(datagram.data)
-        size = EMPTY_COST if length <= 177 else truesize(length, datagram.src >> 32 == 0xFFFF)
+        size = EMPTY_COST if length <= SMALL_DATA else truesize(length, datagram.src >> 32 == 0xFFFF)
         memory = self.memory
         if memory and memory + size > self.rcvbuf:
             self.drops += 1
