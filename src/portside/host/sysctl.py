@@ -390,7 +390,7 @@ CODECS: Final[dict[str, Codec]] = {
 _KEPT: Final = (
     Stored("net/core/netdev_max_backlog", "1000"),
     Stored("net/core/optmem_max", "131072"),
-    Stored("net/ipv4/tcp_ecn", "2", 0, 5),
+    Stored("net/ipv4/tcp_ecn", "2", 0, 2),
     Stored("net/ipv4/tcp_fastopen", "1"),
     Stored("net/ipv4/tcp_mtu_probing", "0", 0, 255),
     Stored("net/ipv4/tcp_no_metrics_save", "0", 0, 255),
