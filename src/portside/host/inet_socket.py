@@ -57,7 +57,7 @@ class InetSocket(SocketFile):
     def getsockname(self) -> SockAddr:
         """The local address, the wildcard until it is bound or connected (inet_getname)."""
         entry = self.entry
-        return self.sockaddr(entry.laddr, entry.lport)
+        return self.sockaddr(entry.laddr, entry.sport)
 
     def sockaddr(self, address: int, port: int) -> SockAddr:
         """An address as this socket's family shows it: with the bound device as scope where one is needed."""

@@ -130,7 +130,7 @@ IP: Final[Table] = {
     19: ((lambda s: int_bytes(s.entry.transparent)), _set_transparent),
     20: _ip_stored(20, boolean=True),  # IP_ORIGDSTADDR
     21: _ip_stored(21, low=0, high=255),  # IP_MINTTL
-    22: _ip_stored(22, boolean=True),  # IP_NODEFRAG
+    22: ((lambda s: int_bytes(0)), None),  # IP_NODEFRAG is for raw sockets
     23: _ip_stored(23, boolean=True),  # IP_CHECKSUM
     24: _entry_flag("bind_address_no_port"),
     25: _ip_stored(25, boolean=True),  # IP_RECVFRAGSIZE

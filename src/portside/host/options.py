@@ -37,7 +37,7 @@ class Knobs:
 
     __slots__ = (
         "broadcast", "debug", "device_name", "dontroute", "hop_limit", "keepalive", "linger", "mark", "mtu_discover",
-        "mtu_discover6", "multicast_loop", "multicast_loop6", "multicast_ttl", "multicast_hops", "other", "priority",
+        "mtu_discover6", "multicast_hops", "multicast_loop", "multicast_loop6", "multicast_ttl", "other", "priority",
         "rcvlowat", "rcvtimeo", "recverr", "recverr6", "sndtimeo", "tclass", "tos", "ttl",
     )  # fmt: skip
 
@@ -337,8 +337,8 @@ SOCKET: Final[Table] = {
     25: (_get_device, _set_device),
     29: _stored(29, boolean=True),  # SO_TIMESTAMP
     30: constant(lambda s: int(s.listening)),
-    32: ((lambda s: int_bytes(s.sndbuf())), _set_sndbuf_force),
-    33: ((lambda s: int_bytes(s.rcvbuf())), _set_rcvbuf_force),
+    32: (None, _set_sndbuf_force),
+    33: (None, _set_rcvbuf_force),
     34: (_unsupported, _set_unsupported),  # SO_PASSSEC
     35: _stored(35, boolean=True),  # SO_TIMESTAMPNS
     36: ((lambda s: int_bytes(s.knobs.mark)), _set_mark),
@@ -353,6 +353,6 @@ SOCKET: Final[Table] = {
     49: _stored(49, default=-1),  # SO_INCOMING_CPU
     60: _stored(60, low=0, high=1),  # SO_ZEROCOPY
     63: _stored(63, boolean=True),  # SO_TIMESTAMP_NEW
-    68: _stored(68),  # SO_BUF_LOCK
+    72: _stored(72),  # SO_BUF_LOCK
 }
 

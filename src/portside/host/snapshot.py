@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ def snapshot(host: Host) -> Snapshot:
         unix_sockets=tuple(_unix(file, owners.get(file, [])) for file in host.unix.sockets),
         processes=tuple(_process(process) for process in host.processes),
         interfaces=tuple(_interface(interface) for interface in host.ip.interfaces.values()),
-        settings=host.settings,
+        settings=copy(host.settings),
         users=tuple((uid, name) for name, uid in host.users.all()),
     )
 

@@ -14,7 +14,7 @@ from portside.addr.abi import (
     IPPROTO_UDPLITE,
 )
 from portside.addr.ip import is_loopback, is_multicast, is_v4
-from portside.facts.state import CLOSED, ESTABLISHED, SYN_RECEIVED
+from portside.facts.state import CLOSED, ESTABLISHED, LISTEN, SYN_RECEIVED
 from portside.facts.verdict import Verdict
 from portside.host.file import World
 from portside.icmp import (
@@ -31,8 +31,8 @@ from portside.icmp import (
 )
 from portside.ip.interface import Interface
 from portside.ip.layer import IpLayer
-from portside.ip.route import BROADCAST, LOCAL, MULTICAST, Route
-from portside.sockets import bind, connect, datagram, lookup
+from portside.ip.route import BROADCAST, MULTICAST, Route
+from portside.sockets import bind, connect, datagram, ephemeral, lookup
 from portside.sockets.entry import Entry
 from portside.sockets.table import SocketTable
 from portside.tcp import arrives, listen, timeouts, timewait
@@ -77,9 +77,12 @@ class BindEnvironment:
         self.process = process
 
     def is_local_address(self, address: int, device: int) -> bool:
-        """Whether the host has the address; for IPv4 its broadcast addresses count too."""
-        kind = self.ip.kind_of(address, device)
-        return kind == LOCAL or (kind == BROADCAST and is_v4(address))
+        """Whether the host has the address; an IPv4 one whatever the device."""
+        return self.ip.is_local(address, 0 if is_v4(address) else device)
+
+    def is_broadcast_address(self, address: int) -> bool:
+        """Whether it is a broadcast address of this host."""
+        return self.ip.kind_of(address) == BROADCAST
 
     def has_interface(self, index: int) -> bool:
         """Whether there is an interface of that index."""
@@ -228,14 +231,14 @@ class Stack:
         if mtu:
             self.ip.routes.learn_mtu(packet.dst, mtu, self.world.now + PMTU_LIFETIME)
         if isinstance(packet, TcpSegment):
-            entry = lookup.tcp_connected(self.tcp, packet.dst, packet.dport, packet.src, packet.sport, ifindex)
-            if entry is not None:
+            entry = lookup.tcp(self.tcp, packet.dst, packet.dport, packet.src, packet.sport, ifindex)
+            if entry is not None and entry.state != LISTEN:
                 arrives.icmp_error(entry.owner, number, hard, packet, mtu, self.world.now)  # type: ignore[arg-type]
         elif isinstance(packet, UdpDatagram) and number:
             table = self.udp if packet.proto == IPPROTO_UDP else self.udplite
             entry = lookup.udp(table, packet.dst, packet.dport, packet.src, packet.sport, ifindex)
             if entry is not None:
-                self._udp_owner(entry).icmp_error(number, hard)
+                self._udp_owner(entry).icmp_error(number, hard, message, packet)
 
     # -- from tcp (tcp.effects.Effects) --
 
@@ -363,10 +366,10 @@ class Stack:
         """From when a connect(2) may take over a TIME-WAIT (`sockets.connect.TimeWaitReuse`)."""
         heir = entry.owner
         if not isinstance(heir, TimeWait):
-            return connect.NEVER
+            return ephemeral.NEVER
         loopback = is_loopback(heir.laddr) or is_loopback(heir.raddr)
         now = self.world.now
-        return 0 if timewait.may_reuse(heir, now, loopback=loopback, bound=not chosen) else connect.NEVER
+        return 0 if timewait.may_reuse(heir, now, loopback=loopback, bound=not chosen) else ephemeral.NEVER
 
     def _udp_owner(self, entry: Entry) -> UdpSocket:
         return entry.owner  # type: ignore[return-value]

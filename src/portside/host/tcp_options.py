@@ -165,6 +165,11 @@ def _get_info(sock: InetSocket) -> bytes:
     )  # fmt: skip
 
 
+def _need_repair(sock: InetSocket, process: Process, value: bytes) -> None:
+    """TCP_TIMESTAMP can be set in TCP_REPAIR mode only, which is not modelled."""
+    raise fail(errno.EPERM)
+
+
 def _stored(name: int, **how: int) -> tuple[Getter, Setter]:
     return stored(IPPROTO_TCP, name, **how)  # type: ignore[arg-type]
 
@@ -185,6 +190,6 @@ TCP_OPTIONS: Final[Table] = {
     13: (_get_congestion, _set_congestion),
     18: ((lambda s: int_bytes(_tcp(s).tcb.user_timeout)), _set_user_timeout),
     23: _stored(23),  # TCP_FASTOPEN: a SYN never carries data here
-    24: _stored(24),  # TCP_TIMESTAMP
+    24: ((lambda s: int_bytes(s.host.world.now // 1_000_000 + _tcp(s).tcb.ts_offset & 0xFFFFFFFF)), _need_repair),
     25: _stored(25),  # TCP_NOTSENT_LOWAT
 }

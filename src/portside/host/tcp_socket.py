@@ -96,7 +96,7 @@ class TcpSocket(InetSocket):
         """The local address: where it listens, or the source it sends from (inet_getname)."""
         entry = self.entry
         address = entry.saddr if is_any(entry.laddr) else entry.laddr
-        return self.sockaddr(address, entry.lport)
+        return self.sockaddr(address, entry.sport)
 
     def getpeername(self) -> SockAddr:
         """The peer's address; ENOTCONN before the handshake is done and after the end (inet_getname)."""

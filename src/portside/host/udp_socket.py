@@ -10,6 +10,7 @@ from portside.addr.abi import (
     AF_INET6,
     AF_UNSPEC,
     IPPROTO_UDP,
+    MSG_CTRUNC,
     MSG_ERRQUEUE,
     MSG_OOB,
     MSG_PEEK,
@@ -29,14 +30,16 @@ from portside.addr.ip import V4_ANY, V4_LOOPBACK, V4_PREFIX, V6_LOOPBACK, is_mul
 from portside.facts.sockaddr import SockAddr
 from portside.facts.state import CLOSED, ESTABLISHED
 from portside.facts.verdict import Verdict
+from portside.host import udp_control
 from portside.host.errors import fail
 from portside.host.inet_socket import MIN_RCVBUF, MIN_SNDBUF, InetSocket, describe, refuse
 from portside.host.options import Table, stored
-from portside.host.socket_file import Received
+from portside.host.socket_file import Ancillary, Received
+from portside.host.udp_control import QueuedError
 from portside.ip.route import BROADCAST, Route
 from portside.sockets import datagram
 from portside.udp import UdpQueue
-from portside.wire.packet import Payload, UdpDatagram
+from portside.wire.packet import IcmpMessage, Payload, UdpDatagram
 
 if TYPE_CHECKING:
     from portside.host.kernel import Host
@@ -61,7 +64,7 @@ class UdpSocket(InetSocket):
     `queue` holds what arrived, `closed_ways` the directions that shutdown(2) closed, `route` the last one used.
     """
 
-    __slots__ = ("closed_ways", "queue", "route", "send_buffer")
+    __slots__ = ("closed_ways", "errors", "queue", "route", "send_buffer")
 
     level = IPPROTO_UDP
     level_options = UDP_OPTIONS
@@ -72,6 +75,7 @@ class UdpSocket(InetSocket):
         self.queue = UdpQueue(BUFFER)
         self.send_buffer = BUFFER
         self.closed_ways = 0
+        self.errors: list[QueuedError] = []  # sk_error_queue, for sockets with IP_RECVERR
         self.route: Route | None = None
 
     # -- names --
@@ -203,7 +207,7 @@ class UdpSocket(InetSocket):
             packet.tos = knobs.tos
             ttl = knobs.multicast_ttl if is_multicast(remote) else knobs.ttl
             packet.ttl = ttl if ttl != -1 else self.host.settings.ip_default_ttl
-            packet.dont_fragment = knobs.mtu_discover in (2, 3)
+            packet.dont_fragment = _dont_fragment(knobs.mtu_discover, len(data) + 28, route.mtu)
         else:
             limit = knobs.multicast_hops if is_multicast(remote) else knobs.hop_limit
             packet.ttl = limit if limit != -1 else (1 if is_multicast(remote) else self.host.settings.ip6_hop_limit)
@@ -221,46 +225,86 @@ class UdpSocket(InetSocket):
         if self.queue.deliver(packet, ifindex):
             self.wake(POLLIN | POLLRDNORM)
 
-    def icmp_error(self, number: int, hard: bool) -> None:
+    def icmp_error(self, number: int, hard: bool, message: IcmpMessage, sent: UdpDatagram) -> None:
         """An ICMP error about a datagram that this socket sent (__udp4_lib_err).
 
-        A connected socket hears the hard ones; with IP_RECVERR (IPV6_RECVERR) every socket hears all.
+        A connected socket hears the hard ones; with IP_RECVERR (IPV6_RECVERR) every socket hears all, and each waits in
+        the error queue.
         """
-        told = self.knobs.recverr6 if self.family == AF_INET6 else self.knobs.recverr
-        if told or (hard and self.entry.state == ESTABLISHED):
-            self.queue.set_error(number)
-            self.wake(POLLERR)
+        if self.knobs.recverr6 if self.family == AF_INET6 else self.knobs.recverr:
+            self.errors.append(QueuedError(number, message, sent))
+        elif not hard or self.entry.state != ESTABLISHED:
+            return
+        self.queue.set_error(number)
+        self.wake(POLLERR)
 
     def recv(self, length: int, flags: int = 0, deadline: int | None = None) -> Received:
         """Take the oldest datagram, cut to `length` (udp_recvmsg). A pending error is reported first.
 
-        EAGAIN: nothing there and may not wait (any longer).
+        With MSG_TRUNC the whole datagram is returned: its length is what the call answers. EAGAIN: nothing there and may
+        not wait (any longer).
         """
-        queue = self.queue
         if flags & MSG_ERRQUEUE:
+            data, _, answer, sender = self._recv_error(length)
+            return data, sender, answer
+        packet, ifindex = self._take(flags, deadline)
+        data = bytes(packet.data)
+        answer = MSG_TRUNC if len(data) > length else 0
+        if answer and not flags & MSG_TRUNC:
+            data = data[:length]
+        return data, self._sender(packet, ifindex), answer
+
+    def recvmsg(
+        self, process: Process, length: int, ancillary_length: int, flags: int = 0, deadline: int | None = None
+    ) -> tuple[bytes, list[Ancillary], int, SockAddr | None]:
+        """As `recv`, with the control messages that were asked for; MSG_CTRUNC where they do not fit (put_cmsg)."""
+        if flags & MSG_ERRQUEUE:
+            data, control, answer, sender = self._recv_error(length)
+        else:
+            packet, ifindex = self._take(flags, deadline)
+            control = udp_control.describe(self.family, self.knobs, packet, ifindex)
+            data = bytes(packet.data[:length])
+            answer = MSG_TRUNC if len(packet.data) > length else 0
+            sender = self._sender(packet, ifindex)
+        fitting: list[Ancillary] = []
+        room = ancillary_length
+        for level, kind, content in control:
+            if room < 16 + len(content):
+                answer |= MSG_CTRUNC
+                break
+            fitting.append((level, kind, content))
+            room -= 16 + (len(content) + 7 & ~7)
+        return data, fitting, answer, sender
+
+    def _recv_error(self, length: int) -> tuple[bytes, list[Ancillary], int, SockAddr | None]:
+        """MSG_ERRQUEUE: the oldest error, the datagram it is about and whither that was sent (ip_recv_error)."""
+        if not self.errors:
             raise fail(errno.EAGAIN)
+        oldest = self.errors.pop(0)
+        self.queue.error = self.errors[0].number if self.errors else 0
+        data = bytes(oldest.datagram.data[:length])
+        answer = MSG_ERRQUEUE | (MSG_TRUNC if len(oldest.datagram.data) > length else 0)
+        control = [oldest.control(self.family)]
+        return data, control, answer, udp_control.destination(self.family, oldest.datagram)
+
+    def _take(self, flags: int, deadline: int | None) -> tuple[UdpDatagram, int]:
+        """The oldest datagram and the interface it came by, waiting for one; MSG_PEEK leaves it (__skb_recv_udp)."""
+        queue = self.queue
         limit: int | None = -1
         while True:
             if queue.error:
                 raise fail(queue.take_error())
             got = queue.receive(bool(flags & MSG_PEEK))
             if got is not None:
-                break
+                return got
             if limit == -1:
                 limit = self.read_limit(flags, deadline)
             if limit is not None and limit <= self.host.world.now:
                 raise fail(errno.EAGAIN)
             if self.closed_ways & RCV_SHUTDOWN:
-                return b"", None, 0
+                return UdpDatagram(self.entry.raddr, self.entry.laddr, self.entry.rport, 0, b""), 0
             if not self.wait(POLLIN, limit, "recv()"):
                 raise fail(errno.EAGAIN)
-        packet, ifindex = got
-        data = packet.data
-        answer = 0
-        if len(data) > length:
-            data = data[:length]
-            answer = MSG_TRUNC
-        return bytes(data), self._sender(packet, ifindex), answer
 
     def _sender(self, packet: UdpDatagram, ifindex: int) -> SockAddr:
         source = packet.src
@@ -287,6 +331,8 @@ class UdpSocket(InetSocket):
     def poll(self) -> int:
         """What is true now (udp_poll, datagram_poll). A UDP socket here can always be written to."""
         events = self.queue.poll()
+        if self.errors:
+            events |= POLLERR
         ways = self.closed_ways
         if ways & RCV_SHUTDOWN:
             events |= POLLRDHUP | POLLIN | POLLRDNORM
@@ -336,3 +382,8 @@ class UdpSocket(InetSocket):
     def ioctl_outq(self) -> int:
         """SIOCOUTQ: nothing waits to be sent."""
         return 0
+
+
+def _dont_fragment(discover: int, size: int, mtu: int) -> bool:
+    """IP_MTU_DISCOVER: by default (WANT) what fits is sent unfragmentable, and what does not is cut (ip_dont_fragment)."""
+    return discover in (2, 3) or (discover == 1 and size <= mtu)
