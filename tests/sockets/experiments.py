@@ -176,6 +176,22 @@ class Maker:
                 steps.append(["name", which])
         return steps
 
+    def crowded(self) -> list:
+        """UDP sockets on a port that many other addresses have too."""
+        steps: list = []
+        number = 0
+        for _ in range(self.random.randint(8, 13)):
+            steps.append(["socket", number, 4, "udp", 0])
+            steps.append(["opt", number, "reuseaddr", self.random.randint(0, 1)])
+            steps.append(["opt", number, "reuseport", self.random.randint(0, 1)])
+            steps.append(["bind", number, f"127.0.{self.random.choice([0, 1, 1])}.{number + 1}", -1])
+            number += 1
+        for _ in range(self.random.randint(2, 4)):
+            more, family = self.new(number, "udp")
+            steps += [*more, self.bind(number, family)]
+            number += 1
+        return steps
+
     def listeners(self) -> list:
         """Several listeners on a port, and connections to each address: who gets them?"""
         steps: list = []

@@ -172,8 +172,8 @@ class Machine:
         finally:
             os.seteuid(0)
 
-    def listen(self, number: int) -> None:
-        self.sockets[number].listen(8)
+    def listen(self, number: int, backlog: int = 8) -> None:
+        self.sockets[number].listen(backlog)
 
     def connect(self, number: int, address: str, port: int, scope: int = 0) -> None:
         one = self.sockets[number]

@@ -213,15 +213,15 @@ class Model:
         finally:
             self.world.root = True
 
-    def listen(self, number: int) -> None:
+    def listen(self, number: int, backlog: int = 8) -> None:
         entry = self.entries[number]
         if entry.proto != IPPROTO_TCP:
             raise Refusal("EOPNOTSUPP")
         if entry.state not in (CLOSED, LISTEN):
             raise Refusal("EINVAL")
-        foreseen = bind.decide_listen(self.tcp, entry)
+        foreseen = bind.decide_listen(self.tcp, entry) if entry.lport else None
         verdict = bind.listen(self.tcp, entry, self.random)
-        assert foreseen.errno == verdict.errno, (foreseen, verdict)
+        assert foreseen is None or foreseen.errno == verdict.errno, (foreseen, verdict)
         self.check(verdict)
 
     def connect_later(self, number: int, address: str, port: int) -> None:

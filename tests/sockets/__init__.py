@@ -1,0 +1,1 @@
+"""The socket tables, by themselves and against the kernel."""
