@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import traceback
 from typing import Any, cast
@@ -35,8 +36,24 @@ def host_in(network: Network, addresses: tuple[str, ...], sysctls: tuple[tuple[s
     return host
 
 
+@functools.cache
+def check_that_proc_is_the_hosts() -> None:
+    """Refuse to run dialogues, which set sysctls, where a simulated program would reach the real machine's."""
+
+    def read() -> str:
+        with open("/proc/sys/net/core/somaxconn") as file:
+            return file.read()
+
+    with Network(quiet=True) as network:
+        spawned = host_in(network, (), (("core/somaxconn", "1234"),)).spawn(read)
+        network.run()
+    if spawned.result != "1234\n":
+        raise RuntimeError("a simulated program that opens /proc/sys/net reaches the real machine")
+
+
 def raw(program: Program) -> list[str]:
     """The answers as they came. Raises Crash where the simulation itself broke."""
+    check_that_proc_is_the_hosts()
     try:
         with Network(quiet=True) as network:
             host = host_in(network, program.addresses, program.sysctls)
