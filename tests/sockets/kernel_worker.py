@@ -36,7 +36,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def unshare() -> bool:
-    """Enter a fresh network namespace; as another user than root, through a user namespace. Whether root's uids can be set."""
+    """Enter a fresh network namespace, if not as root through a user namespace. Whether any uid can be set."""
     if os.geteuid() == 0:
         if libc.unshare(CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), "unshare")

@@ -1,8 +1,8 @@
 """Socket experiments on the real kernel and on our tables: the same steps, the same answers.
 
-An experiment is a list of steps for `kernel_worker.Machine`. `Model` takes the same steps with `portside.sockets` and the
-least of a host around it: local addresses, a handshake that always works, orderly close. Ports in a step may be negative:
--1, -2 ... stand for ports that no other experiment uses.
+An experiment is a list of steps for `kernel_worker.Machine`. `Model` takes the same steps with `portside.sockets` and
+the least of a host around it: local addresses, a handshake that always works, orderly close. Ports in a step may be
+negative: -1, -2 ... stand for ports that no other experiment uses.
 """
 
 from __future__ import annotations

@@ -5,16 +5,11 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from random import Random
 
 import pytest
+from tests.sockets.oracle import Kernel, Model, Steps, Unavailable
 
-from portside.addr.abi import AF_INET, IPPROTO_TCP, IPPROTO_UDP
-from portside.addr.ip import V4_ANY, V4_LOOPBACK, V4_PREFIX
 from portside.facts.settings import Settings
-from portside.sockets import bind, connect, datagram, ephemeral
-from portside.sockets.table import SocketTable
-from tests.sockets.oracle import Kernel, Model, Steps, Unavailable, World
 
 RECORDED = Path(__file__).with_name("recorded") / "ephemeral.json"
 LOW = 40000

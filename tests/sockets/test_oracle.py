@@ -1,7 +1,7 @@
 """Random experiments on the real kernel and on the tables: every answer is the same.
 
-Where no network namespace can be had, transcripts recorded from a real kernel stand in. PORTSIDE_DEEP=1 runs sixty times
-as many; PORTSIDE_SEED=N runs others; `record.py` writes the transcripts anew.
+Where no network namespace can be had, transcripts recorded from a real kernel stand in. PORTSIDE_DEEP=1 runs sixty
+times as many; PORTSIDE_SEED=N runs others; `record.py` writes the transcripts anew.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
-
-from portside.facts.settings import Settings
 from tests.sockets.experiments import Maker
 from tests.sockets.oracle import Kernel, Model, Unavailable, differences, placed, same, show
+
+from portside.facts.settings import Settings
 
 RECORDED = Path(__file__).with_name("recorded") / "experiments.json"
 RECORDED_OF_EACH = 40

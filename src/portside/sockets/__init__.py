@@ -1,7 +1,8 @@
 """Who owns which port on one host: the socket tables of TCP, UDP and UDP-Lite.
 
-Pure tables and decisions, as Linux 6.18 takes them (inet_connection_sock.c, inet_hashtables.c, udp.c). Nothing here sends,
-waits or looks at a socket's owner. A host has one `SocketTable` for each protocol and calls, in the life of a socket:
+Pure tables and decisions, as Linux 6.18 takes them (inet_connection_sock.c, inet_hashtables.c, udp.c). Nothing here
+sends, waits or looks at a socket's owner. A host has one `SocketTable` for each protocol and calls, in the life of a
+socket:
 
 | what happens                              | call                                                             |
 |-------------------------------------------|------------------------------------------------------------------|

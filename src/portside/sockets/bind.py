@@ -153,6 +153,11 @@ def _admit(
         return rules.REFUSE_PRIVILEGED
     if entry.state != CLOSED or entry.lport:
         return rules.REFUSE_ALREADY_BOUND
+    return _admit_v6(table, entry, address, environment, scope)
+
+
+def _admit_v6(table: SocketTable, entry: Entry, address: int, environment: Environment, scope: int) -> Verdict | None:
+    """Whether the host has the address that an AF_INET6 socket asks for, on the interface that it names."""
     if address == V6_ANY:
         return None
     mapped = address >> 32 == 0xFFFF

@@ -1,8 +1,8 @@
 """The holders of one port: by address, and on one address by all that a conflict can depend on.
 
-Linux keeps them in `inet_bind_bucket` and `inet_bind2_bucket` and walks the sockets one by one. Sockets that are alike
-in every respect that bind(2) asks about are of one `Kind` here, and a kind is asked once: a port with a hundred thousand
-accepted connections answers as fast as one with a single listener.
+Linux keeps them in `inet_bind_bucket` and `inet_bind2_bucket` and walks the sockets one by one. Sockets that are
+alike in every respect that bind(2) asks about are of one `Kind` here, and a kind is asked once: a port with a hundred
+thousand accepted connections answers as fast as one with a single listener.
 """
 
 from __future__ import annotations

@@ -70,9 +70,9 @@ def connect(
 
 
 def closed(table: SocketTable, entry: Entry) -> None:
-    """The connection or listener has entered CLOSED: it leaves the lookup, and gives its port back unless bind(2) named it.
+    """CLOSED has been entered: leave the lookup, and give the port back unless bind(2) named it (tcp_set_state).
 
-    The socket may live on with its file descriptor (tcp_set_state); its name stays as it was.
+    The socket may live on with its file descriptor; its name stays as it was.
     """
     was_listening = entry.kind is not None and entry.kind.listening
     table.unhash(entry)
@@ -84,10 +84,9 @@ def closed(table: SocketTable, entry: Entry) -> None:
 
 
 def disconnect(table: SocketTable, entry: Entry) -> None:
-    """Make the socket as if never connected (tcp_disconnect), after a refused connect(2), for connect(2) to AF_UNSPEC, and for
-    shutdown(2) of a listener.
+    """Make the socket as if never connected (tcp_disconnect).
 
-    As `closed`, and an address that bind(2) did not name becomes the wildcard again. It keeps the port that bind(2)
+    For a connect(2) that failed, connect(2) to AF_UNSPEC, and shutdown(2) of a listener. As `closed`, and an address that bind(2) did not name becomes the wildcard again. It keeps the port that bind(2)
     named, and gives back one that bind(2) to port 0 chose.
     """
     if entry.state != CLOSED or entry.rport:

@@ -1,8 +1,8 @@
 """Memory for a search among ports that are nearly all taken.
 
-Linux tries one port after the other and when the range fills up tries them all, again for each socket: 28,000 ports times
-28,000 connections. Here a search that has failed often enough writes down which ports were unusable, and looks at such a
-port again only when somebody let go of it or its time has come. What is found is the same.
+Linux tries one port after the other and when the range fills up tries them all, again for each socket: 28,000 ports
+times 28,000 connections. Here a search that has failed often enough writes down which ports were unusable, and looks
+at such a port again only when somebody let go of it or its time has come. What is found is the same.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ NEVER: Final = 1 << 63
 class Crowd:
     """For one kind of search, the ports that are known to be unusable.
 
-    Kept apart by their remainder modulo `step`, the distance between the ports that one pass of the search tries, so that
-    the next candidate is found by a search for a byte.
+    Kept apart by their remainder modulo `step`, the distance between the ports that one pass of the search tries, so
+    that the next candidate is found by a search for a byte.
     """
 
     __slots__ = ("step", "taken", "waiting")

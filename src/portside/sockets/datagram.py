@@ -1,9 +1,9 @@
 """The UDP side: autobind, connect(2) and disconnecting.
 
-Since 6.13 Linux finds a connected UDP socket by its four-tuple (hash4) before it compares scores. It computes the place of
-a socket there at its first connect(2) and hardly ever again: a socket connected to a second peer is not found at the new
-place and has to win by score, where a SO_REUSEPORT group that is met before it takes the datagram (udp_lib_hash4,
-udp_lib_rehash). `Entry.place` is that place.
+Since 6.13 Linux finds a connected UDP socket by its four-tuple (hash4) before it compares scores. It computes the
+place of a socket there at its first connect(2) and hardly ever again: a socket connected to a second peer is not
+found at the new place and has to win by score, where a SO_REUSEPORT group that is met before it takes the datagram
+(udp_lib_hash4, udp_lib_rehash). `Entry.place` is that place.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def disconnect(table: SocketTable, entry: Entry) -> None:
     """connect(2) to AF_UNSPEC (__udp_disconnect): the peer and the device are forgotten.
 
     What bind(2) did not name is given back: the address becomes the wildcard, and the port is no longer held. An
-    AF_INET6 socket goes on hearing IPv6 datagrams from the old peer's address alone: Linux does not clear `sk_v6_daddr`.
+    AF_INET6 socket goes on hearing IPv6 datagrams from the old peer's address alone: Linux does not clear
+    `sk_v6_daddr`.
     """
     table.drop_datagram(entry)
     if entry.state == ESTABLISHED and entry.family == AF_INET6:

@@ -13,8 +13,8 @@ from portside.sockets.entry import Entry
 from portside.sockets.table import SocketTable
 
 TimeWaitReuse = Callable[[Entry, bool], int]
-"""`reusable_at(entry, chosen)`: from which time (ns) connect(2) may take over this TIME-WAIT's addresses and ports; 0 for
-at once, NEVER for not at all. `chosen`: the host is looking for a port, and `tcp_tw_reuse` and `tcp_tw_reuse_delay`
+"""`reusable_at(entry, chosen)`: from which time (ns) connect(2) may take over this TIME-WAIT's addresses and ports; 0
+for at once, NEVER for not at all. `chosen`: the host is looking for a port, and `tcp_tw_reuse` and `tcp_tw_reuse_delay`
 count; for a port that the program bound, timestamps on the old connection are enough (tcp_twsk_unique)."""
 
 Blocked = Callable[[int], int]

@@ -45,7 +45,7 @@ OTHER_MEMBER: Final = Rule(
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The socket that gets the packet (or None), by which rule, and why each other kind of holder of the port does not."""
+    """The socket that gets the packet (or None), by which rule, and why no other kind of holder of the port does."""
 
     winner: Entry | None
     rule: Rule

@@ -60,7 +60,7 @@ def _best_listener(
 
 
 def udp(table: SocketTable, src: int, sport: int, dst: int, dport: int, ifindex: int) -> Entry | None:
-    """The socket that a unicast datagram is for: one connected to this peer, else one on the address, else on a wildcard."""
+    """The socket that a unicast datagram is for: connected to this peer, else on the address, else on a wildcard."""
     if table.connected:
         entry = table.connected.get((dst, dport, src, sport))
         while entry is not None:

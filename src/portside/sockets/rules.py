@@ -64,7 +64,7 @@ NO_PORT_LEFT_UDP: Final = Rule(
 )
 NO_PORT_TO_PEER: Final = Rule(
     "no-port-to-peer",
-    "every port of ip_local_port_range is held by bind(2), reserved, or used by a connection from this address to that peer",
+    "every port of ip_local_port_range is held by bind(2), reserved, or used by a connection from here to that peer",
     "connect(2) EADDRNOTAVAIL; __inet_hash_connect()",
 )
 CONNECTION_EXISTS: Final = Rule(

@@ -92,7 +92,8 @@ class SocketTable:
             port_bucket = self.ports[port] = PortBucket(port)
             port_bucket.connect_only = entry.connect_bound
         self._hashed += 1
-        # The newest is asked first, but of AF_INET6 sockets with SO_REUSEPORT the oldest, after all others (sk_add_node_rcu).
+        # The newest is asked first; AF_INET6 sockets with SO_REUSEPORT after all others, the oldest first
+        # (sk_add_node_rcu).
         last = entry.reuseport and entry.family == AF_INET6 and self.proto != IPPROTO_TCP
         entry.hashed = -self._hashed if last else self._hashed
         entry.lport = port
@@ -145,7 +146,8 @@ class SocketTable:
     def remember(self, entry: Entry) -> None:
         """Let the port know that bind(2) or listen(2) let this one in (inet_csk_update_fastreuse).
 
-        The kernel means to remember SO_REUSEADDR too, but since 6.8 its test for the first socket of a port never holds.
+        The kernel means to remember SO_REUSEADDR too, but since 6.8 its test for the first socket of a port never
+        holds.
         """
         home = entry.home
         assert home is not None
@@ -283,7 +285,7 @@ class SocketTable:
         return child
 
     def inherit_port(self, listener: Entry, child: Entry) -> bool:
-        """Let an established child share its listener's port (__inet_inherit_port); False when the listener has none."""
+        """Let an established child share its listener's port (__inet_inherit_port); False when that has none."""
         if listener.home is None:
             return False
         self.take_port(child, child.lport)
