@@ -130,7 +130,7 @@ class InetSocket(SocketFile):
         if level == self.level:
             return options.get_option(self.level_options, self, name, length)
         if level == IPPROTO_IP:
-            return options.get_option(ip_options.IP, self, name, length)
+            return ip_options.shorten(options.get_option(ip_options.IP, self, name, 4096), length)
         if level == IPPROTO_IPV6 and self.family == AF_INET6:
             return options.get_option(ip_options.IPV6, self, name, length)
         raise fail(errno.EOPNOTSUPP if self.family == AF_INET else errno.ENOPROTOOPT)
@@ -169,6 +169,9 @@ class InetSocket(SocketFile):
     def set_rcvlowat(self, number: int) -> None:
         """Set how many bytes make the socket readable: SO_RCVLOWAT."""
         self.own_knobs().rcvlowat = number
+
+    def purge_errors(self) -> None:
+        """IP_RECVERR was switched off: the error queue is emptied."""
 
     def keepalive_changed(self) -> None:
         """SO_KEEPALIVE was set."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from struct import pack
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +26,15 @@ from portside.host.options import (
 if TYPE_CHECKING:
     from portside.host.inet_socket import InetSocket
     from portside.host.processes import Process
+
+IP_MAX_MTU: Final = 65535  # <net/ip.h>
+
+
+def shorten(value: bytes, length: int) -> bytes:
+    """An answer for less than an int: one byte when it fits one (copyval of do_ip_getsockopt)."""
+    if 0 < length < 4 and len(value) == 4 and 0 <= int.from_bytes(value, "little", signed=True) <= 255:
+        return value[:1]
+    return value[:length]
 
 
 def _need_a_byte(value: bytes) -> int:
@@ -102,11 +112,23 @@ def _set_port_range(sock: InetSocket, process: Process, value: bytes) -> None:
     sock.entry.port_range = (low, high) if low or high else None
 
 
+def _recverr(knob: str, parse: Callable[[bytes], int]) -> tuple[Getter, Setter]:
+    """IP_RECVERR, IPV6_RECVERR: switched off, it empties the error queue."""
+    get, keep = flag(knob, parse)
+
+    def put(sock: InetSocket, process: Process, value: bytes) -> None:
+        keep(sock, process, value)
+        if not parse(value):
+            sock.purge_errors()
+
+    return get, put
+
+
 def _get_mtu(sock: InetSocket) -> bytes:
     mtu = sock.path_mtu()
     if not mtu:
         raise fail(errno.ENOTCONN)
-    return int_bytes(mtu)
+    return int_bytes(min(mtu, IP_MAX_MTU))
 
 
 def _ip_stored(name: int, default: int = 0, **how: int) -> tuple[Getter, Setter]:
@@ -122,7 +144,7 @@ IP: Final[Table] = {
     7: _ip_stored(7, boolean=True),  # IP_RETOPTS
     8: _ip_stored(8, boolean=True),  # IP_PKTINFO
     10: ranged("mtu_discover", 0, 5, small_int_of),
-    11: flag("recverr", small_int_of),
+    11: _recverr("recverr", small_int_of),
     12: _ip_stored(12, boolean=True),  # IP_RECVTTL
     13: _ip_stored(13, boolean=True),  # IP_RECVTOS
     14: (_get_mtu, None),
@@ -212,7 +234,7 @@ IPV6: Final[Table] = {
     19: ((lambda s: int_bytes(s.knobs.multicast_loop6)), _set_multicast_loop6),
     23: ranged("mtu_discover6", 0, 5),
     24: (_get_mtu, None),
-    25: flag("recverr6"),
+    25: _recverr("recverr6", int_of),
     26: ((lambda s: int_bytes(s.entry.v6only)), _set_v6only),
     29: _v6_stored(29, 1, low=0, high=1),  # IPV6_MULTICAST_ALL
     33: _v6_stored(33, boolean=True),  # IPV6_FLOWINFO_SEND

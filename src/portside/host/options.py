@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SOL_SOCKET: Final = 1
 INT_MAX: Final = 0x7FFFFFFF
+MAX_LINGER: Final = (2**63 - 1) // 250  # seconds: LONG_MAX jiffies, 250 of which are a second
 
 CAP_NET_ADMIN: Final = 12
 CAP_NET_RAW: Final = 13
@@ -235,7 +236,8 @@ def _set_mark(sock: InetSocket, process: Process, value: bytes) -> None:
 
 
 def _get_linger(sock: InetSocket) -> bytes:
-    return pack("=ii", *sock.knobs.linger)
+    on, seconds = sock.knobs.linger
+    return pack("=iI", on, seconds & 0xFFFFFFFF)
 
 
 def _set_linger(sock: InetSocket, process: Process, value: bytes) -> None:
@@ -244,8 +246,8 @@ def _set_linger(sock: InetSocket, process: Process, value: bytes) -> None:
         raise fail(errno.EINVAL)
     on, seconds = unpack_from("=ii", value)
     knobs = sock.own_knobs()
-    # sk_setsockopt: switching it off keeps the time; a time is a number of jiffies, at most MAX_SCHEDULE_TIMEOUT.
-    knobs.linger = (1, seconds & 0xFFFFFFFF) if on else (0, knobs.linger[1])
+    # sk_setsockopt: switching it off keeps the time; a negative time is MAX_SCHEDULE_TIMEOUT.
+    knobs.linger = (1, seconds if seconds >= 0 else MAX_LINGER) if on else (0, knobs.linger[1])
     sock.linger_changed()
 
 
@@ -291,6 +293,15 @@ def _set_device(sock: InetSocket, process: Process, value: bytes) -> None:
         if interface is None:
             raise fail(errno.ENODEV)
         index = interface.index
+    if sock.entry.device and not process.capable(CAP_NET_RAW):
+        raise fail(errno.EPERM)
+    sock.set_device(index)
+
+
+def _set_device_index(sock: InetSocket, process: Process, value: bytes) -> None:
+    index = int_of(value)
+    if index < 0:
+        raise fail(errno.EINVAL)
     if sock.entry.device and not process.capable(CAP_NET_RAW):
         raise fail(errno.EPERM)
     sock.set_device(index)
@@ -353,6 +364,7 @@ SOCKET: Final[Table] = {
     49: _stored(49, default=-1),  # SO_INCOMING_CPU
     60: _stored(60, low=0, high=1),  # SO_ZEROCOPY
     63: _stored(63, boolean=True),  # SO_TIMESTAMP_NEW
+    62: ((lambda s: int_bytes(s.entry.device)), _set_device_index),
     72: _stored(72),  # SO_BUF_LOCK
 }
 

@@ -32,7 +32,8 @@ from portside.icmp import (
 from portside.ip.interface import Interface
 from portside.ip.layer import IpLayer
 from portside.ip.route import BROADCAST, MULTICAST, Route
-from portside.sockets import bind, connect, datagram, ephemeral, lookup
+from portside.sockets import bind, connect, datagram, lookup
+from portside.sockets.crowd import NEVER
 from portside.sockets.entry import Entry
 from portside.sockets.table import SocketTable
 from portside.tcp import arrives, listen, timeouts, timewait
@@ -366,10 +367,10 @@ class Stack:
         """From when a connect(2) may take over a TIME-WAIT (`sockets.connect.TimeWaitReuse`)."""
         heir = entry.owner
         if not isinstance(heir, TimeWait):
-            return ephemeral.NEVER
+            return NEVER
         loopback = is_loopback(heir.laddr) or is_loopback(heir.raddr)
         now = self.world.now
-        return 0 if timewait.may_reuse(heir, now, loopback=loopback, bound=not chosen) else ephemeral.NEVER
+        return 0 if timewait.may_reuse(heir, now, loopback=loopback, bound=not chosen) else NEVER
 
     def _udp_owner(self, entry: Entry) -> UdpSocket:
         return entry.owner  # type: ignore[return-value]

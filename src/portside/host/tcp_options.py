@@ -165,6 +165,11 @@ def _get_info(sock: InetSocket) -> bytes:
     )  # fmt: skip
 
 
+def _get_timestamp(sock: InetSocket) -> bytes:
+    """The timestamp that a segment would carry now: milliseconds, from an offset of the connection's own."""
+    return int_bytes((sock.host.world.now // 1_000_000 + _tcp(sock).tcb.ts_offset) & 0xFFFFFFFF)
+
+
 def _need_repair(sock: InetSocket, process: Process, value: bytes) -> None:
     """TCP_TIMESTAMP can be set in TCP_REPAIR mode only, which is not modelled."""
     raise fail(errno.EPERM)
@@ -190,6 +195,6 @@ TCP_OPTIONS: Final[Table] = {
     13: (_get_congestion, _set_congestion),
     18: ((lambda s: int_bytes(_tcp(s).tcb.user_timeout)), _set_user_timeout),
     23: _stored(23),  # TCP_FASTOPEN: a SYN never carries data here
-    24: ((lambda s: int_bytes(s.host.world.now // 1_000_000 + _tcp(s).tcb.ts_offset & 0xFFFFFFFF)), _need_repair),
+    24: (_get_timestamp, _need_repair),
     25: _stored(25),  # TCP_NOTSENT_LOWAT
 }

@@ -371,6 +371,10 @@ class UdpSocket(InetSocket):
         self.host.stack.table(self.proto).set_device(self.entry, index)
         self.route = None
 
+    def purge_errors(self) -> None:
+        """IP_RECVERR was switched off: the error queue is emptied."""
+        self.errors.clear()
+
     def path_mtu(self) -> int:
         """The MTU of the path to the peer; 0 when not connected."""
         return self.route.mtu if self.route is not None else 0
