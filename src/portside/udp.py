@@ -29,11 +29,12 @@ SMALL_DATA: Final = SMALL_HEAD - SHARED_INFO - V6_OVERHEAD
 def truesize(length: int, v4: bool) -> int:
     """The bytes of receive buffer that a datagram with `length` bytes of data takes.
 
-    Source: __ip_append_data, __ip6_append_data and __alloc_skb: the head is rounded up to a power of two with room
-    for headers and skb_shared_info; what is too large for four pages lies in pages of its own and counts as it is.
+    Source: __ip_append_data, __ip6_append_data and __alloc_skb: the head is rounded up to a power of two with
+    room for headers and skb_shared_info; what is too large for four pages lies in pages of its own and counts
+    as it is.
     """
     need = length + (V4_OVERHEAD if v4 else V6_OVERHEAD)
-    if need >= MAX_ALLOC + (0 if v4 else 8):  # the fragment header is not counted in this comparison
+    if need >= MAX_ALLOC:
         return EMPTY_COST + length
     head = (need + 63 & ~63) + SHARED_INFO
     if head <= SMALL_HEAD:

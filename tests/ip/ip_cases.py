@@ -22,9 +22,9 @@ KINDS = {"unicast": UNICAST, "blackhole": BLACKHOLE, "unreachable": UNREACHABLE,
 DEVICES = ["lo", "ve0", "ve1"]
 V4_POOL = ["10.0.0.1", "10.0.0.2", "10.0.0.200", "10.0.1.1", "10.1.0.1", "172.16.5.5", "192.168.0.10", "127.0.0.5"]
 V6_POOL = ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "fd00::1", "fd00:1::1", "2002:a00:1::1", "2001:db8:1::9"]
-V4_DST = [*V4_POOL, "10.0.0.0", "10.0.0.255", "10.0.0.77", "10.0.1.255", "10.0.3.3", "10.1.255.255", "10.9.9.9", "0.0.0.0",
-          "127.0.0.1", "127.1.2.3", "127.255.255.255", "255.255.255.255", "224.0.0.1", "239.1.1.1", "8.8.8.8", "172.16.0.1",
-          "192.168.0.255", "192.168.1.1", "0.1.2.3", "240.0.0.1"]  # fmt: skip
+V4_DST = [*V4_POOL, "10.0.0.0", "10.0.0.255", "10.0.0.77", "10.0.1.255", "10.0.3.3", "10.1.255.255", "10.9.9.9",
+          "0.0.0.0", "127.0.0.1", "127.1.2.3", "127.255.255.255", "255.255.255.255", "224.0.0.1", "239.1.1.1", "8.8.8.8",
+          "172.16.0.1", "192.168.0.255", "192.168.1.1", "0.1.2.3", "240.0.0.1"]  # fmt: skip
 V6_DST = [*V6_POOL, "::", "::1", "::2", "2001:db8::77", "2001:db8:0:1::77", "fd00::77", "2002::1", "fe80::1",
           "fe80::ff:fe00:2", "fe80::ff:fe00:3", "ff02::1", "ff0e::1", "2a00::1", "64:ff9b::1"]  # fmt: skip
 
@@ -50,7 +50,7 @@ def generate(seed: int) -> dict[str, Any]:
     for _ in range(24):
         v4 = draw.random() < 0.5
         dst = draw.choice(V4_DST if v4 else V6_DST)
-        src = draw.choice(V4_POOL + ["127.0.0.1"] if v4 else V6_POOL + ["::1"]) if draw.random() < 0.3 else ""
+        src = draw.choice([*V4_POOL, "127.0.0.1"] if v4 else [*V6_POOL, "::1"]) if draw.random() < 0.3 else ""
         device = draw.choice(DEVICES) if draw.random() < 0.25 or dst.startswith("fe80") else ""
         questions.append([dst, src, device])
     return {"steps": steps, "questions": questions}
@@ -64,7 +64,8 @@ def _route(draw: random.Random) -> list[Any]:
     via = device = source = ""
     if kind == "unicast":
         if draw.random() < 0.6:
-            via = draw.choice(["10.0.0.254", "10.0.1.254", "10.1.0.254"] if v4 else ["2001:db8::fe", "fd00::fe", "fe80::fe"])
+            gateways = ["10.0.0.254", "10.0.1.254", "10.1.0.254"] if v4 else ["2001:db8::fe", "fd00::fe", "fe80::fe"]
+            via = draw.choice(gateways)
         if not via or draw.random() < 0.3 or via.startswith("fe80"):
             device = draw.choice(["ve0", "ve1"])
         if draw.random() < 0.2:

@@ -1,7 +1,7 @@
 """The real kernel as a judge: a network namespace of its own, and questions to it.
 
-Everything happens in forked children, so that the test process never leaves its namespace and nothing outlives a
-test: the namespaces end with their processes.
+Everything happens in forked children, so that the test process never leaves its namespace and nothing
+outlives a test: the namespaces end with their processes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Record what the kernel answers, for where namespaces cannot be had: `python tests/ip/record.py`, as root."""
+"""Record what the kernel answers, for where namespaces cannot be had: `python tests/ip/record.py`, as root.
+"""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ def test_no_error_about_a_broadcast() -> None:
 
 
 def test_martians_are_dropped() -> None:
-    world, a, b, _ = pair()
+    world, _a, b, _ = pair()
     for src, dst in (("127.0.0.1", B4), (B4, B4), ("224.0.0.1", B4), ("0.0.0.0", B4), (A4, "127.0.0.1"), ("::1", B6)):
         b.ip.arrives(UdpDatagram(parse(src), parse(dst), 1, 53, b"x"), b.interfaces[0])
     world.run(SECOND)
@@ -247,7 +247,7 @@ def test_router_says_why_it_cannot(dst: str, kind: int | None, family: int, numb
 
 
 def test_fragmentation_needed() -> None:
-    world, client, router, server = routed(mtu=1300)
+    world, client, _router, server = routed(mtu=1300)
     client.udp("10.0.2.2", b"x" * 1400, df=True)
     world.run(SECOND)
     assert client.errors == [(client.errors[0][0], 3, 4, 1300)]

@@ -59,8 +59,8 @@ class Conntrack:
     def state(self, packet: Packet, now: int, *, ours: bool = False) -> int:
         """The state bit of a packet: NEW, ESTABLISHED, RELATED or INVALID. Changes nothing (nf_conntrack_in).
 
-        Args: ours: this host made the packet. Then an ICMP error is related also to a packet that was rejected and
-        so began no connection (nf_ct_attach), and so is the reset of a filter.
+        Args: ours: this host made the packet. Then an ICMP error is related also to a packet that was
+        rejected and so began no connection (nf_ct_attach), and so is the reset of a filter.
         """
         if isinstance(packet, IcmpMessage) and packet.quoted is not None:
             known = self._find(key_of(packet.quoted), now) is not None or (ours and _may_begin(packet.quoted))

@@ -8,7 +8,7 @@ not filtered.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP
@@ -169,6 +169,7 @@ class Firewall:
         self.empty = True
         self.stateful = False
         self.generation = 0
+        self.on_change: Callable[[], None] | None = None  # who keeps what follows from the rules
 
     # -- changes --
 
@@ -236,6 +237,8 @@ class Firewall:
         for chain in chains:
             chain.active = self.stateful or chain.policy != ACCEPT or bool(chain.rules)
         self.empty = not any(chain.active for chain in chains)
+        if self.on_change is not None:
+            self.on_change()
 
     # -- decisions --
 

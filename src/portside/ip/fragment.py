@@ -4,6 +4,7 @@ section 4.5).
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -95,6 +96,8 @@ class Reassembler:
 
         Source: ip_defrag, ip_frag_queue; ip6_frag_queue; inet_frag_queue_insert.
         """
+        if not piece.offset and not piece.more:
+            return _joined(piece)  # an atomic fragment (RFC 6946)
         v4 = is_v4(piece.src)
         # The interface distinguishes only where addresses do not: link-local ones (ip6frag_match).
         scope = ifindex if not v4 and piece.src >> 118 == 0x3FA else 0
@@ -107,29 +110,22 @@ class Reassembler:
             self.memory[v4] += QUEUE_COST
             life = V4_TIME if v4 else V6_TIME
             self.effects.at(self.effects.now + life, self._expire, queue, ifindex)
-        if not self._insert(queue, piece, v4):
+        added = self._insert(queue, piece, v4)
+        if added is None:
             self._drop(queue)
-            return None
-        if queue.first is None or queue.received != queue.end:
+        if not added or queue.first is None or queue.received != queue.end:
             return None
         self._drop(queue)
         return _joined(queue.first)
 
-    def _insert(self, queue: Reassembly, piece: Fragment, v4: bool) -> bool:
-        """Note a piece; False when the datagram is void by it."""
+    def _insert(self, queue: Reassembly, piece: Fragment, v4: bool) -> bool | None:
+        """Note a piece: True; it is a repetition: False; the datagram is void by it: None."""
         start, end = piece.offset, piece.offset + piece.length
         if end > MAX_PAYLOAD - (V4_HEADER if v4 else 0) or (piece.more and piece.length & 7):
-            return False
-        if piece.more:
-            if queue.end >= 0 and end > queue.end:
-                return False
-        elif (queue.end >= 0 and queue.end != end) or (queue.runs and queue.runs[-1][1] > end):
-            return False
-        else:
-            queue.end = end
+            return None
+        if not self._note_end(queue, end, piece.more):
+            return None
         added = _merge(queue.runs, start, end)
-        if added is None:
-            return False
         if added:
             queue.received += piece.length
             cost = PIECE_COST + piece.length
@@ -137,6 +133,16 @@ class Reassembler:
             self.memory[v4] += cost
             if start == 0:
                 queue.first = piece
+        return added
+
+    @staticmethod
+    def _note_end(queue: Reassembly, end: int, more: bool) -> bool:
+        """Whether the piece agrees with what is known of the datagram's length."""
+        if more:
+            return queue.end < 0 or end <= queue.end
+        if (queue.end >= 0 and queue.end != end) or (queue.runs and queue.runs[-1][1] > end):
+            return False
+        queue.end = end
         return True
 
     def _drop(self, queue: Reassembly) -> None:
@@ -154,22 +160,25 @@ class Reassembler:
 
 
 def _merge(runs: list[tuple[int, int]], start: int, end: int) -> bool | None:
-    """Add a piece to the runs: True; it came before: False; it overlaps what came: None."""
-    at = 0
-    while at < len(runs) and runs[at][1] < start:
-        at += 1
-    first = at
-    low, high = start, end
-    while at < len(runs) and runs[at][0] <= end:
-        run_start, run_end = runs[at]
-        if run_start <= start and end <= run_end:
-            return False
-        if run_start < end and start < run_end:
-            return None
-        low, high = min(low, run_start), max(high, run_end)
-        at += 1
-    runs[first:at] = [(low, high)]
+    """Add a piece to the runs: True; one run holds all of it: False; it overlaps what came: None.
+
+    Only what follows the last run directly makes it longer, as in inet_frag_queue_insert: so a repetition
+    that spans two pieces counts as an overlap where they came out of order.
+    """
+    at = bisect_right(runs, start, key=_start_of)
+    if at and runs[at - 1][1] > start:
+        return False if end <= runs[at - 1][1] else None
+    if at < len(runs) and runs[at][0] < end:
+        return None
+    if at and at == len(runs) and runs[-1][1] == start:
+        runs[-1] = (runs[-1][0], end)
+    else:
+        runs.insert(at, (start, end))
     return True
+
+
+def _start_of(run: tuple[int, int]) -> int:
+    return run[0]
 
 
 def _joined(first: Fragment) -> Packet:

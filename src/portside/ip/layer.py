@@ -108,6 +108,7 @@ class IpLayer:
         self.interfaces: dict[int, Interface] = {}
         self.routes = RouteTable(self.interfaces)
         self.firewall = Firewall()
+        self.firewall.on_change = self._look_again
         self.conntrack = Conntrack()
         self.neighbors = NeighborTable(self)
         self.reassembler = Reassembler(self)
@@ -115,7 +116,6 @@ class IpLayer:
         self.groups: dict[tuple[int, int], int] = {}  # members by interface index and multicast group
         self.drops = 0  # packets dropped on the way in or through, for any reason
         self._trace: Trace | None = None
-        self._filter_generation = 0
         self._direct = True  # nothing looks at packets to this host itself
         self._rejecting = False  # what is sent now is the reset of a filter
         self._ident = 0
@@ -288,7 +288,7 @@ class IpLayer:
             return True
         subnet = (prefix_of(entry.address, entry.prefix_length), entry.prefix_length)
         goes = (route.prefix, route.prefix_length) == subnet or (v4 and route.prefix == entry.broadcast)
-        if not goes or route.via or route.prefix_length == bits_of(entry.address) and not entry.broadcast:
+        if not goes or route.via or (route.prefix_length == bits_of(entry.address) and not entry.broadcast):
             return False
         if v4:
             return route.source == entry.address and not entry.secondary
@@ -477,9 +477,6 @@ class IpLayer:
         not be fragmented). A packet to this host itself waits in the backlog.
         Source: ip_local_out, ip_output; ip6_xmit, ip6_output.
         """
-        firewall = self.firewall
-        if firewall.generation != self._filter_generation:
-            self._look_again()
         if route.direct and self._direct:
             self.backlog.append((packet, route.interface))
             return 0
@@ -488,7 +485,6 @@ class IpLayer:
     def _look_again(self) -> None:
         """Something changed that the short way to this host itself depends on."""
         firewall = self.firewall
-        self._filter_generation = firewall.generation
         looking = firewall.input.active or firewall.output.active or self._trace is not None
         self._direct = not looking and self.lo.up
 
