@@ -615,7 +615,7 @@ def compare(steps) -> None:
     simulated = run(Simulated, steps)
     real = run(Real, steps)
     for number, (step, ours, linux) in enumerate(zip(steps, simulated, real, strict=True)):
+        before = [f"  {at} {steps[at]}: {real[at]}" for at in range(number)]
         assert ours == linux, "\n".join(
-            [f"step {number} {step}: Linux {linux}, portside {ours}; before it:"]
-            + [f"  {number} {step}: {answer}" for number, (step, answer) in enumerate(zip(steps[:number], real))]
+            [f"step {number} {step}: Linux {linux}, portside {ours}; before it:", *before]
         )

@@ -33,12 +33,15 @@ for path, text in json.load(sys.stdin):
 json.dump(answers, sys.stdout)
 """
 
-NUMBERS = ["-2147483649", "-2147483648", "-32", "-31", "-2", "-1", "0", "1", "2", "3", "5", "31", "32", "47", "48", "127",
-           "128", "255", "256", "999", "1000", "1024", "32768", "32769", "60000", "60001", "65535", "65536", "120000",
-           "120001", "8589934", "8589935", "2147483647", "2147483648", "99999999999999999999"]  # fmt: skip
-FORMS = ["0x10", "010", "08", "0x", "5 ", "5x", "\n", " ", "+5", "-0", "5 6 7", " 7\n8\n", "5\n\n", "1e3", "5 x", "7\n", "1_0"]
-RANGES = ["2000", "2000 3000", "2000\t3000 4000", "3000 2000", "0 5", "1 65535", "1023 5000", "1024 1024", "2000 x", "500 65536"]
-PORTS = ["8080", "8080,9000-9010\n", "1,2,3,5", "5-3", "70000", "1 2", "1, 2", "a", "\n", "0", "10-12,11-15", "1,,2", "1,",
+NUMBERS = ["-2147483649", "-2147483648", "-32", "-31", "-2", "-1", "0", "1", "2", "3", "5", "31", "32", "47", "48",
+           "127", "128", "255", "256", "999", "1000", "1024", "32768", "32769", "60000", "60001", "65535", "65536",
+           "120000", "120001", "8589934", "8589935", "2147483647", "2147483648", "99999999999999999999"]  # fmt: skip
+FORMS = ["0x10", "010", "08", "0x", "5 ", "5x", "\n", " ", "+5", "-0", "5 6 7", " 7\n8\n", "5\n\n", "1e3", "5 x",
+         "7\n", "1_0"]
+RANGES = ["2000", "2000 3000", "2000\t3000 4000", "3000 2000", "0 5", "1 65535", "1023 5000", "1024 1024", "2000 x",
+         "500 65536"]
+PORTS = ["8080", "8080,9000-9010\n", "1,2,3,5", "5-3", "70000", "1 2", "1, 2", "a", "\n", "0", "10-12,11-15",
+         "1,,2", "1,",
          "1-", "65535", "1-2-3", "-5", ","]  # fmt: skip
 VECTORS = ["1", "1 2", "1 2 3", "0 1 2", "4096 131072 6291456", "1 2 3 4", "9 8 7"]
 # What a namespace of one's own may not write, or where this kernel's defaults or clock are another machine's.
@@ -98,8 +101,9 @@ def test_every_write_ends_as_on_the_kernel():
             ours = codec.write(tree.settings, text.encode()) if text else 0
         except OSError as error:
             ours = errno.errorcode[error.errno]
-        if [ours, codec.read(tree.settings)] != [result, shown]:
-            different.append(f"{path} <- {text!r}: Linux {result} {shown!r}, portside {ours} {codec.read(tree.settings)!r}")
+        now = codec.read(tree.settings)
+        if [ours, now] != [result, shown]:
+            different.append(f"{path} <- {text!r}: Linux {result} {shown!r}, portside {ours} {now!r}")
     assert not different, "\n".join(different)
 
 
@@ -121,7 +125,8 @@ def test_every_path_is_one_of_the_kernels():
     [
         ("net.ipv4.ip_local_port_range=5000 6000", "ip_local_port_range", (5000, 6000)),
         ("net/ipv4/tcp_tw_reuse = 1", "tcp_tw_reuse", 1),
-        ("net.ipv4.ip_local_reserved_ports=8080,9000-9002", "ip_local_reserved_ports", frozenset({8080, 9000, 9001, 9002})),
+        ("net.ipv4.ip_local_reserved_ports=8080,9000-9002", "ip_local_reserved_ports", frozenset({8080, 9000, 9001,
+        9002})),
         ("net.core.somaxconn=5", "somaxconn", 5),
         ("net.ipv6.bindv6only=1", "bindv6only", 1),
         ("net.ipv4.conf.all.forwarding=1", "ip_forward", 1),

@@ -1,8 +1,9 @@
 """epoll(7): which of many watched files are ready, at a cost of the ready ones (fs/eventpoll.c).
 
-An item hears of events through the wake of its file and then stands on the ready list, in the order in which the
-events came. epoll_wait(2) takes items from the head, asks each file what is true of it, forgets those of which nothing is,
-and puts level-triggered ones back at the tail: so they take turns when more are ready than the caller has room for.
+An item hears of events through the wake of its file and then stands on the ready list, in the order in which
+the events came. epoll_wait(2) takes items from the head, asks each file what is true of it, forgets those of
+which nothing is, and puts level-triggered ones back at the tail: so they take turns when more are ready than
+the caller has room for.
 """
 
 from __future__ import annotations

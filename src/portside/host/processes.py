@@ -97,18 +97,43 @@ class Process:
     """A process: its ids, its capabilities, its descriptors and its tasks.
 
     `uid`, `euid`, `suid`, `fsuid` are the real, effective, saved and file system user ids, and so for groups
-    (credentials(7)). `permitted` and `effective` are capability sets as bit masks (capabilities(7)). `exit_status` is
-    None while it runs, then 0-255, or -N when signal N ended it. `handlers` maps a signal to what the program does on it;
-    without an entry its default action is taken.
+    (credentials(7)). `permitted` and `effective` are capability sets as bit masks (capabilities(7)). `exit_status`
+    is None while it runs, then 0-255, or -N when signal N ended it. `handlers` maps a signal to what the program
+    does on it; without an entry its default action is taken.
     """
 
     __slots__ = (
-        "alive", "argv", "egid", "effective", "euid", "exit_status", "files", "fsgid", "fsuid", "gid", "groups",
-        "handlers", "host", "name", "permitted", "pid", "ppid", "program", "sgid", "started", "stderr", "stdin", "stdout",
-        "suid", "tasks", "uid",
+        "alive",
+        "argv",
+        "effective",
+        "egid",
+        "euid",
+        "exit_status",
+        "files",
+        "fsgid",
+        "fsuid",
+        "gid",
+        "groups",
+        "handlers",
+        "host",
+        "name",
+        "permitted",
+        "pid",
+        "ppid",
+        "program",
+        "sgid",
+        "started",
+        "stderr",
+        "stdin",
+        "stdout",
+        "suid",
+        "tasks",
+        "uid",
     )  # fmt: skip
 
-    def __init__(self, host: Host, pid: int, ppid: int, name: str, argv: Sequence[str], uid: int, gid: int) -> None:
+    def __init__(
+        self, host: Host, pid: int, ppid: int, name: str, argv: Sequence[str], uid: int, gid: int
+    ) -> None:
         self.host = host
         self.pid = pid
         self.ppid = ppid
@@ -187,7 +212,7 @@ class Process:
     def setresuid(self, real: int, effective: int, saved: int) -> None:
         """Set real, effective and saved user id (setresuid(2)). EPERM for an id that is none of the three."""
         mine = (self.uid, self.euid, self.suid)
-        wanted = tuple(old if new == UNCHANGED else new for old, new in zip(mine, (real, effective, saved), strict=True))
+        wanted = _filled(mine, (real, effective, saved))
         if not self.capable(CAP_SETUID) and any(new not in mine for new in wanted):
             raise fail(errno.EPERM)
         self._set_uids(*wanted)
@@ -216,7 +241,7 @@ class Process:
     def setresgid(self, real: int, effective: int, saved: int) -> None:
         """Set real, effective and saved group id (setresgid(2)). EPERM for an id that is none of the three."""
         mine = (self.gid, self.egid, self.sgid)
-        wanted = tuple(old if new == UNCHANGED else new for old, new in zip(mine, (real, effective, saved), strict=True))
+        wanted = _filled(mine, (real, effective, saved))
         if not self.capable(CAP_SETGID) and any(new not in mine for new in wanted):
             raise fail(errno.EPERM)
         self._set_gids(*wanted)
@@ -248,6 +273,12 @@ class Process:
         self.gid, self.egid, self.sgid, self.fsgid = real, effective, saved, effective
 
 
+def _filled(old: tuple[int, int, int], new: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The new ids, with the old ones in place of -1."""
+    one, two, three = (was if now == UNCHANGED else now for was, now in zip(old, new, strict=True))
+    return one, two, three
+
+
 class Processes:
     """The processes of one host by their pid, which count up from 100; 1 is init, the parent of all that has none."""
 
@@ -261,7 +292,10 @@ class Processes:
     def create(
         self, name: str, argv: Sequence[str] = (), uid: int = 0, gid: int | None = None, parent: int = 1
     ) -> Process:
-        """A new process of that user, with descriptors 0, 1 and 2 open; its group has the user's number unless given."""
+        """A new process of that user, with descriptors 0, 1 and 2 open.
+
+        Its group has the user's number unless given.
+        """
         pid = self._next
         self._next += 1
         process = Process(self.host, pid, parent, name, argv or (name,), uid, uid if gid is None else gid)

@@ -1,7 +1,7 @@
 """The files of /proc that tell of the host and not of the machine underneath (proc(5)).
 
-/proc/sys/net, /proc/net, and of the host's processes fd, comm, cmdline, status and net. Of every other path each function
-here says None: it is none of the host's, and whoever asked may look on the real disk.
+/proc/sys/net, /proc/net, and of the host's processes fd, comm, cmdline, status and net. Of every other path each
+function here says None: it is none of the host's, and whoever asked may look on the real disk.
 """
 
 from __future__ import annotations
@@ -133,7 +133,10 @@ def listdir(process: Process, path: str) -> list[str] | None:
 
 
 def readlink(process: Process, path: str) -> str | None:
-    """What a link of /proc says: `/proc/self`, `/proc/self/fd/3`. None when the path is not the host's. EINVAL, ENOENT."""
+    """What a link of /proc says: `/proc/self`, `/proc/self/fd/3`. None when the path is not the host's.
+
+    EINVAL for what is no link, ENOENT.
+    """
     if normpath(path) in ("/proc/self", "/proc/thread-self"):
         return str(process.pid) if path.endswith("/self") else f"{process.pid}/task/{process.pid}"
     node = _locate(process, path)

@@ -1,7 +1,8 @@
-"""The sysctls of a host: the files under /proc/sys/net, their text and their limits (Documentation/networking/ip-sysctl.rst).
+"""The sysctls of a host: the files under /proc/sys/net, their text and their limits.
 
-Each is a codec between an attribute of `Settings` and the text that a program reads and writes. The limits are those of
-the kernel's tables (net/ipv4/sysctl_net_ipv4.c and its neighbours), tried on Linux 6.18.
+Each is a codec between an attribute of `Settings` and the text that a program reads and writes
+(Documentation/networking/ip-sysctl.rst). The limits are those of the kernel's tables (net/ipv4/sysctl_net_ipv4.c and
+its neighbours), tried on Linux 6.18.
 """
 
 from __future__ import annotations
@@ -465,7 +466,7 @@ class Sysctls:
         return sorted({other[len(prefix) :].split("/")[0] for other in self.paths() if other.startswith(prefix)})
 
     def get(self, name: str) -> str:
-        """The value of `net.ipv4.ip_forward`, as sysctl(8) prints it. ValueError for an unknown name, with near ones."""
+        """The value of `net.ipv4.ip_forward`, as sysctl(8) prints it. ValueError for an unknown name."""
         return self._named(name).read(self.settings).rstrip("\n")
 
     def set(self, assignment: str) -> None:
@@ -493,7 +494,9 @@ class Sysctls:
         near = get_close_matches(name_of(path), known, n=3, cutoff=0.6)
         last = name_of(path).rpartition(".")[2]
         near = near or [other for other in known if last and last in other][:3]
-        hint = f": did you mean {' or '.join(near)}?" if near else ": names begin with net.core, net.ipv4, net.ipv6, net.unix"
+        hint = ": names begin with net.core, net.ipv4, net.ipv6, net.unix"
+        if near:
+            hint = f": did you mean {' or '.join(near)}?"
         raise ValueError(f"there is no setting {name}{hint}")
 
 

@@ -26,8 +26,9 @@ def send(
 ) -> int:  # fmt: skip
     """Send one datagram to `address`, or to the peer: its length.
 
-    The message takes `files` out of the list. EMSGSIZE when it is longer than the send buffer; ENOTCONN, ECONNREFUSED, ENOENT, EPROTOTYPE, EPERM (the receiver is connected to another), EPIPE,
-    EAGAIN (the send buffer or the receiver's queue is full).
+    The message takes `files` out of the list. EMSGSIZE when it is longer than the send buffer; ENOTCONN,
+    ECONNREFUSED, ENOENT, EPROTOTYPE, EPERM (the receiver is connected to another), EPIPE, EAGAIN (the send buffer or
+    the receiver's queue is full).
     """
     if flags & MSG_OOB:
         raise fail(errno.EOPNOTSUPP)

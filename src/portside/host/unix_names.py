@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 from portside.host.errors import fail
 
 if TYPE_CHECKING:
-    from portside.host.unix_socket import UnixSocket
     from portside.host.file import World
+    from portside.host.unix_socket import UnixSocket
 
 PATH_MAX = 108  # sizeof(sun_path)
 AUTOBIND_NAMES = 1 << 20

@@ -85,10 +85,10 @@ class PeerWait(File):
 class UnixSocket(SocketFile):
     """An AF_UNIX socket.
 
-    `name` is what it is bound to (b"": nothing), `place` its socket file. `peer` is whom it is connected to, `queue` what
-    it has received, `pending` the connections that wait for accept(2) when it listens, `backlog` how many may wait in
-    either. `wmem` is what is charged for messages of its own that nobody has read yet; it bounds what it can send.
-    `listener` is where it waits to be accepted.
+    `name` is what it is bound to (b"": nothing), `place` its socket file. `peer` is whom it is connected to, `queue`
+    what it has received, `pending` the connections that wait for accept(2) when it listens, `backlog` how many may
+    wait in either. `wmem` is what is charged for messages of its own that nobody has read yet; it bounds what it can
+    send. `listener` is where it waits to be accepted.
     """
 
     __slots__ = (
@@ -340,7 +340,7 @@ class UnixSocket(SocketFile):
             peer.wake(ANY_EVENT)
 
     def release(self) -> None:
-        """Close the socket: the peer reads what is left and then the end of file, or ECONNRESET if we did not read all."""
+        """Close the socket: the peer reads what is left, and then the end or ECONNRESET if we left data unread."""
         # An urgent byte that was read, and is still there for its place, is not unread data (unix_release_sock, 6.16).
         self._release(len(self.queue) > 1 or (bool(self.queue) and self.queue[0].start < len(self.queue[0].data)))
 
@@ -420,7 +420,7 @@ class UnixSocket(SocketFile):
         return unix_dgram.receive(self, length, flags, deadline)
 
     def recv(self, length: int, flags: int = 0, deadline: int | None = None) -> Received:
-        """Receive: data, the sender's name (None when it has none), MSG_* flags; errors as unix_stream and unix_dgram."""
+        """Receive: data, the sender's name (None when it has none), MSG_* flags; errors as in unix_stream."""
         data, sender, out, credentials, files = self._receive(length, flags, deadline)
         if files is not None or self._shown(sender, out, credentials) is not None:
             out |= MSG_CTRUNC
@@ -465,7 +465,7 @@ class UnixSocket(SocketFile):
         other.wake(_DATA)
 
     def uncharge(self, truesize: int) -> None:
-        """A message of ours was read or thrown away; writers are woken when three quarters are free (unix_write_space)."""
+        """A message of ours is gone; writers are woken when three quarters are free (unix_write_space)."""
         self.wmem -= truesize
         if self.waiters and (self.wmem + 2) << 2 <= self.sndbuf and self.state != LISTEN:
             self.wake(_OUT)

@@ -84,7 +84,6 @@ def receive(sock: UnixSocket, length: int, flags: int, deadline: int | None) -> 
     pieces: list[bytes] = []
     copied = 0
     credentials: Credentials | None = None
-    compare = False
     files: list[File] | None = None
     sender: UnixSocket | None = None
     while True:
@@ -95,12 +94,10 @@ def receive(sock: UnixSocket, length: int, flags: int, deadline: int | None) -> 
                 break
             continue
         message = queue[0]
-        if compare:
-            if message.credentials != credentials:
-                break
-        elif sock.passcred:
+        if not pieces:
             credentials = message.credentials
-            compare = True
+        elif sock.passcred and message.credentials != credentials:
+            break
         sender = message.sender
         start = message.start
         piece = message.data[start : start + length] if start or length < len(message.data) else message.data
@@ -141,7 +138,6 @@ def _peek(sock: UnixSocket, length: int, flags: int, deadline: int | None) -> Ta
     queue = sock.queue
     pieces: list[bytes] = []
     credentials: Credentials | None = None
-    compare = False
     files: list[File] | None = None
     sender: UnixSocket | None = None
     position = 0
@@ -156,11 +152,10 @@ def _peek(sock: UnixSocket, length: int, flags: int, deadline: int | None) -> Ta
             continue
         message = queue[at]
         position = at + 1
-        if compare and message.credentials != credentials:
-            break
-        if sock.passcred and not compare:
+        if not pieces:
             credentials = message.credentials
-            compare = True
+        elif sock.passcred and message.credentials != credentials:
+            break
         sender = message.sender
         piece = message.data[message.start : message.start + length]
         pieces.append(piece)

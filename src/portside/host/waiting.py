@@ -38,8 +38,8 @@ class TaskWaiter(Blocked):
 def wait_for(world: World, file: File, events: int, deadline: int | None, call: str) -> bool:
     """Park the current task until one of `events` is notified on `file`; False when `deadline` came first.
 
-    `deadline` is absolute virtual time in nanoseconds; None waits for ever. POLLERR and POLLHUP always wake. The file is
-    held while the call waits: closed meanwhile by another thread, it stays open until the call that waits is over
+    `deadline` is absolute virtual time in nanoseconds; None waits for ever. POLLERR and POLLHUP always wake. The file
+    is held while the call waits: closed meanwhile by another thread, it stays open until the call that waits is over
     (fdget in fs/file.c). Raises what is thrown into the task.
     """
     if deadline is not None and deadline <= world.now:
