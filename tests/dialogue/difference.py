@@ -1,4 +1,7 @@
-"""`python -m tests.dialogue.difference [PART OF A TITLE | FILE | -]`: Linux and portside side by side, where they differ."""
+"""`python -m tests.dialogue.difference [PART OF A TITLE | FILE | -]`: Linux and portside side by side.
+
+`-` reads a program from standard input. Only what differs is shown.
+"""
 
 from __future__ import annotations
 

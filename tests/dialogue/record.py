@@ -12,10 +12,12 @@ import platform
 import sys
 from pathlib import Path
 
+from tests.dialogue.functions import FUNCTIONS
 from tests.dialogue.handwritten import Dialogue, dialogues
 from tests.dialogue.linux import Linux
 
 DIRECTORY = Path(__file__).parent / "recorded"
+FUNCTIONS_FILE = DIRECTORY / "functions.json"
 TIMES = 5
 
 
@@ -46,6 +48,8 @@ def main() -> int:
                 kept[dialogue.title] = {"program": str(dialogue.program).split("\n"), "answers": answers}
             text = json.dumps({"kernel": platform.release(), "dialogues": kept}, indent=1)
             (DIRECTORY / f"{file}.json").write_text(text + "\n")
+        seen = {f.__name__: linux.call(f"{f.__module__}:{f.__name__}") for f in FUNCTIONS}
+        FUNCTIONS_FILE.write_text(json.dumps({"kernel": platform.release(), "functions": seen}, indent=1) + "\n")
     return chance
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from tests.dialogue import linux, simulated
 from tests.dialogue.compare import compare
@@ -26,7 +28,9 @@ def test_a_simulated_host_answers_as_linux(dialogue: Dialogue) -> None:
         return answers
 
     worker = linux.shared()
-    difference = compare(dialogue.program, kept if isinstance(worker, str) else worker.run, simulated.run)
+    possible = os.geteuid() == 0 or not any(call[0] == "seteuid" for call in dialogue.program.calls)
+    real = kept if isinstance(worker, str) or not possible else worker.run
+    difference = compare(dialogue.program, real, simulated.run)
     assert difference is None, f"\n{difference}"
 
 
