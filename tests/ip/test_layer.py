@@ -291,3 +291,13 @@ def test_trace_tells_the_way() -> None:
     world.run(SECOND)
     assert seen == [("client", "output"), ("client", "output"), ("client", "deliver"), ("router", "forward"),
                     ("server", "deliver")]  # fmt: skip
+
+
+def test_path_mtu_is_forgotten_after_ten_minutes() -> None:
+    world, client, _, server = routed(mtu=1300)
+    client.ip.learn_mtu(parse("10.0.2.2"), 1300)
+    assert client.udp("10.0.2.2", b"x" * 1400, df=True) == errno.EMSGSIZE
+    assert client.udp("10.0.2.2", b"x" * 1400) == 0
+    world.run(600 * SECOND)
+    assert len(server.received) == 1
+    assert client.udp("10.0.2.2", b"x" * 1400, df=True) == 0

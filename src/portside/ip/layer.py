@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from portside.addr.abi import IPPROTO_TCP
+from portside.addr.abi import IPPROTO_TCP, SECOND
 from portside.addr.ip import (
     V4_ANY,
     V4_BROADCAST,
@@ -56,6 +56,7 @@ from portside.wire.packet import Fragment, Packet
 
 ALL_HOSTS: Final = 0xFFFFE0000001  # 224.0.0.1
 ALL_NODES: Final = 0xFF02 << 112 | 1  # ff02::1
+MTU_EXPIRES: Final = 600 * SECOND
 V6_CONNECTED_METRIC: Final = 256  # IP6_RT_PRIO_ADDRCONF
 V6_STATIC_METRIC: Final = 1024  # IP6_RT_PRIO_USER
 
@@ -461,6 +462,15 @@ class IpLayer:
     def lookup_unscoped(self, dst: int, src: int = 0, oif: int = 0) -> Route | Verdict:
         """The route for sendto(2) of a socket that is not connected: see `RouteTable.lookup_unscoped`."""
         return self.routes.lookup_unscoped(dst, src, oif)
+
+    def learn_mtu(self, dst: int, mtu: int) -> None:
+        """Believe for ten minutes what a "fragmentation needed" or "packet too big" said of the way to `dst`.
+
+        Args: mtu: bytes of IP packet. Source: net.ipv4.route.mtu_expires, net.ipv6.route.mtu_expires.
+        """
+        until = self.effects.now + MTU_EXPIRES
+        self.routes.learn_mtu(dst, mtu, until)
+        self.effects.at(until, self.routes.forget_mtus, until)
 
     def hears_group(self, interface: Interface, group: int) -> bool:
         """Whether this host listens to a multicast group on an interface: those joined, and all hosts."""
