@@ -353,6 +353,7 @@ def _ack_in_fin_wait_1(tcb: Tcb, segment: TcpSegment, now: int) -> bool:
     beyond = diff((segment.seq + len(segment.data)) & MASK, tcb.rcv_nxt) > 0
     if tcb.linger2 < 0 or (len(segment.data) and beyond):
         end.done(tcb)
+        _refuse(tcb, segment)
         return False
     end.orphan_in_fin_wait_2(tcb, now, bool(segment.flags & FIN))
     return tcb.state == FIN_WAIT_2
@@ -380,7 +381,13 @@ def _syn_sent(tcb: Tcb, segment: TcpSegment, now: int) -> None:
     """SYN-SENT: check ACK, RST, then take the peer's SYN (tcp_rcv_synsent_state_process())."""
     flags = segment.flags
     if flags & ACK:
-        if diff(segment.ack, tcb.snd_una) <= 0 or diff(segment.ack, tcb.snd_nxt) > 0 or not _echoes_us(tcb, segment, now):
+        if diff(segment.ack, tcb.snd_una) <= 0 or diff(segment.ack, tcb.snd_nxt) > 0:
+            # Of a connection that we know nothing of (RFC 9293 section 3.5.1): refuse it and soon ask anew.
+            if not tcb.retransmits:
+                tcb.retransmit_at = now + TIMEOUT_MIN
+                alarm(tcb, tcb.retransmit_at)
+            _refuse(tcb, segment)
+        elif not _echoes_us(tcb, segment, now):
             _refuse(tcb, segment)
         elif flags & RST:
             end.reset_received(tcb)

@@ -177,8 +177,8 @@ def _nothing_to_read(tcb: Tcb, limit: int, now: int, peek: bool) -> bytes | int 
     """The receive queue is empty: end of file, error, or wait (tcp_recvmsg_locked(), the order of its tests)."""
     if tcb.state == LISTEN:
         return -errno.ENOTCONN
-    if limit <= 0:
-        return b""
+    if tcb.received is not None:
+        return b""  # no bytes were asked for
     if tcb.fin_queued:
         if not peek:
             incoming.skip_fin(tcb)
@@ -329,7 +329,7 @@ def disconnect(tcb: Tcb, now: int) -> None:
     tcb.shutdown = 0
     tcb.done = False
     tcb.soft_error = 0
-    tcb.error = number
+    tcb.error = number or tcb.error  # an error that nobody has heard of yet stays
     if number and not tcb.orphan:
         tcb.effects.changed(tcb, FAILED)
 

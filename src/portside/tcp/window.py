@@ -14,6 +14,9 @@ from portside.wire.packet import TcpSegment
 def initial(tcb: Tcb, mss: int, scaling: bool) -> None:
     """The window and the scale of the SYN (tcp_select_initial_window())."""
     clamp = tcb.window_clamp or 0xFFFF << 14
+    if tcb.rcvbuf_locked:
+        # The buffer will not grow: no larger scale than it needs.
+        clamp = min(clamp, full_space(tcb))
     space = min(full_space(tcb), clamp)
     if space > mss:
         space -= space % mss
