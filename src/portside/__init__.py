@@ -12,7 +12,7 @@ network.run()
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # typing's, which need not be imported for it
 
 if TYPE_CHECKING:
     from portside.lab.errors import LabError, ProgramFailed

@@ -19,9 +19,7 @@ def test_durations(value, ns):
     assert clock.duration(value) == ns
 
 
-@pytest.mark.parametrize(
-    "value", ["", "10", "ms", "10 parsecs", "-1s", -1, float("nan"), float("inf"), True, None]
-)
+@pytest.mark.parametrize("value", ["", "10", "ms", "10 parsecs", "-1s", -1, float("nan"), float("inf"), True, None])
 def test_what_is_no_duration_is_refused_with_an_example(value):
     with pytest.raises(ValueError, match="is no duration"):
         clock.duration(value)
@@ -45,9 +43,7 @@ def test_sizes():
     assert [clock.size(value) for value in (5, "64kb", "1mb", "7b")] == [5, 65536, 1048576, 7]
 
 
-@pytest.mark.parametrize(
-    "value", ["2020-01-01T00:00:00Z", "2020-01-01", 1577836800, datetime(2020, 1, 1, tzinfo=UTC)]
-)
+@pytest.mark.parametrize("value", ["2020-01-01T00:00:00Z", "2020-01-01", 1577836800, datetime(2020, 1, 1, tzinfo=UTC)])
 def test_starts(value):
     assert clock.start(value) == clock.DEFAULT_START
 

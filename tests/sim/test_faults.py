@@ -48,9 +48,7 @@ def test_duplicate_sends_a_copy_later():
     assert decide(Duplicate(1, "3ms"))[0].duplicates == (3 * MS,)
 
 
-@pytest.mark.parametrize(
-    ("now", "reason"), [(0, ""), (1000 * MS, "cut"), (1999 * MS, "cut"), (2000 * MS, "")]
-)
+@pytest.mark.parametrize(("now", "reason"), [(0, ""), (1000 * MS, "cut"), (1999 * MS, "cut"), (2000 * MS, "")])
 def test_a_cut_has_a_beginning_and_an_end(now, reason):
     assert decide(Cut(1, 2), now=now)[0].reason == reason
 
@@ -86,9 +84,7 @@ def test_one_fault_does_not_move_the_chance_of_another():
     assert alone == together
 
 
-@pytest.mark.parametrize(
-    "make", [lambda: Loss(1.5), lambda: Duplicate(-0.1), lambda: Reorder(2), lambda: DropNth(0)]
-)
+@pytest.mark.parametrize("make", [lambda: Loss(1.5), lambda: Duplicate(-0.1), lambda: Reorder(2), lambda: DropNth(0)])
 def test_nonsense_is_refused(make):
     with pytest.raises(ValueError, match=r"probability|counted from 1"):
         make()

@@ -28,9 +28,7 @@ class Net:
         self.ends = []
         for number in range(count):
             end = Interface(2, f"eth{number}", link_address=make_link_address(number + 1, 2))
-            end.receiver = lambda packet, interface: self.got.append(
-                (self.world.now, interface.name, packet.sport)
-            )
+            end.receiver = lambda packet, interface: self.got.append((self.world.now, interface.name, packet.sport))
             self.link.plug(end)
             self.ends.append(end)
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
+from greenlet import greenlet
 
 from portside.host.file import Blocked
 from portside.sim.errors import Deadlock, WorldClosed, WorldError
@@ -224,6 +225,20 @@ class TestEnds:
         world.wake(task)
         world.run()
         assert task.ended
+
+    def test_daemons_alone_run_until_the_time_given(self, world):
+        times = []
+
+        def forever():
+            while True:
+                world.block(world.now + SECOND, WAIT)
+                times.append(world.now)
+
+        spawn(world, forever, daemon=True)
+        world.run(until=2 * SECOND)
+        assert times == [SECOND, 2 * SECOND]
+        world.run()
+        assert times == [SECOND, 2 * SECOND]
 
     def test_drain_lets_timers_go_on_after_the_last_task(self, world):
         seen = []
@@ -616,6 +631,16 @@ def test_the_same_seed_gives_the_same_trace_in_every_process():
     assert first.count(b"\n") == 1000
     assert trace_of(1, "12345") == first
     assert trace_of(2, "0") != first
+
+
+def test_stop_ends_the_run_also_while_a_task_acts_outside(world):
+    def outside():
+        world.stop(KeyboardInterrupt())
+        pytest.fail("the task went on")
+
+    spawn(world, lambda: greenlet(outside).switch())
+    with pytest.raises(KeyboardInterrupt):
+        world.run()
 
 
 def test_halt_lets_the_task_go_on_until_it_waits(world):

@@ -24,6 +24,9 @@ Shell completion, for this shell:
   fish   _PORTSIDE_COMPLETE=fish_source portside | source
 """
 
+BUG = 70
+"""EX_SOFTWARE of sysexits.h."""
+
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -140,6 +143,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         status = error.exit_code
+    except Exception as error:
+        if os.environ.get("PORTSIDE_TRACEBACK"):
+            raise
+        click.echo(f"portside: {type(error).__name__}: {error}", err=True)
+        click.echo("This is a mistake of portside's own; with PORTSIDE_TRACEBACK=1 it shows where.", err=True)
+        status = BUG
     leave(status)
 
 

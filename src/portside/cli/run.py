@@ -65,7 +65,7 @@ def run_program(
             if not equals:
                 raise LabError(f"--sysctl {assignment}: write NAME=VALUE")
             host.sysctl[name.strip()] = value.strip()
-        program = host.spawn(script, *arguments, module=module, code=code, user=options.user)
+        program = host.spawn(*([script] if script else []), *arguments, module=module, code=code, user=options.user)
     return run(network, [program], options)
 
 
@@ -87,8 +87,7 @@ def run_lab(path: str, arguments: Sequence[str], options: Options) -> int:
     return run(lab.network, lab.programs, options, until=lab.until)
 
 
-def run(network: Network, programs: Sequence[Program], options: Options, until: float | str | None = None) ->
-int:
+def run(network: Network, programs: Sequence[Program], options: Options, until: float | str | None = None) -> int:
     """Run the world to its end; the exit code of the command."""
     with told():
         end = until if options.until is None else clock.duration(options.until) / clock.SECOND

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from portside.lab.network import Network
 
 KINDS: Final = {"unicast": UNICAST, "unreachable": UNREACHABLE, "prohibit": PROHIBIT, "blackhole": BLACKHOLE}
-
-What = Callable[..., object] | str | os.PathLike[str]
 
 
 class Host:
@@ -144,8 +142,7 @@ class Host:
 
     def spawn(
         self,
-        what: What | None = None,
-        *args: object,
+        *what: object,
         user: str | int = "root",
         name: str | None = None,
         start: float | str = 0,
@@ -157,15 +154,14 @@ class Host:
         background: bool = False,
         check: bool = True,
     ) -> Program:
-        """Start a program: a function with its arguments, a script's path with the words of its command line.
+        """Start a program: `spawn(function, *arguments)`, or `spawn("script.py", *words of its command line)`.
 
-        `spawn(module="http.server")` runs a module as `python -m` does, `spawn(code="...")` a text as `python -c`.
-        `start` is when, counted from now. The network does not wait for a `background` program to end. With
-        `check` a failure makes `Network.run` raise ProgramFailed. Raises LabError.
+        `spawn(*words, module="http.server")` runs a module as `python -m` does, and `code="..."` a text as `python -c`.
+        `start` is when, counted from now; `paths` are directories with modules of the program's own, besides its
+        script's. The network does not wait for a `background` program to end. With `check` a failure makes
+        `Network.run` raise ProgramFailed. Raises LabError.
         """
-        if sum(each is not None for each in (what, module, code)) != 1:
-            raise LabError("spawn one thing: a function, the path of a script, module=... or code=...")
-        make, words, default = self._maker(what, args, module, code, dict(kwargs or {}), [os.fspath(p) for p in paths])
+        make, words, default = self._maker(what, module, code, dict(kwargs or {}), [os.fspath(path) for path in paths])
         self.machine.users.uid(user)
         program = Program(self, name or default, words, user, make, checked=check)
         program.environment = dict(environment or {})
@@ -178,44 +174,31 @@ class Host:
         )
         return program
 
+    @staticmethod
     def _maker(
-        self,
-        what: What | None,
-        args: Sequence[object],
-        module: str | None,
-        code: str | None,
-        kwargs: dict[str, object],
-        paths: list[str],
+        what: tuple[object, ...], module: str | None, code: str | None, kwargs: dict[str, object], paths: list[str]
     ) -> tuple[MakeBody, list[str], str]:
         """What makes the body of the program's task, its argv, and its name unless another is given."""
         from portside.runtime import programs
 
-        if callable(what):
-            name = getattr(what, "__name__", type(what).__name__)
-            return partial(programs.function, call=what, args=args, kwargs=kwargs), [name], name
+        if module is None and code is None and what and callable(what[0]):
+            name = getattr(what[0], "__name__", type(what[0]).__name__)
+            return partial(programs.function, call=what[0], args=what[1:], kwargs=kwargs), [name], name
         if kwargs:
-            raise LabError("keyword arguments are for functions: a script gets the words of its command line")
-        words = [str(each) for each in args]
+            raise LabError("keyword arguments are for functions: other programs get the words of a command line")
+        if (module is not None and code is not None) or not (what or module or code is not None):
+            raise LabError("spawn one thing: a function, the path of a script, module=... or code=...")
+        words = [str(each) for each in what]
         if module is not None:
-            return (
-                partial(programs.module, name=module, argv=words, paths=paths),
-                ["python3", "-m", module, *words],
-                module,
-            )
+            argv = ["python3", "-m", module, *words]
+            return partial(programs.module, name=module, argv=words, paths=paths), argv, module
         if code is not None:
-            return (
-                partial(programs.code, source=code, argv=words, paths=paths),
-                ["python3", "-c", code, *words],
-                "-c",
-            )
-        path = os.fspath(what)  # type: ignore[arg-type]
-        if not Path(path).exists():
-            raise LabError(f"there is no program {path}")
-        return (
-            partial(programs.script, path=path, argv=words, paths=paths),
-            ["python3", path, *words],
-            Path(path).name,
-        )
+            argv = ["python3", "-c", code, *words]
+            return partial(programs.code, source=code, argv=words, paths=paths), argv, "-c"
+        path = os.fspath(what[0]) if isinstance(what[0], str | os.PathLike) else ""
+        if not path or not Path(path).exists():
+            raise LabError(f"there is no program {path or what[0]!r}")
+        return partial(programs.script, path=path, argv=words[1:], paths=paths), ["python3", *words], Path(path).name
 
 
 _ROUTE_ERRORS: Final = {

@@ -376,7 +376,7 @@ class _Builder:
             duration(start)
         with (place / ("script" if script else "module" if module else "code")).blamed():
             program = self.network.hosts[host].spawn(
-                str(self.directory / script) if script else None,
+                *([self.directory / script] if script else []),
                 *arguments,
                 module=module or None,
                 code=code or None,

@@ -5,7 +5,6 @@ Each link has a list of faults, asked in order for every packet. Each draws from
 so that a fault that is added or removed does not change what another one does.
 """
 
-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

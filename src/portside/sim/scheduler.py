@@ -298,7 +298,9 @@ class Scheduler:
         self._stop = True
         self._turns_limit = 0
         running = self._running
-        if running is not None and getcurrent() is running:
+        current = getcurrent()
+        # What a task does outside of the world (it writes to the real screen) is done by a greenlet of its own.
+        if running is not None and running in (current, current.parent):
             self._ready.appendleft(running)
             self._running = None
             self._the_hub().switch()
@@ -314,6 +316,8 @@ class Scheduler:
 
     def run(self, until: int | None = None, drain: int = 0) -> None:
         """Run until every task that is no daemon has ended, or until virtual time `until` (ns).
+
+        Where there are only daemons, they run until `until`.
 
         `drain` (ns) lets timers and packets go on for that long after the last task: a FIN in flight arrives,
         and the time is then that of the last thing which happened. Raises Deadlock when everybody waits for
@@ -339,7 +343,8 @@ class Scheduler:
 
     def _loop(self) -> None:
         ready = self._ready
-        while self._living and not self._stop:
+        for_daemons = not self._living and self._until != NEVER
+        while (self._living or for_daemons) and not self._stop:
             following = ready.popleft() if ready else self._advance()
             if following is not None:
                 self._running = following

@@ -112,9 +112,7 @@ class Trace:
         """Write each event from now on as a line of text."""
         self.observe(lambda event: _write(stream, event))
 
-    def packet(
-        self, host: str, kind: str, packet: Packet, interface: Interface | None, reason: str = ""
-    ) -> None:
+    def packet(self, host: str, kind: str, packet: Packet, interface: Interface | None, reason: str = "") -> None:
         """Note what happened to a packet."""
         name = "" if interface is None else interface.name
         self._tell(Event(self._world.now, host, kind, packet, name, self._describe(packet), reason))

@@ -1,0 +1,282 @@
+"""`portside run` as its users see it: output, exit codes, and one sentence for what is wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from portside.wire import pcapng
+
+SOURCES = Path(__file__).parent.parent.parent / "src"
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "portside", *map(str, arguments)]
+
+
+def environment():
+    return {**os.environ, "PYTHONPATH": str(SOURCES)}
+
+
+def portside(*arguments, cwd=None):
+    done = subprocess.run(
+        command(*arguments), capture_output=True, text=True, timeout=60, cwd=cwd, env=environment(), check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def run(*arguments, **options):
+    return portside("run", *arguments, **options)
+
+
+class TestPrograms:
+    def test_output_and_exit_code_are_the_programs(self):
+        code = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(7)"
+        assert run("-c", code) == (7, "out\n", "err\n")
+
+    def test_what_follows_the_program_is_its_own(self, tmp_path):
+        (tmp_path / "program.py").write_text("import sys; print(sys.argv)")
+        assert run("--seed", 1, tmp_path / "program.py", "--seed", "-m", "--help")[1] == (
+            f"['{tmp_path}/program.py', '--seed', '-m', '--help']\n"
+        )
+        assert run("-c", "import sys; print(sys.argv)", "--user", "x")[1] == "['-c', '--user', 'x']\n"
+        assert "2020" in run("-mcalendar", "--type", "text", "2020")[1]
+        code, out, _ = run("--seed=1", "-m", "timeit", "-n1", "-r1", "--setup", "import time", "time.sleep(3600)")
+        assert (code, out) == (0, "1 loop, best of 1: 3.6e+03 sec per loop\n")
+
+    def test_an_uncaught_exception_shows_the_programs_traceback_and_gives_1(self, tmp_path):
+        program = tmp_path / "program.py"
+        program.write_text("import socket\n\nsocket.socket().bind(('192.0.2.1', 80))\n")
+        code, out, err = run(program)
+        assert (code, out) == (1, "")
+        assert err == (
+            "Traceback (most recent call last):\n"
+            f'  File "{program}", line 3, in <module>\n'
+            "    socket.socket().bind(('192.0.2.1', 80))\n"
+            "OSError: [Errno 99] Cannot assign requested address\n"
+        )
+
+    def test_the_end_by_a_signal_is_shown_as_a_shell_does(self):
+        assert run("-c", "import os; os.kill(os.getpid(), 9)")[0] == 128 + 9
+
+    def test_deadlock_gives_3_and_a_report(self):
+        code, out, err = run("-c", "import socket; socket.create_server(('', 80)).accept()")
+        assert (code, out) == (3, "")
+        assert err.startswith("portside: everybody waits for ever")
+        assert "-c (pid 100) on host: accept" in err
+        assert "tcp 0.0.0.0:80 LISTEN" in err
+
+    def test_until_ends_a_server_that_serves_for_ever(self):
+        code, out, err = run("--until", "60s", "-m", "http.server")
+        assert code == 0
+        assert out + err == "Serving HTTP on 0.0.0.0 port 8000 (http://0.0.0.0:8000/) ...\n"
+
+    def test_addresses(self):
+        code = "import socket; [socket.create_server((a, 80)) for a in ('10.0.0.1', '127.0.0.1')]; print('both')"
+        assert run("-c", code)[1] == "both\n"
+        v6 = "import socket; socket.create_server(('fd00::1', 80), family=socket.AF_INET6); print(6)"
+        assert run("-c", v6)[1] == "6\n"
+        other = "import socket; print(socket.if_nameindex()); socket.create_server(('192.0.2.1', 80))"
+        assert run("--address", "192.0.2.1/24@eth1", "-c", other)[:2] == (0, "[(1, 'lo'), (2, 'eth1')]\n")
+
+    def test_users(self):
+        code = "import os, socket; print(os.getuid()); socket.create_server(('', 80))"
+        status, out, err = run("--user", "nobody", "-c", code)
+        assert (status, out) == (1, "65534\n")
+        assert err.endswith(
+            "PermissionError: [Errno 13] Permission denied (while attempting to bind on address ('', 80))\n"
+        )
+
+    def test_sysctls(self):
+        code = "print(open('/proc/sys/net/ipv4/ip_local_port_range').read())"
+        assert run("--sysctl", "net.ipv4.ip_local_port_range=40000 40009", "-c", code)[1].split() == ["40000", "40009"]
+
+    def test_a_seed_decides_ports(self):
+        code = "import socket; print(socket.create_server(('', 0)).getsockname()[1])"
+        assert run("--seed", 1, "-c", code) == run("--seed", 1, "-c", code) != run("--seed", 2, "-c", code)
+
+    def test_threads_and_their_server(self, tmp_path):
+        program = tmp_path / "echo.py"
+        program.write_text(
+            "import socket, threading\n"
+            "listener = socket.create_server(('', 7))\n"
+            "def serve():\n"
+            "    connection, peer = listener.accept()\n"
+            "    while data := connection.recv(100):\n"
+            "        connection.sendall(data.upper())\n"
+            "threading.Thread(target=serve).start()\n"
+            "with socket.create_connection(('127.0.0.1', 7)) as client:\n"
+            "    client.sendall(b'hello')\n"
+            "    print(client.recv(100))\n"
+        )
+        assert run(program) == (0, "b'HELLO'\n", "")
+
+
+class TestRecords:
+    PROGRAM = "import socket; s = socket.create_server(('', 7)); c = socket.create_connection(('127.0.0.1', 7))"
+
+    def test_a_trace_as_text(self, tmp_path):
+        file = tmp_path / "trace.txt"
+        assert run("--trace", file, "-c", self.PROGRAM)[0] == 0
+        lines = file.read_text().splitlines()
+        assert lines[0] == "0.000000 host -c starts (pid 100)"
+        assert "127.0.0.1.7: Flags [S], seq" in lines[1]
+        assert run("--trace", "-", "-c", self.PROGRAM)[2] == file.read_text()
+
+    def test_a_capture(self, tmp_path):
+        file = tmp_path / "out.pcapng"
+        assert run("--pcap", file, "-c", self.PROGRAM)[0] == 0
+        with file.open("rb") as stream:
+            packets = list(pcapng.read(stream))
+        assert len(packets) >= 3
+        assert packets[0].when == 1577836800 * 10**9
+        assert packets[0].interface.name == "host/lo"
+
+    @pytest.mark.parametrize("option", ["--trace", "--pcap"])
+    def test_a_file_that_cannot_be_written(self, tmp_path, option):
+        code, _, err = run(option, tmp_path / "no" / "where", "-c", "pass")
+        assert code == 2
+        assert "No such file" in err
+        assert "Traceback" not in err
+
+
+LAB = """
+[host.server]
+addresses = ["10.0.0.1/24"]
+[host.client]
+addresses = ["10.0.0.2/24"]
+[[link]]
+ends = ["server", "client"]
+latency = "10ms"
+[[program]]
+host = "server"
+script = "server.py"
+arguments = [7]
+[[program]]
+host = "client"
+script = "client.py"
+start = "1s"
+"""
+
+SERVER = """
+import socket, sys
+listener = socket.create_server(("", int(sys.argv[1])))
+connection, peer = listener.accept()
+print("from", peer[0])
+while data := connection.recv(100):
+    connection.sendall(data)
+"""
+
+CLIENT = """
+import socket
+with socket.create_connection(("server", 7)) as connection:
+    connection.sendall(b"hello")
+    print(connection.recv(100))
+"""
+
+
+class TestLabs:
+    @pytest.fixture
+    def lab(self, tmp_path):
+        (tmp_path / "lab.toml").write_text(LAB)
+        (tmp_path / "server.py").write_text(SERVER)
+        (tmp_path / "client.py").write_text(CLIENT)
+        return tmp_path
+
+    def test_programs_on_several_hosts(self, lab):
+        assert run("lab.toml", cwd=lab) == (0, "server | from 10.0.0.2\nclient | b'hello'\n", "")
+
+    def test_the_exit_code_is_that_of_the_first_in_order_that_failed(self, lab):
+        (lab / "server.py").write_text(SERVER + "sys.exit(5)")
+        (lab / "client.py").write_text(CLIENT + "raise SystemExit(6)")
+        assert run("lab.toml", cwd=lab)[0] == 5
+
+    def test_a_deadlock_names_hosts(self, lab):
+        (lab / "client.py").write_text("raise SystemExit(0)")
+        code, _, err = run("lab.toml", cwd=lab)
+        assert code == 3
+        assert "server.py (pid 100) on server: accept" in err
+
+    def test_mistakes_are_told_with_their_place(self, lab):
+        (lab / "lab.toml").write_text(LAB + 'usr = "root"')
+        assert run("lab.toml", cwd=lab) == (
+            2,
+            "",
+            "portside: lab.toml:17: program[1].usr: unknown key, did you mean 'user'?\n",
+        )
+
+    @pytest.mark.parametrize(
+        "wrong", [("lab.toml", "x"), ("--user", "x", "lab.toml"), ("--address", "10.0.0.1", "lab.toml")]
+    )
+    def test_what_is_for_one_program_is_refused(self, lab, wrong):
+        code, _, err = run(*wrong, cwd=lab)
+        assert code == 2
+        assert "file" in err
+
+
+class TestWrongUsage:
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (("nowhere.py",), "there is no file nowhere.py"),
+            (("nowhere.toml",), "nowhere.toml: No such file or directory"),
+            ((), "what should run?"),
+            (("-c", "1", "-m", "x", "--"), None),
+            (("--adress", "1", "x.py"), "'--address'"),
+            (("--seed", "x", "-c", "1"), "'x' is not a valid integer"),
+            (("--address", "10.0.0.300", "-c", "1"), "10.0.0.300"),
+            (("--sysctl", "net.ipv4.ip_foward=1", "-c", "1"), "did you mean net.ipv4.ip_forward"),
+            (("--sysctl", "net.ipv4.ip_forward", "-c", "1"), "write NAME=VALUE"),
+            (("--sysctl", "net.core.somaxconn=x", "-c", "1"), "does not take 'x'"),
+            (("--until", "soon", "-c", "1"), "'soon' is no duration"),
+            (("--user", "-5", "-c", "1"), None),
+        ],
+    )
+    def test_gets_a_sentence_and_2(self, arguments, words):
+        code, out, err = run(*arguments)
+        if words is not None:
+            assert (code, out) == (2, "")
+            assert words in err
+        assert "portside/cli" not in err
+
+    def test_a_directory_without_main(self, tmp_path):
+        assert run(tmp_path) == (2, "", f"portside: {tmp_path} is a directory without __main__.py\n")
+
+
+class TestCommand:
+    def test_version_and_help(self):
+        assert portside("--version")[1].startswith("portside 0.")
+        for arguments in (("--help",), ("run", "--help"), ("-h",)):
+            code, out, err = portside(*arguments)
+            assert (code, err) == (0, "")
+            assert "Usage: portside" in out
+        assert "_PORTSIDE_COMPLETE=bash_source" in portside("--help")[1]
+        assert portside()[0] == 2
+
+    @pytest.mark.parametrize("body", ["while True: pass", "import time\nwhile True: time.sleep(1)"])
+    def test_ctrl_c_ends_the_world_at_once(self, body):
+        code = f"print('ready', flush=True)\n{body}"
+        process = subprocess.Popen(
+            command("run", "-c", code), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+        )
+        try:
+            assert process.stdout.readline() == "ready\n"
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
+            process.communicate()
+        assert process.returncode == 130
+        assert "Traceback" not in out + err
+
+    def test_importing_portside_imports_little(self):
+        code = "import sys; before = set(sys.modules); import portside; print(len(set(sys.modules) - before))"
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True
+        )
+        assert int(done.stdout) < 10

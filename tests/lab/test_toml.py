@@ -1,0 +1,220 @@
+"""LAB.toml: what is in it comes about, and every mistake is told with its place."""
+
+from __future__ import annotations
+
+import re
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from portside.lab import toml
+from portside.lab.output import Output
+
+DOCS = Path(__file__).parent.parent.parent / "docs" / "lab.md"
+
+MINIMAL = """
+[host.a]
+addresses = ["10.0.0.1/24"]
+
+[[program]]
+host = "a"
+code = "print(1)"
+"""
+
+
+def load(tmp_path, text, **options):
+    file = tmp_path / "lab.toml"
+    file.write_text(text)
+    return toml.load(file, **options)
+
+
+def complaint(tmp_path, text):
+    with pytest.raises(toml.LabFileError) as caught:
+        load(tmp_path, text)
+    return str(caught.value).removeprefix(f"{tmp_path}/")
+
+
+def examples():
+    blocks = re.findall(r"```toml\n(.*?)```\n\n```\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    assert len(blocks) >= 4
+    assert len(blocks) == DOCS.read_text().count("```toml"), "each example has its output below it"
+    return blocks
+
+
+@pytest.mark.parametrize(("text", "expected"), examples())
+def test_the_examples_of_the_docs(tmp_path, monkeypatch, text, expected):
+    monkeypatch.chdir(tmp_path)
+    stream = StringIO()
+    lab = load(tmp_path, text, output=Output(stream, stream))
+    with lab.network:
+        lab.network.run(lab.until, check=False)
+    assert stream.getvalue() == expected
+
+
+def test_everything_comes_about(tmp_path):
+    (tmp_path / "server.py").write_text("import sys; print(sys.argv[1:])")
+    lab = load(
+        tmp_path,
+        """
+        seed = 3
+        start = 2001-02-03T04:05:06Z
+        until = "10s"
+
+        [host.r]
+        addresses = ["10.0.1.254/24", "10.0.2.254/24@eth1"]
+        forward = true
+        sysctls = { "net.core.somaxconn" = 7 }
+
+        [host.a]
+        addresses = ["10.0.1.1/24"]
+        user = "alice"
+        routes = [{ to = "default", via = "10.0.1.254" }]
+
+        [host.a.firewall]
+        forward = "drop"
+        rules = [{ hook = "output", verdict = "drop", proto = "udp", dport = [53, "5000-5010"] }]
+
+        [[link]]
+        ends = ["r", "a"]
+        latency = "5ms"
+        bandwidth = "1Mbit"
+        mtu = 1280
+        loss = 0.5
+        queue = "64kb"
+        name = "wire"
+
+        [[program]]
+        host = "a"
+        script = "server.py"
+        arguments = ["x", 5]
+        start = "1s"
+        name = "srv"
+        environment = { A = 1 }
+
+        [[program]]
+        host = "r"
+        module = "this"
+        user = 1234
+        background = true
+        """,
+    )
+    network = lab.network
+    assert lab.until == "10s"
+    assert network.world.epoch == 981173106 * 10**9
+    r, a = network.hosts["r"], network.hosts["a"]
+    assert r.sysctl["net.ipv4.ip_forward"] == "1"
+    assert r.machine.settings.somaxconn == 7
+    assert a.machine.ip.firewall.forward.policy == "drop"
+    assert a.machine.ip.firewall.output.rules[0].dports == ((53, 53), (5000, 5010))
+    (link,) = network.links
+    port = link.wire.ports[0]
+    assert (link.name, port.latency, port.bandwidth, port.queue, len(port.faults)) == (
+        "wire",
+        5_000_000,
+        1_000_000,
+        65536,
+        1,
+    )
+    assert a.interface("eth0").mtu == 1280
+    first, second = lab.programs
+    assert (first.name, first.user, first.argv[1:], first.environment) == (
+        "srv",
+        "alice",
+        [str(tmp_path / "server.py"), "x", "5"],
+        {"A": "1"},
+    )
+    assert (second.name, second.user, second.host) == ("this", 1234, r)
+    network.close()
+
+
+def test_a_seed_given_beats_the_files(tmp_path):
+    lab = load(tmp_path, "seed = 3" + MINIMAL, seed=5)
+    assert lab.network.world.stream("x").random() == pytest.approx(
+        load(tmp_path, "seed = 5" + MINIMAL).network.world.stream("x").random()
+    )
+
+
+MISTAKES = [
+    ("", "lab.toml: no hosts: write a table such as [host.server] for each"),
+    ("[host.a]", "lab.toml: no programs: write [[program]] with host and script for each"),
+    ("[host.a", "lab.toml: this is not TOML: Expected ']' at the end of a table declaration (at end of document)"),
+    ("sead = 1" + MINIMAL, "lab.toml:1: sead: unknown key, did you mean 'seed'?"),
+    ("seed = true" + MINIMAL, "lab.toml:1: seed: expected a whole number, not true"),
+    ('seed = "1"' + MINIMAL, "lab.toml:1: seed: expected a whole number, not text in quotes"),
+    ('start = "soon"' + MINIMAL, "lab.toml:1: start: 'soon' is no time:"),
+    ('until = "soon"' + MINIMAL, "lab.toml:1: until: 'soon' is no duration:"),
+    ("host = 1", "lab.toml:1: host: expected a table, not a whole number"),
+    ("[host]\na = 1", "lab.toml:2: host.a: expected a table, not a whole number"),
+    (MINIMAL + '[host."b c"]', "lab.toml:8: host.\"b c\": 'b c' is no name for a host"),
+    (
+        MINIMAL + '[host.b]\nadresses = ["10.0.0.1"]',
+        "lab.toml:9: host.b.adresses: unknown key, did you mean 'addresses'?",
+    ),
+    (MINIMAL + '[host.b]\naddresses = "10.0.0.1"', "lab.toml:9: host.b.addresses: expected an array [...], not text"),
+    (MINIMAL + "[host.b]\naddresses = [1]", "lab.toml:9: host.b.addresses[0]: expected text in quotes"),
+    (
+        MINIMAL + '[host.b]\naddresses = ["10.0.0.2", "10.0.0.300"]',
+        "lab.toml:9: host.b.addresses[1]: '10.0.0.300'",
+    ),
+    (
+        MINIMAL + '[host.b.sysctls]\n"net.core.somaxcon" = 1',
+        'lab.toml:9: host.b.sysctls."net.core.somaxcon": there is no setting net.core.somaxcon: did you mean',
+    ),
+    (
+        MINIMAL + '[host.b]\nsysctls = { "net.core.somaxconn" = "x" }',
+        'lab.toml:9: host.b.sysctls."net.core.somaxconn": ',
+    ),
+    (MINIMAL + '[host.b]\nroutes = [{ via = "10.0.0.9" }]', "lab.toml:9: host.b.routes[0]: to is missing"),
+    (
+        MINIMAL + '[host.b]\nroutes = [{ to = "default", via = "10.9.0.9" }]',
+        "lab.toml:9: host.b.routes[0]: route to default on b: the gateway is on no network of this host",
+    ),
+    (
+        MINIMAL + '[host.b.firewall]\ninputs = "drop"',
+        "lab.toml:9: host.b.firewall.inputs: unknown key, did you mean 'input'?",
+    ),
+    (MINIMAL + '[host.b.firewall]\ninput = "reject"', "lab.toml:9: host.b.firewall.input: 'reject' is no policy"),
+    (
+        MINIMAL + '[host.b.firewall]\nrules = [{ verdict = "drop", port = 1 }]',
+        "lab.toml:9: host.b.firewall.rules[0].port: unknown key, did you mean 'sport'?",
+    ),
+    (
+        MINIMAL + '[[host.b.firewall.rules]]\nverdict = "drop"\nproto = "tpc"',
+        "lab.toml:8: host.b.firewall.rules[0]: 'tpc' is no protocol: did you mean 'tcp'?",
+    ),
+    (MINIMAL + '[[link]]\nends = ["a"]', "lab.toml:8: link[0]: a link has two ends or more"),
+    (MINIMAL + '[[link]]\nends = ["a", "b"]', "lab.toml:8: link[0]: there is no host 'b': known: a"),
+    (
+        MINIMAL + '[host.b]\n[[link]]\nends = ["a", "b"]\n[[link]]\nends = ["a", "b"]\nlatency = "1 parsec"',
+        "lab.toml:13: link[1].latency: '1 parsec' is no duration",
+    ),
+    (MINIMAL + '[host.b]\n[[link]]\nends = ["a", "b"]\nloss = 2', "lab.toml:9: link[0]: 2 is no loss rate"),
+    (MINIMAL + '[host.b]\n[[link]]\nends = ["a", "b"]\nmtu = 1', "lab.toml:9: link[0]: 1 is no MTU"),
+    (MINIMAL + '[[program]]\nhost = "aa"', "lab.toml:9: program[1].host: there is no host 'aa': did you mean 'a'?"),
+    (MINIMAL + "[[program]]", "lab.toml:8: program[1]: host is missing"),
+    (MINIMAL + '[[program]]\nhost = "a"', "lab.toml:8: program[1]: write one of script"),
+    (MINIMAL + '[[program]]\nhost = "a"\nscript = "x.py"', "lab.toml:10: program[1].script: there is no program "),
+    (
+        MINIMAL + '[[program]]\nhost = "a"\nscripts = "x.py"',
+        "lab.toml:10: program[1].scripts: unknown key, did you mean 'script'?",
+    ),
+    (MINIMAL + "start_ = 1", "lab.toml:8: program[0].start_: unknown key, did you mean 'start'?"),
+    (MINIMAL + 'start = "x"', "lab.toml:8: program[0].start: 'x' is no duration"),
+    (MINIMAL + "user = 1.5", "lab.toml:8: program[0].user: expected a user's name in quotes, or a number"),
+    (MINIMAL + 'arguments = "x"', "lab.toml:8: program[0].arguments: expected an array [...]"),
+    (MINIMAL + "environment = { A = [] }", "lab.toml:8: program[0].environment.A: expected text in quotes"),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), MISTAKES, ids=range(len(MISTAKES)))
+def test_mistakes(tmp_path, text, words):
+    assert complaint(tmp_path, text).startswith(words)
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    with pytest.raises(toml.LabFileError, match="No such file"):
+        toml.load(tmp_path / "nowhere.toml")
+    (tmp_path / "latin1.toml").write_bytes(b"# \xe9")
+    with pytest.raises(toml.LabFileError, match="not UTF-8"):
+        toml.load(tmp_path / "latin1.toml")
