@@ -13,7 +13,7 @@ from portside.facts.interface import IFF_BROADCAST, IFF_LOOPBACK, IFF_MULTICAST,
 from portside.facts.process import Process as ProcessFacts
 from portside.facts.snapshot import Snapshot
 from portside.facts.socket import Owner, Socket, TcpInfo, UnixSocket
-from portside.facts.state import LISTEN
+from portside.facts.state import LISTEN, SYN_RECEIVED
 from portside.host.udp_socket import UdpSocket
 from portside.host.unix_socket import UnixSocket as UnixFile
 from portside.sockets.entry import Entry
@@ -86,6 +86,8 @@ def _tcp(entry: Entry, owners: Owners, now: int) -> Socket:
         left = max(tcb.ends_at - now, 0)
         return replace(_named(entry, SOCK_STREAM), state=tcb.state, timer=facts.TIMER_TIME_WAIT, timer_left=left)
     assert isinstance(tcb, Tcb)
+    if tcb.state == SYN_RECEIVED and tcb.listener is not None:
+        return replace(_named(entry, SOCK_STREAM), references=0)  # a request is no socket yet: get_openreq4
     file: TcpSocket | None = tcb.owner  # type: ignore[assignment]
     held = file is not None and not tcb.orphan
     timer, left = _timer(tcb, now)
@@ -153,8 +155,10 @@ def _udp(entry: Entry, owners: Owners) -> Socket:
     assert isinstance(file, UdpSocket)
     return replace(
         _named(entry, SOCK_DGRAM),
+        raddr=entry.raddr if entry.rport else entry.stale_peer or entry.raddr,
         inode=file.inode,
         receive_queue=file.queue.memory,
+        send_queue=file.ioctl_outq(),
         shutdown=file.closed_ways,
         drops=file.queue.drops,
         references=2,

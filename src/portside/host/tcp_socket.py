@@ -85,8 +85,6 @@ class TcpSocket(InetSocket):
 
     def bind(self, process: Process, address: SockAddr) -> None:
         """Give the socket an address and a port, any free one for port 0 (bind(2))."""
-        if self.tcb.state != CLOSED:
-            raise fail(errno.EINVAL)
         value, port, scope = self.target(address)
         verdict = self.stack.bind(process, self.entry, value, port, scope)
         if not verdict:
@@ -267,6 +265,7 @@ class TcpSocket(InetSocket):
         if tcb.state != CLOSED or tcb.iss:
             calls.disconnect(tcb, self.host.world.now)
         connect_rules.disconnect(self.stack.tcp, self.entry)
+        tcb.route = None
         self.stack.settle()
 
     # -- data --
@@ -514,7 +513,8 @@ class TcpSocket(InetSocket):
 
     def path_mtu(self) -> int:
         """The MTU of the path to the peer; 0 when not connected."""
-        return self.tcb.path_mtu if self.tcb.state not in (CLOSED, LISTEN) else 0
+        route = self.tcb.route
+        return route.mtu if route is not None else 0
 
     def ioctl_inq(self) -> int:
         """FIONREAD: bytes that can be read at once; EINVAL on a listener (tcp_ioctl)."""

@@ -12,6 +12,7 @@ from portside.addr.abi import (
     IPPROTO_UDP,
     MSG_CTRUNC,
     MSG_ERRQUEUE,
+    MSG_MORE,
     MSG_OOB,
     MSG_PEEK,
     MSG_TRUNC,
@@ -26,19 +27,19 @@ from portside.addr.abi import (
     SHUT_WR,
     SOCK_DGRAM,
 )
-from portside.addr.ip import V4_ANY, V4_LOOPBACK, V4_PREFIX, V6_LOOPBACK, is_multicast, is_v4, needs_scope
+from portside.addr.ip import V4_ANY, V4_LOOPBACK, V4_PREFIX, V6_ANY, V6_LOOPBACK, is_multicast, is_v4, needs_scope
 from portside.facts.sockaddr import SockAddr
 from portside.facts.state import CLOSED, ESTABLISHED
 from portside.facts.verdict import Verdict
 from portside.host import udp_control
 from portside.host.errors import fail
 from portside.host.inet_socket import MIN_RCVBUF, MIN_SNDBUF, InetSocket, describe, refuse
-from portside.host.options import Table, stored
+from portside.host.options import Table, int_of, stored
 from portside.host.socket_file import Ancillary, Received
 from portside.host.udp_control import QueuedError
 from portside.ip.route import BROADCAST, Route
 from portside.sockets import datagram
-from portside.udp import UdpQueue
+from portside.udp import UdpQueue, truesize
 from portside.wire.packet import IcmpMessage, Payload, UdpDatagram
 
 if TYPE_CHECKING:
@@ -49,13 +50,38 @@ RCV_SHUTDOWN: Final = 1
 SEND_SHUTDOWN: Final = 2
 BUFFER: Final = 212992
 
+UDP_CORK: Final = 1
+
+_get_cork, _keep_cork = stored(IPPROTO_UDP, UDP_CORK, boolean=True)
+
+
+def _set_cork(sock: InetSocket, process: Process, value: bytes) -> None:
+    """UDP_CORK: switched off, it lets go of what was held back."""
+    _keep_cork(sock, process, value)
+    if not int_of(value):
+        assert isinstance(sock, UdpSocket)
+        sock.push_corked()
+
+
 UDP_OPTIONS: Table = {
-    1: stored(IPPROTO_UDP, 1, boolean=True),  # UDP_CORK
+    UDP_CORK: (_get_cork, _set_cork),
     101: stored(IPPROTO_UDP, 101, boolean=True),  # UDP_NO_CHECK6_TX
     102: stored(IPPROTO_UDP, 102, boolean=True),  # UDP_NO_CHECK6_RX
     103: stored(IPPROTO_UDP, 103, low=0, high=0xFFFF),  # UDP_SEGMENT
     104: stored(IPPROTO_UDP, 104, boolean=True),  # UDP_GRO
 }
+
+
+class Corked:
+    """A datagram that grows until MSG_MORE and UDP_CORK let it go, and where it will go to."""
+
+    __slots__ = ("data", "port", "remote", "route")
+
+    def __init__(self, data: bytes, remote: int, port: int, route: Route) -> None:
+        self.data = data
+        self.remote = remote
+        self.port = port
+        self.route = route
 
 
 class UdpSocket(InetSocket):
@@ -64,7 +90,7 @@ class UdpSocket(InetSocket):
     `queue` holds what arrived, `closed_ways` the directions that shutdown(2) closed, `route` the last one used.
     """
 
-    __slots__ = ("closed_ways", "errors", "queue", "route", "send_buffer")
+    __slots__ = ("closed_ways", "corked", "errors", "queue", "route", "send_buffer")
 
     level = IPPROTO_UDP
     level_options = UDP_OPTIONS
@@ -75,6 +101,7 @@ class UdpSocket(InetSocket):
         self.queue = UdpQueue(BUFFER)
         self.send_buffer = BUFFER
         self.closed_ways = 0
+        self.corked: Corked | None = None
         self.errors: list[QueuedError] = []  # sk_error_queue, for sockets with IP_RECVERR
         self.route: Route | None = None
 
@@ -121,7 +148,7 @@ class UdpSocket(InetSocket):
     def getpeername(self) -> SockAddr:
         """The default destination; ENOTCONN without one."""
         entry = self.entry
-        if not entry.rport and entry.state != ESTABLISHED:
+        if not entry.rport:
             raise fail(errno.ENOTCONN)
         return self.sockaddr(entry.raddr, entry.rport)
 
@@ -151,7 +178,9 @@ class UdpSocket(InetSocket):
         return remote, port, scope
 
     def _route(self, remote: int, scope: int = 0) -> Route:
-        route = self.host.ip.lookup(remote, self.entry.saddr, self.entry.device or scope)
+        # A socket that was connected over the other family keeps its name, and sends from what the route says.
+        source = self.entry.saddr if is_v4(self.entry.saddr) == is_v4(remote) else wildcard(remote)
+        route = self.host.ip.lookup(remote, source, self.entry.device or scope)
         if isinstance(route, Verdict):
             raise refuse(route)
         return route
@@ -171,6 +200,8 @@ class UdpSocket(InetSocket):
         if flags & MSG_OOB:
             raise fail(errno.EOPNOTSUPP)
         self._autobind()
+        if self.corked is not None:
+            return self._append(data, flags)
         entry = self.entry
         if address is None:
             if entry.state != ESTABLISHED:
@@ -187,7 +218,26 @@ class UdpSocket(InetSocket):
         if route.kind == BROADCAST and not self.knobs.broadcast:
             raise fail(errno.EACCES)
         self._may_send(len(data), route)
+        if flags & MSG_MORE or self.knobs.other.get((IPPROTO_UDP, UDP_CORK)):
+            self.corked = Corked(bytes(data), remote, port, route)
+            return len(data)
         return self._transmit(data, remote, port, route)
+
+    def _append(self, data: Payload, flags: int) -> int:
+        """Add to the datagram that MSG_MORE or UDP_CORK holds back; it goes where its first part was to go."""
+        corked = self.corked
+        assert corked is not None
+        self._may_send(len(corked.data) + len(data), corked.route)
+        corked.data += bytes(data)
+        if not (flags & MSG_MORE or self.knobs.other.get((IPPROTO_UDP, UDP_CORK))):
+            self.push_corked()
+        return len(data)
+
+    def push_corked(self) -> None:
+        """Send what was held back (udp_push_pending_frames)."""
+        corked, self.corked = self.corked, None
+        if corked is not None:
+            self._transmit(corked.data, corked.remote, corked.port, corked.route)
 
     def _may_send(self, length: int, route: Route) -> None:
         """What sock_alloc_send_pskb and ip_append_data refuse."""
@@ -384,8 +434,14 @@ class UdpSocket(InetSocket):
         return self.queue.head_size()
 
     def ioctl_outq(self) -> int:
-        """SIOCOUTQ: nothing waits to be sent."""
-        return 0
+        """SIOCOUTQ: the buffer that a datagram takes which MSG_MORE or UDP_CORK holds back (sk_wmem_alloc)."""
+        corked = self.corked
+        return truesize(len(corked.data), is_v4(corked.remote)) if corked is not None else 0
+
+
+def wildcard(address: int) -> int:
+    """`0.0.0.0` or `::`, whichever is of the address's family."""
+    return V4_ANY if is_v4(address) else V6_ANY
 
 
 def _dont_fragment(discover: int, size: int, mtu: int) -> bool:
