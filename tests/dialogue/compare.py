@@ -70,3 +70,49 @@ def compare(program: Program, linux: Run, simulated: Run, tries: int = 8) -> Dif
         if common > agreed:
             nearest, agreed = theirs, common
     return Difference(program, nearest, ours)
+
+
+def shorter(program: Program, differs: Callable[[Program], bool], tries: int = 400) -> Program:
+    """A program that still differs and has no call that can be left out: halves first, then single calls."""
+    size = max(1, len(program.calls) // 2)
+    while True:
+        start = 0
+        progress = False
+        while start < len(program.calls):
+            calls = program.calls[:start] + program.calls[start + size :]
+            candidate = Program(calls, program.addresses, program.sysctls)
+            tries -= 1
+            if tries < 0:
+                return program
+            if calls and differs(candidate):
+                program, progress = candidate, True
+            else:
+                start += size
+        if size > 1:
+            size //= 2
+        elif not progress:
+            break
+    for bare in (
+        Program(program.calls, (), program.sysctls), Program(program.calls, program.addresses, ()),
+        Program(program.calls, (), ()),
+    ):  # fmt: skip
+        if bare != program and differs(bare):
+            program = bare
+    return program
+
+
+def shrink(difference: Difference, linux: Run, simulated: Run) -> Difference:
+    """The same kind of difference with as few calls as can be."""
+    kind = difference.bucket
+    found = difference
+
+    def same(program: Program) -> bool:
+        nonlocal found
+        other = compare(program, linux, simulated, tries=4)
+        if other is None or other.bucket != kind:
+            return False
+        found = other
+        return True
+
+    shorter(difference.program, same)
+    return found

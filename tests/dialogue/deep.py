@@ -19,8 +19,8 @@ from typing import TypedDict
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from tests.dialogue import linux as linux_side
 from tests.dialogue import simulated
-from tests.dialogue.compare import Difference, compare
-from tests.dialogue.generate import programs, shorter
+from tests.dialogue.compare import Difference, compare, shrink
+from tests.dialogue.generate import programs
 from tests.dialogue.program import Program
 
 PROGRAMS_A_CHUNK = 100
@@ -80,24 +80,8 @@ def note(found: dict[str, Found], difference: Difference, known: list[str], work
         found[kind]["times"] += 1
         return
     if kind not in known:
-        difference = shrink(difference, worker)
+        difference = shrink(difference, worker.run, simulated.run)
     found[kind] = {"times": 1, "calls": len(difference.program.calls), "shown": str(difference)}
-
-
-def shrink(difference: Difference, worker: linux_side.Linux) -> Difference:
-    """The same kind of difference with as few calls as can be."""
-
-    def same(program: Program) -> bool:
-        nonlocal difference
-        other = compare(program, worker.run, simulated.run, tries=4)
-        if other is None or other.bucket != kind:
-            return False
-        difference = other
-        return True
-
-    kind = difference.bucket
-    shorter(difference.program, same)
-    return difference
 
 
 def merge(state: State, number: int, calls: int, made: int, found: dict[str, Found]) -> None:

@@ -343,32 +343,3 @@ class Author:
 def programs(draw: Draw[object]) -> Program:
     """Any program."""
     return Author(draw).write()
-
-
-def shorter(program: Program, differs: Callable[[Program], bool], tries: int = 400) -> Program:
-    """A program that still differs and has no call that can be left out: halves first, then single calls."""
-    size = max(1, len(program.calls) // 2)
-    while True:
-        start = 0
-        progress = False
-        while start < len(program.calls):
-            calls = program.calls[:start] + program.calls[start + size :]
-            candidate = Program(calls, program.addresses, program.sysctls)
-            tries -= 1
-            if tries < 0:
-                return program
-            if calls and differs(candidate):
-                program, progress = candidate, True
-            else:
-                start += size
-        if size > 1:
-            size //= 2
-        elif not progress:
-            break
-    for bare in (
-        Program(program.calls, (), program.sysctls), Program(program.calls, program.addresses, ()),
-        Program(program.calls, (), ()),
-    ):  # fmt: skip
-        if bare != program and differs(bare):
-            program = bare
-    return program

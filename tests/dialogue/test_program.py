@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.dialogue.compare import Crash, compare
-from tests.dialogue.generate import shorter
+from tests.dialogue.compare import Crash, compare, shorter
 from tests.dialogue.interpreter import spelled, told_data
 from tests.dialogue.program import Program, first_difference, normalise, side_by_side
 
