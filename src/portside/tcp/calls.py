@@ -147,7 +147,7 @@ def receive(tcb: Tcb, limit: int, now: int, peek: bool = False) -> bytes | int |
 
     Returns: the data; `b""` at the end of the stream; None when there is nothing yet (the caller waits for READABLE or
     fails with EAGAIN); -errno for the pending error, which is consumed, or -ENOTCONN for a socket never connected.
-    A `limit` of 0 returns `b""` when a recv(2) of no bytes would return 0.
+    A `limit` of 0 returns `b""` while there is data, and waits like any other while there is none.
     Source: RFC 9293 section 3.10.3; tcp_recvmsg_locked().
     """
     received = tcb.received
