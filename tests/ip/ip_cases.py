@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import random
 import socket
-import time
 from typing import Any
 
 import ip_kernel as kernel
-from ip_kernel import ip, outcome, route_get, sysctl
+from ip_kernel import ip, outcome, route_get, settle, sysctl
 
 from portside.addr.ip import is_v4, parse, prefix_of, text
 from portside.facts.settings import Settings
@@ -177,20 +176,8 @@ def _linux(case: dict[str, Any]) -> dict[str, Any]:
 
 def _perform(step: list[Any]) -> bool:
     done = ip(_command(step))[0]
-    for _ in range(2000):
-        if _settled():
-            return done
-        time.sleep(0.001)
-    raise AssertionError("an IPv6 address did not get ready")
-
-
-def _settled() -> bool:
-    """Whether every IPv6 address has its local route: that comes a moment after the address."""
-    with open("/proc/net/if_inet6") as file:
-        rows = [line.split() for line in file]
-    with open("/proc/net/ipv6_route") as file:
-        local = {row[0] for row in map(str.split, file) if row[1] == "80" and int(row[8], 16) & 0x80000000}
-    return all(row[0] in local and not int(row[4], 16) & 0x40 for row in rows)
+    settle()
+    return done
 
 
 def _command(step: list[Any]) -> str:

@@ -11,7 +11,7 @@ import subprocess
 from typing import Any
 
 import ip_kernel as kernel
-from ip_kernel import ip, outcome
+from ip_kernel import ip, outcome, settle, sysctl
 from ip_world import Host, World
 
 from portside.addr.ip import parse
@@ -164,8 +164,10 @@ def _nft_rule(rule: dict[str, Any]) -> str:
 
 
 def _linux(case: dict[str, Any]) -> list[Any]:
+    sysctl("net.ipv6.conf.default.accept_dad", 0)
     assert all(ip("link add index 2 name ve0 type vxlan id 2 dstport 4002", "link set ve0 up",
                   "address add 10.0.0.1/24 dev ve0", "address add 2001:db8::1/64 dev ve0 nodad"))  # fmt: skip
+    settle()
     loaded = subprocess.run(["nft", "-f", "-"], input=nft(case), text=True, capture_output=True)
     assert not loaded.returncode, loaded.stderr
     servers = {}

@@ -14,6 +14,7 @@ import signal
 import socket
 import struct
 import subprocess
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -101,6 +102,19 @@ def ip(*commands: str, namespace: int | None = None) -> list[bool]:
         if line.startswith("Command failed -:"):
             failed.add(int(line.rsplit(":", 1)[1]))
     return [number + 1 not in failed for number in range(len(commands))]
+
+
+def settle() -> None:
+    """Wait until every IPv6 address has its local route: that comes a moment after the address."""
+    for _ in range(5000):
+        with open("/proc/net/if_inet6") as file:
+            rows = [line.split() for line in file]
+        with open("/proc/net/ipv6_route") as file:
+            local = {row[0] for row in map(str.split, file) if row[1] == "80" and int(row[8], 16) & 0x80000000}
+        if all(row[0] in local and not int(row[4], 16) & 0x40 for row in rows):
+            return
+        time.sleep(0.001)
+    raise AssertionError("an IPv6 address did not get ready")
 
 
 def sysctl(name: str, value: int) -> None:
