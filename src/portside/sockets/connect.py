@@ -86,8 +86,9 @@ def closed(table: SocketTable, entry: Entry) -> None:
 def disconnect(table: SocketTable, entry: Entry) -> None:
     """Make the socket as if never connected (tcp_disconnect).
 
-    For a connect(2) that failed, connect(2) to AF_UNSPEC, and shutdown(2) of a listener. As `closed`, and an address that bind(2) did not name becomes the wildcard again. It keeps the port that bind(2)
-    named, and gives back one that bind(2) to port 0 chose.
+    For a connect(2) that failed, connect(2) to AF_UNSPEC, and shutdown(2) of a listener. As `closed`, and an address
+    that bind(2) did not name becomes the wildcard again. It keeps the port that bind(2) named, and gives back one that
+    bind(2) to port 0 chose.
     """
     if entry.state != CLOSED or entry.rport:
         closed(table, entry)
