@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from portside.host.kernel import Host
     from portside.host.processes import Process
 
+IP_MAX_MTU = 65535  # <net/ip.h>
 MIN_SNDBUF = 4608  # SOCK_MIN_SNDBUF: 2 * TCP_SKB_MIN_TRUESIZE
 MIN_RCVBUF = 2304  # SOCK_MIN_RCVBUF: TCP_SKB_MIN_TRUESIZE
 

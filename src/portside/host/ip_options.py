@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from portside.host.inet_socket import InetSocket
     from portside.host.processes import Process
 
-IP_MAX_MTU: Final = 65535  # <net/ip.h>
-
 
 def shorten(value: bytes, length: int) -> bytes:
     """An answer for less than an int: one byte when it fits one (copyval of do_ip_getsockopt)."""
@@ -128,7 +126,7 @@ def _get_mtu(sock: InetSocket) -> bytes:
     mtu = sock.path_mtu()
     if not mtu:
         raise fail(errno.ENOTCONN)
-    return int_bytes(min(mtu, IP_MAX_MTU))
+    return int_bytes(mtu)
 
 
 def _ip_stored(name: int, default: int = 0, **how: int) -> tuple[Getter, Setter]:

@@ -53,6 +53,9 @@ class SocketFile(File):
         """Take the first connection of the queue (accept(2)): its socket and the peer's address."""
         self._unsupported()
 
+    def adopted(self, process: Process) -> None:
+        """accept(2) has given the socket to a process."""
+
     def connect(self, process: Process, address: SockAddr, deadline: int | None = None) -> None:
         """Connect to `address`, or set the default destination of a datagram socket (connect(2))."""
         self._unsupported()

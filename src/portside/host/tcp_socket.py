@@ -15,6 +15,7 @@ from portside.addr.abi import (
     MSG_MORE,
     MSG_OOB,
     MSG_PEEK,
+    MSG_TRUNC,
     MSG_WAITALL,
     POLLHUP,
     POLLIN,
@@ -31,7 +32,7 @@ from portside.facts.sockaddr import SockAddr
 from portside.facts.state import CLOSED, LISTEN, SYN_RECEIVED, SYN_SENT
 from portside.facts.verdict import Verdict
 from portside.host.errors import fail
-from portside.host.inet_socket import MIN_RCVBUF, MIN_SNDBUF, InetSocket, describe, refuse
+from portside.host.inet_socket import IP_MAX_MTU, MIN_RCVBUF, MIN_SNDBUF, InetSocket, describe, refuse
 from portside.host.options import DEFAULTS
 from portside.host.socket_file import Received
 from portside.host.tcp_options import TCP_OPTIONS
@@ -354,10 +355,13 @@ class TcpSocket(InetSocket):
         peek = bool(flags & MSG_PEEK)
         limit = self.read_limit(flags, deadline)
         if flags & MSG_WAITALL:
-            return self._recv_all(length, peek, limit)
-        data = tcp_receive(self.tcb, length, self.host.world.now, peek)
-        self.stack.settle()
-        return data if isinstance(data, bytes) else self._recv_later(length, peek, data, limit)
+            data = self._recv_all(length, peek, limit)
+        else:
+            now = tcp_receive(self.tcb, length, self.host.world.now, peek)
+            self.stack.settle()
+            data = now if isinstance(now, bytes) else self._recv_later(length, peek, now, limit)
+        # MSG_TRUNC throws the bytes away instead of copying them; only their number is told (tcp(7)).
+        return bytes(len(data)) if flags & MSG_TRUNC else data
 
     def _recv_all(self, length: int, peek: bool, limit: int | None) -> bytes:
         """MSG_WAITALL: wait until all is there, the stream ends or fails, or the time is over."""
@@ -415,6 +419,12 @@ class TcpSocket(InetSocket):
         assert self.tcb.listener is not None
         listen.close(self.tcb.listener, self.host.world.now)
         connect_rules.disconnect(self.stack.tcp, self.entry)
+
+    def adopted(self, process: Process) -> None:
+        """accept(2) gave the connection to a process: it is that user's from now on (sock_graft)."""
+        if self.entry.uid != process.fsuid:
+            self.entry.uid = process.fsuid
+            self.option_changed()
 
     def release(self) -> None:
         """close(2): the connection closes in order, or is reset; with SO_LINGER the call waits (tcp_close)."""
@@ -514,7 +524,9 @@ class TcpSocket(InetSocket):
     def path_mtu(self) -> int:
         """The MTU of the path to the peer; 0 when not connected."""
         route = self.tcb.route
-        return route.mtu if route is not None else 0
+        if route is None:
+            return 0
+        return min(route.mtu, IP_MAX_MTU) if is_v4(route.dst) else route.mtu
 
     def ioctl_inq(self) -> int:
         """FIONREAD: bytes that can be read at once; EINVAL on a listener (tcp_ioctl)."""

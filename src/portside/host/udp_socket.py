@@ -33,7 +33,7 @@ from portside.facts.state import CLOSED, ESTABLISHED
 from portside.facts.verdict import Verdict
 from portside.host import udp_control
 from portside.host.errors import fail
-from portside.host.inet_socket import MIN_RCVBUF, MIN_SNDBUF, InetSocket, describe, refuse
+from portside.host.inet_socket import IP_MAX_MTU, MIN_RCVBUF, MIN_SNDBUF, InetSocket, describe, refuse
 from portside.host.options import Table, int_of, stored
 from portside.host.socket_file import Ancillary, Received
 from portside.host.udp_control import QueuedError
@@ -131,14 +131,24 @@ class UdpSocket(InetSocket):
             return
         self._autobind()
         remote, port, scope = self.destination(address)
-        route = self._route(remote, scope)
+        entry = self.entry
+        if needs_scope(remote):
+            self._take_scope(scope)
+        route = self._route(remote)
         if route.kind == BROADCAST and not self.knobs.broadcast:
             raise fail(errno.EACCES)
-        entry = self.entry
-        if scope and needs_scope(remote):
-            self.host.stack.table(self.proto).set_device(entry, scope)
         datagram.connect(self.host.stack.table(self.proto), entry, route.dst, port, route.src)
         self.route = route
+
+    def _take_scope(self, scope: int) -> None:
+        """A link-local peer binds the socket to the interface that its scope names (__ip6_datagram_connect)."""
+        device = self.entry.device
+        if device and scope and scope != device:
+            raise fail(errno.EINVAL)
+        if not device and not scope:
+            raise fail(errno.EINVAL)
+        if scope:
+            self.host.stack.table(self.proto).set_device(self.entry, scope)
 
     def _disconnect(self) -> None:
         """connect(2) with AF_UNSPEC: an automatic port is given back, an explicit one kept (__udp_disconnect)."""
@@ -168,19 +178,12 @@ class UdpSocket(InetSocket):
             return (V4_LOOPBACK if remote == V4_ANY else remote), port, 0
         if local and is_v4(local):
             raise fail(errno.EAFNOSUPPORT)
-        device = self.entry.device
-        if needs_scope(remote):
-            if device and scope and scope != device:
-                raise fail(errno.EINVAL)
-            scope = scope or device
-            if not scope and not is_multicast(remote):
-                raise fail(errno.EINVAL)
         return remote, port, scope
 
     def _route(self, remote: int, scope: int = 0) -> Route:
         # A socket that was connected over the other family keeps its name, and sends from what the route says.
         source = self.entry.saddr if is_v4(self.entry.saddr) == is_v4(remote) else wildcard(remote)
-        route = self.host.ip.lookup(remote, source, self.entry.device or scope)
+        route = self.host.ip.lookup(remote, source, scope if scope and needs_scope(remote) else self.entry.device)
         if isinstance(route, Verdict):
             raise refuse(route)
         return route
@@ -427,7 +430,9 @@ class UdpSocket(InetSocket):
 
     def path_mtu(self) -> int:
         """The MTU of the path to the peer; 0 when not connected."""
-        return self.route.mtu if self.route is not None else 0
+        if self.route is None:
+            return 0
+        return min(self.route.mtu, IP_MAX_MTU) if is_v4(self.route.dst) else self.route.mtu
 
     def ioctl_inq(self) -> int:
         """FIONREAD: bytes of the oldest datagram (udp(7))."""

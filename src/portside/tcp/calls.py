@@ -324,7 +324,10 @@ def disconnect(tcb: Tcb, now: int) -> None:
         end.leave_listener(tcb)
         enter(tcb, CLOSED)
     armed = tcb.armed
+    # tcp_disconnect() leaves this much between write_seq and snd_una; the row of the socket shows it.
+    left = (tcb.write_seq - tcb.snd_una + tcb.max_window + 2) & MASK
     tcb.reset()
+    tcb.write_seq = left
     tcb.armed = armed
     tcb.shutdown = 0
     tcb.done = False

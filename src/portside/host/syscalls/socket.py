@@ -62,6 +62,7 @@ def accept(
     `flags` are SOCK_NONBLOCK and SOCK_CLOEXEC. EBADF, ENOTSOCK, EINVAL (not listening), EAGAIN, EMFILE, EOPNOTSUPP.
     """
     file, address = socket_of(process, fd).accept(deadline)
+    file.adopted(process)
     return _install(process, file, flags), address
 
 
