@@ -100,6 +100,53 @@ class TestPrograms:
         code = "import socket; print(socket.create_server(('', 0)).getsockname()[1])"
         assert run("--seed", 1, "-c", code) == run("--seed", 1, "-c", code) != run("--seed", 2, "-c", code)
 
+    def test_standard_input_is_the_commands(self):
+        done = subprocess.run(
+            command("run", "-c", "print(input('name? ')); import sys; print(sys.stdin.read())"),
+            input="me\nand\nmore",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=environment(),
+            check=False,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "name? me\nand\nmore\n", "")
+
+    def test_the_same_seed_gives_the_same_trace_in_every_process(self, tmp_path):
+        program = tmp_path / "program.py"
+        program.write_text(
+            "import random, select, socket, threading\n"
+            "listener = socket.create_server(('', 7))\n"
+            "def serve():\n"
+            "    while True:\n"
+            "        connection, peer = listener.accept()\n"
+            "        threading.Thread(target=echo, args=(connection,), daemon=True).start()\n"
+            "def echo(connection):\n"
+            "    while data := connection.recv(10):\n"
+            "        connection.sendall(data)\n"
+            "threading.Thread(target=serve, daemon=True).start()\n"
+            "clients = {socket.create_connection(('127.0.0.1', 7)) for _ in range(10)}\n"
+            "for client in sorted(clients, key=socket.socket.fileno):\n"
+            "    client.sendall(random.randbytes(random.randrange(100)) + b'x')\n"
+            "left = {client.fileno(): client for client in clients}\n"
+            "while left:\n"
+            "    for client in select.select(sorted(left), [], [])[0]:\n"
+            "        print(left[client].recv(100))\n"
+            "        del left[client]\n"
+        )
+        seen = set()
+        for hash_seed in ("0", "1", "2"):
+            done = subprocess.run(
+                command("run", "--seed", 5, "--trace", "-", program),
+                capture_output=True,
+                timeout=60,
+                env={**environment(), "PYTHONHASHSEED": hash_seed},
+                check=True,
+            )
+            seen.add((done.stdout, done.stderr))
+        assert len(seen) == 1
+        assert seen.pop()[1].count(b"\n") > 60
+
     def test_threads_and_their_server(self, tmp_path):
         program = tmp_path / "echo.py"
         program.write_text(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import sys
 import threading
 import time
 
@@ -225,6 +227,47 @@ class TestRunning:
         network.host("alpha").spawn(echo_server, 80, name="server")
         with pytest.raises(Deadlock, match=r"server \(pid 100\) on alpha: accept.* on tcp 0.0.0.0:80 LISTEN"):
             network.run()
+
+    def test_ctrl_c_ends_the_run_and_is_no_error_of_a_program(self, network):
+        program = network.host("a").spawn(echo_server)
+        network.at(1, os.kill, os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            network.run()
+        assert program.running
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    def test_idle_hosts_cost_nothing_per_event(self):
+        def calls(idle):
+            count = 0
+
+            def counting(frame, event, argument):
+                nonlocal count
+                count += 1
+
+            def client():
+                with socket.create_connection(("10.1.0.1", 7)) as connection:
+                    connection.sendall(b"x")
+                    connection.recv(1)
+                    sys.setprofile(counting)
+                    for _ in range(20):
+                        connection.sendall(b"x")
+                        connection.recv(1)
+                    sys.setprofile(None)
+
+            with Network(quiet=True) as network:
+                a, b = network.host("a", "10.1.0.1"), network.host("b", "10.1.0.2")
+                network.link(a, b, latency="1ms")
+                for number in range(idle):
+                    sleeper = network.host(f"idle{number}")
+                    sleeper.spawn(lambda: time.sleep(3600), background=True)
+                a.spawn(echo_server)
+                b.spawn(client, start=1)
+                network.run()
+                return count
+
+        alone = calls(0)
+        assert alone > 20 * 50
+        assert calls(200) == alone
 
     def test_wall_clock_starts_where_told(self):
         with Network(start="2001-02-03T04:05:06Z", quiet=True) as network:

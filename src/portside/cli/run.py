@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import signal
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 import click
@@ -66,6 +65,7 @@ def run_program(
                 raise LabError(f"--sysctl {assignment}: write NAME=VALUE")
             host.sysctl[name.strip()] = value.strip()
         program = host.spawn(*([script] if script else []), *arguments, module=module, code=code, user=options.user)
+        give_standard_input(program)
     return run(network, [program], options)
 
 
@@ -92,7 +92,7 @@ def run(network: Network, programs: Sequence[Program], options: Options, until: 
     with told():
         end = until if options.until is None else clock.duration(options.until) / clock.SECOND
     drain = AFTERWARDS if options.trace or options.pcap else 0
-    with recorded(network, options), interruptible(network):
+    with recorded(network, options):
         try:
             network.run(end, drain=drain, check=False)
         except Deadlock as deadlock:
@@ -132,18 +132,19 @@ def told() -> Iterator[None]:
         raise Complaint(str(error)) from None
 
 
-@contextmanager
-def interruptible(network: Network) -> Iterator[None]:
-    """Let Ctrl-C end the world at once, whatever the programs do."""
+def give_standard_input(program: Program) -> None:
+    """Let a program read what this command is given to read. Whoever waits for it stops the whole world."""
+    from portside.runtime.real_file import RealFile
 
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        network.world.stop(KeyboardInterrupt())
-
-    before = signal.signal(signal.SIGINT, interrupt)
+    process = program.process
+    assert process is not None
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+        file = RealFile(os.dup(0), "standard input")
+    except OSError:  # closed: then the program's is /dev/null
+        return
+    process.files.close(0)
+    process.files.install(file)
+    process.stdin = file
 
 
 @contextmanager

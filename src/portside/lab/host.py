@@ -84,6 +84,7 @@ class Host:
             raise LabError(f"{self.name} has the address {text(wanted.address)} already")
         if error:
             raise LabError(f"{notation!r} on {self.name}: {os.strerror(error)}")
+        self.network.assigned.add(wanted.address)
 
     def forward(self) -> None:
         """Make it a router: it passes on packets that are for others."""

@@ -8,13 +8,14 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
-from portside.addr.ip import family_of, prefix_of
+from portside.addr.ip import V4_PREFIX, family_of, prefix_of, text
 from portside.facts.verdict import Verdict
 from portside.ip.firewall import Chain
 from portside.ip.interface import Interface
 from portside.lab.environment import separate
 from portside.lab.errors import LabError, ProgramFailed, near
 from portside.lab.host import Host
+from portside.lab.interrupt import interruptible
 from portside.lab.output import Output
 from portside.sim import clock, faults
 from portside.sim.network import DEFAULT_QUEUE
@@ -114,6 +115,8 @@ class Network:
         self.trace = Trace(self.world, self._switch_hooks)
         self.hosts: dict[str, Host] = {}
         self.links: list[Link] = []
+        self.assigned: set[int] = set()  # addresses that hosts have been given
+        self._number = 0  # of the addresses that were given without being asked for
         self._plugged: dict[int, str] = {}  # link address -> name of the host
         self._segments: dict[str, Link] = {}
         self._output = None if quiet else output or Output()
@@ -155,8 +158,6 @@ class Network:
         machine.resolve = self.resolve
         host = self.hosts[name] = Host(self, machine)
         self._hook(host, self.trace.on)
-        if self._output is not None:
-            self._output.hosts(list(self.hosts))
         return host
 
     def link(
@@ -223,13 +224,11 @@ class Network:
 
     def next_addresses(self) -> tuple[str, str]:
         """The addresses that the next host gets which is given none."""
-        taken = {address for host in self.hosts.values() for address in host.addresses}
-        number = 1
         while True:
-            v4, v6 = f"10.0.{number >> 8}.{number & 255}", f"fd00::{number:x}"
-            if v4 not in taken and v6 not in taken:
-                return f"{v4}/16", f"{v6}/64"
-            number += 1
+            self._number += 1
+            v4, v6 = V4_PREFIX | 10 << 24 | self._number, 0xFD << 120 | self._number
+            if v4 not in self.assigned and v6 not in self.assigned:
+                return f"{text(v4)}/16", f"{text(v6)}/64"
 
     def _wire(self, name: str, latency: Duration, bandwidth: Duration | None, mtu: int, queue: int | str) -> Wire:
         if not isinstance(mtu, int) or not 68 <= mtu <= 65535:
@@ -326,9 +325,11 @@ class Network:
         from portside.runtime.installation import installed
 
         self._connect_the_rest()
+        if self._output is not None:
+            self._output.hosts(list(self.hosts))
         self._check = check
         end = None if until is None else clock.duration(until)
-        with installed(), separate():
+        with interruptible(self.world), installed(), separate():
             self.world.run(end, clock.duration(drain))
         failed, self._failed = self._failed, None
         if failed is not None:

@@ -34,6 +34,8 @@ class Output:
 
     def hosts(self, names: list[str]) -> None:
         """Say which hosts there are, so that their prefixes have one width."""
+        if list(self._prefixes) == names:
+            return
         width = max(map(len, names), default=0)
         self._prefixes = {}
         if len(names) < 2:
