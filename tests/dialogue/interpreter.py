@@ -240,13 +240,22 @@ class Interpreter:
             return f"{got}: {told_data(bytes(buffer[: min(got, length)]))}"
         return told_data(self.sockets[name].recv(length, bits))
 
+    def told_received(self, name, data, length, flags):
+        """Data of a call that may have had MSG_TRUNC.
+
+        A stream discards the data then, and a datagram's whole length is returned: CPython makes a bytes object of that
+        size, of which only so much has been written to.
+        """
+        discarded = name in self.streams and flag_bits(flags) & socket.MSG_TRUNC
+        return f"{len(data)} bytes" if discarded else told_data(data[:length])
+
     def do_recvfrom(self, name, length, flags="0"):
         data, sender = self.sockets[name].recvfrom(length, flag_bits(flags))
-        return f"{told_data(data)} from {self.told(name, sender)}"
+        return f"{self.told_received(name, data, length, flags)} from {self.told(name, sender)}"
 
     def do_recvmsg(self, name, length, flags="0", room=0):
         data, controls, answer, sender = self.sockets[name].recvmsg(length, room, flag_bits(flags))
-        told = f"{told_data(data)} flags {told_bits(answer, FLAGS)} from {self.told(name, sender)}"
+        told = f"{self.told_received(name, data, length, flags)} flags {told_bits(answer, FLAGS)} from {self.told(name, sender)}"
         return told + "".join(f" control {level}/{kind} {value.hex()}" for level, kind, value in controls)
 
     def do_write(self, name, data):
