@@ -238,6 +238,7 @@ def _linux_tcp(packet: dict[str, Any]) -> list[Any]:
         poll.register(sock, select.POLLOUT)
         events = poll.poll(0)
         error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if error:
+        if error == errnos.ECONNREFUSED:
             return ["reset"]
+        # Another error is about the third segment of the handshake: the connection is there.
         return ["established"] if events else ["nothing"]
