@@ -230,15 +230,14 @@ def _linux_udp(server: socket.socket, packet: dict[str, Any]) -> list[Any]:
 def _linux_tcp(packet: dict[str, Any]) -> list[Any]:
     with _client(packet, socket.SOCK_STREAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        error = sock.connect_ex((packet["dst"], packet["dport"]))
+        sock.connect_ex((packet["dst"], packet["dport"]))
         errors = _error_queue(sock)
         if errors:
             return errors
         poll = select.poll()
         poll.register(sock, select.POLLOUT)
         events = poll.poll(0)
-        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if error == errnos.ECONNREFUSED:
+        if events and events[0][1] & select.POLLHUP:
             return ["reset"]
-        # Another error is about the third segment of the handshake: the connection is there.
+        # An error here is about the third segment of the handshake: the connection is there.
         return ["established"] if events else ["nothing"]
