@@ -118,7 +118,10 @@ def _model_tcp(host: Host, packet: dict[str, Any]) -> list[Any]:
     if not delivered:
         return errors or ["nothing"]
     answered = _model_send(host, TcpSegment(dst, src, dport, sport, 1, 2, SYN | ACK, 1000))[1]
-    return ["established"] if answered else ["nothing"]
+    if not answered:
+        return ["nothing"]
+    _model_send(host, TcpSegment(src, dst, sport, dport, 2, 2, ACK, 1000))
+    return ["reset"] if host.resets else ["established"]
 
 
 # -- the kernel --
