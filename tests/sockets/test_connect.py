@@ -6,7 +6,7 @@ import pytest
 from tests.sockets.machine import FAR, Machine
 
 from portside.addr.ip import V4_ANY, V4_LOOPBACK, V6_ANY, parse
-from portside.facts.state import CLOSED, ESTABLISHED, SYN_SENT, TIME_WAIT
+from portside.facts.state import CLOSED, ESTABLISHED, FIN_WAIT_2, SYN_SENT, TIME_WAIT
 from portside.sockets import connect
 from portside.sockets.ephemeral import NEVER
 
@@ -184,6 +184,23 @@ def test_time_wait_while_the_descriptor_is_open() -> None:
     machine.tcp.remove(waiting)
     assert machine.bind(machine.socket(), "127.0.0.1:5000") == 0
     assert machine.arrives("tcp", "127.0.0.1:5000", "127.0.0.1:80") is None
+
+
+@pytest.mark.parametrize("orphan", [True, False])
+def test_fin_wait_2_of_an_orphan_is_taken_over_like_a_time_wait(orphan: bool) -> None:
+    machine = Machine()
+    first = machine.socket(reuseaddr=True)
+    assert machine.bind(first, "127.0.0.1:5000") == machine.connect(first, "127.0.0.1:80") == 0
+    waiting = connect.time_wait(machine.tcp, first, orphan)
+    waiting.state = FIN_WAIT_2  # what /proc/net/tcp shows of it
+    if not orphan:
+        machine.tcp.remove(first)
+    second = machine.socket(reuseaddr=True)
+    assert machine.bind(second, "127.0.0.1:5000") == 0
+    assert machine.connect(second, "127.0.0.1:80", reusable_at=lambda *_: 0) == 0
+    assert machine.verdict.because == (waiting,)
+    machine.tcp.remove(waiting)  # again: no effect
+    assert machine.arrives("tcp", "127.0.0.1:5000", "127.0.0.1:80") is second
 
 
 def test_reset_connection_that_is_still_open() -> None:

@@ -17,7 +17,7 @@ socket:
 | state changes that concern no table       | `entry.state = state`                                            |
 | TCP enters CLOSED                         | `connect.closed(table, entry)`                                   |
 | refused connect, `connect(AF_UNSPEC)`, `shutdown` of a listener | `connect.disconnect(table, entry)`         |
-| TCP enters TIME-WAIT                      | `connect.time_wait(table, entry)`                                |
+| TCP enters TIME-WAIT, or an orphan FIN-WAIT-2 | `connect.time_wait(table, entry)`                            |
 | UDP send without bind                     | `datagram.autobind(table, entry, random)`                        |
 | UDP `connect(2)`, and to AF_UNSPEC        | `datagram.connect(table, entry, ...)`, `datagram.disconnect`     |
 | the socket, or its TIME-WAIT, is gone     | `table.remove(entry)`                                            |

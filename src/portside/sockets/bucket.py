@@ -8,7 +8,7 @@ thousand accepted connections answers as fast as one with a single listener.
 from __future__ import annotations
 
 from portside.addr.abi import AF_INET6
-from portside.facts.state import LISTEN, TIME_WAIT
+from portside.facts.state import LISTEN
 from portside.sockets.entry import Entry
 
 
@@ -78,7 +78,7 @@ class Kind:
         self.reuseaddr = entry.reuseaddr
         self.reuseport = entry.reuseport
         self.listening = entry.state == LISTEN
-        self.time_wait = entry.state == TIME_WAIT
+        self.time_wait = entry.time_wait
         self.newest: Entry | None = None
         self.oldest: Entry | None = None
 
@@ -123,7 +123,7 @@ def kind_key(entry: Entry) -> int:
     return (
         entry.uid << 38
         | entry.device << 6
-        | (entry.state == TIME_WAIT) << 5
+        | entry.time_wait << 5
         | (entry.state == LISTEN) << 4
         | (entry.family == AF_INET6) << 3
         | entry.v6only << 2

@@ -48,7 +48,7 @@ def connect(
     taken_over: Entry | None = None
     if entry.lport:
         taken_over = ephemeral.same_connection(table, entry, entry.lport)
-        if taken_over is not None and (taken_over.state != TIME_WAIT or reusable_at(taken_over, False) > now):
+        if taken_over is not None and (not taken_over.time_wait or reusable_at(taken_over, False) > now):
             disconnect(table, entry)
             return Verdict(EADDRNOTAVAIL, rules.CONNECTION_EXISTS, (taken_over,))
     else:
@@ -104,7 +104,8 @@ def time_wait(table: SocketTable, entry: Entry, orphan: bool = True) -> Entry:
 
     For an orphan that is the entry itself, without its owner. With `orphan` false a file descriptor still refers to the
     socket: a new entry is returned, and the old one is CLOSED, still holding its port if bind(2) named it. The
-    TIME-WAIT ends with `SocketTable.remove`.
+    TIME-WAIT ends with `SocketTable.remove`. Linux does the same for an orphan in FIN-WAIT-2, where the host may
+    set the state so afterwards.
     """
     home = entry.home
     if orphan:
@@ -112,6 +113,7 @@ def time_wait(table: SocketTable, entry: Entry, orphan: bool = True) -> Entry:
         if home is not None:
             bucket.unfile(entry)
         entry.state = TIME_WAIT
+        entry.time_wait = True
         if home is not None:
             bucket.file(home, entry)
         table.released(entry.lport)
@@ -119,6 +121,7 @@ def time_wait(table: SocketTable, entry: Entry, orphan: bool = True) -> Entry:
     heir = copy(entry)
     heir.owner = None
     heir.state = TIME_WAIT
+    heir.time_wait = True
     table.replace_connected(entry, heir)
     table.released(entry.lport)
     entry.rport, rport = 0, entry.rport

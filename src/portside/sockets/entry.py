@@ -55,6 +55,7 @@ class Entry:
         "sport",
         "stale_peer",
         "state",
+        "time_wait",
         "transparent",
         "twin",
         "uid",
@@ -95,6 +96,7 @@ class Entry:
         self.address_explicit = False  # SOCK_BINDADDR_LOCK: bind(2) named an address
         self.port_explicit = False  # SOCK_BINDPORT_LOCK: bind(2) named a port
         self.connect_bound = False  # SOCK_CONNECT_BIND: connect(2) chose the port
+        self.time_wait = False  # all that is left of a connection: TIME-WAIT, or an orphan's FIN-WAIT-2
         self.stale_peer = 0  # AF_INET6 UDP: whom it was connected to; see `datagram.disconnect`
         # The table's own.
         self.hashed = 0  # order in which sockets of this table got their port

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from portside.facts.state import TIME_WAIT
 from portside.sockets import conflict
 from portside.sockets.crowd import NEVER
 from portside.sockets.entry import Entry
@@ -116,7 +115,7 @@ def for_connect(table: SocketTable, entry: Entry, now: int, random: Random, reus
         other = same_connection(table, entry, port)
         if other is None:
             return 0
-        if other.state != TIME_WAIT:
+        if not other.time_wait:
             return NEVER
         when = reusable_at(other, True)
         return 0 if when <= now else when

@@ -8,7 +8,7 @@ from typing import Final
 from portside.addr.abi import AF_INET6, IPPROTO_TCP
 from portside.addr.ip import V4_ANY, V6_ANY
 from portside.facts.settings import Settings
-from portside.facts.state import CLOSED, ESTABLISHED, LISTEN, SYN_RECEIVED
+from portside.facts.state import CLOSED, ESTABLISHED, LISTEN, SYN_RECEIVED, TIME_WAIT
 from portside.sockets import bucket, conflict, reuseport
 from portside.sockets.bucket import AddressBucket, PortBucket
 from portside.sockets.crowd import Crowd
@@ -295,6 +295,7 @@ class SocketTable:
 
     def add_bound(self, entry: Entry) -> None:
         """Enter a socket with its `laddr` and `lport` set, without a question: for tables read from a real machine."""
+        entry.time_wait = entry.state == TIME_WAIT
         self.take_port(entry, entry.lport)
         entry.sport = entry.lport
         if not entry.connect_bound:
@@ -327,7 +328,10 @@ class SocketTable:
             entry.group.leave(entry)
 
     def remove(self, entry: Entry) -> None:
-        """Forget a socket, a request or a TIME-WAIT: it is found no more and gives back its port."""
+        """Forget a socket, a request or a TIME-WAIT: it is found no more and gives back its port.
+
+        No effect on one that is gone already.
+        """
         self.unhash(entry)
         entry.state = CLOSED
         self.give_back_port(entry)
