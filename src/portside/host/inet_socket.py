@@ -15,7 +15,7 @@ from portside.addr.abi import (
     IPPROTO_UDPLITE,
     MSG_DONTWAIT,
 )
-from portside.addr.ip import is_any, needs_scope, text
+from portside.addr.ip import V4_ANY, V4_LOOPBACK, is_any, is_v4, needs_scope, text
 from portside.facts.sockaddr import SockAddr
 from portside.facts.state import NAMES
 from portside.host import ip_options, options
@@ -73,6 +73,13 @@ class InetSocket(SocketFile):
         if self.family == AF_INET6 and address[0] == AF_INET6 and len(address) == 5:
             return address[1], address[2], address[4]
         return address[1], address[2], 0
+
+    def this_host(self, remote: int) -> int:
+        """As a destination 0.0.0.0 is this host: the socket's own address, or 127.0.0.1 (ip_route_output_key_hash_rcu)."""
+        if remote != V4_ANY:
+            return remote
+        local = self.entry.saddr
+        return local if is_v4(local) and local != V4_ANY else V4_LOOPBACK
 
     # -- blocking --
 

@@ -27,7 +27,7 @@ from portside.addr.abi import (
     SHUT_WR,
     SOCK_STREAM,
 )
-from portside.addr.ip import V4_ANY, V4_LOOPBACK, V4_PREFIX, V6_LOOPBACK, is_any, is_multicast, is_v4, needs_scope
+from portside.addr.ip import V4_LOOPBACK, V6_LOOPBACK, is_any, is_multicast, is_v4, needs_scope
 from portside.facts.sockaddr import SockAddr
 from portside.facts.state import CLOSED, LISTEN, SYN_RECEIVED, SYN_SENT
 from portside.facts.verdict import Verdict
@@ -191,9 +191,12 @@ class TcpSocket(InetSocket):
         """Find route, source and port, and send the SYN (tcp_v4_connect, tcp_v6_connect)."""
         remote, port, scope = self._destination(address)
         stack, entry, tcb = self.stack, self.entry, self.tcb
-        route = stack.ip.lookup(remote, entry.saddr, entry.device or scope)
+        mixed = is_v4(entry.saddr) != is_v4(remote) and not is_any(entry.saddr)
+        route = stack.ip.lookup(remote, 0 if mixed else entry.saddr, entry.device or scope)
         if isinstance(route, Verdict):
             raise refuse(route)
+        if mixed and not is_v4(remote):
+            raise fail(errno.EAFNOSUPPORT)  # ip6_dst_lookup_tail asks this after the route
         if route.kind in (BROADCAST, MULTICAST):
             raise fail(errno.ENETUNREACH)
         if scope and needs_scope(remote):
@@ -225,27 +228,25 @@ class TcpSocket(InetSocket):
         """Where a destination leads: the wildcard is this host's loopback (tcp_v6_connect)."""
         remote, port, scope = self.target(address)
         if self.family == AF_INET:
-            return (V4_LOOPBACK if remote == V4_ANY else remote), port, 0
+            return self.this_host(remote), port, 0
         if address[0] != AF_INET6:
             raise fail(errno.EAFNOSUPPORT)
         entry = self.entry
         mapped = is_v4(entry.laddr)
         if remote == 0:
-            remote = V4_PREFIX | V4_LOOPBACK if mapped else V6_LOOPBACK
+            remote = V4_LOOPBACK if mapped else V6_LOOPBACK
         if is_multicast(remote) and not is_v4(remote):
             raise fail(errno.ENETUNREACH)
         if is_v4(remote):
             if entry.v6only:
                 raise fail(errno.ENETUNREACH)
-            return (V4_LOOPBACK if remote == V4_ANY else remote), port, 0
+            return self.this_host(remote), port, 0
         if needs_scope(remote):
             if entry.device and scope and scope != entry.device:
                 raise fail(errno.EINVAL)
             scope = scope or entry.device
             if not scope:
                 raise fail(errno.EINVAL)
-        if mapped:
-            raise fail(errno.EAFNOSUPPORT)
         return remote, port, scope
 
     def _disconnect(self) -> None:
@@ -418,6 +419,7 @@ class TcpSocket(InetSocket):
     def _stop_listening(self) -> None:
         assert self.tcb.listener is not None
         listen.close(self.tcb.listener, self.host.world.now)
+        calls.disconnect(self.tcb, self.host.world.now)
         connect_rules.disconnect(self.stack.tcp, self.entry)
 
     def adopted(self, process: Process) -> None:

@@ -27,7 +27,7 @@ from portside.addr.abi import (
     SHUT_WR,
     SOCK_DGRAM,
 )
-from portside.addr.ip import V4_ANY, V4_LOOPBACK, V4_PREFIX, V6_ANY, V6_LOOPBACK, is_multicast, is_v4, needs_scope
+from portside.addr.ip import V4_ANY, V4_LOOPBACK, V6_ANY, V6_LOOPBACK, is_multicast, is_v4, needs_scope
 from portside.facts.sockaddr import SockAddr
 from portside.facts.state import CLOSED, ESTABLISHED
 from portside.facts.verdict import Verdict
@@ -166,18 +166,16 @@ class UdpSocket(InetSocket):
         """Where a destination leads: the wildcard is this host's loopback (ip_route_output_key, udpv6_sendmsg)."""
         remote, port, scope = self.target(address)
         if self.family == AF_INET:
-            return (V4_LOOPBACK if remote == V4_ANY else remote), port, 0
+            return self.this_host(remote), port, 0
         if address[0] != AF_INET6:
             raise fail(errno.EAFNOSUPPORT)
         local = self.entry.saddr
         if remote == 0:
-            remote = V4_PREFIX | V4_LOOPBACK if local and is_v4(local) else V6_LOOPBACK
+            remote = V4_LOOPBACK if local and is_v4(local) else V6_LOOPBACK
         if is_v4(remote):
             if self.entry.v6only:
                 raise fail(errno.ENETUNREACH)
-            return (V4_LOOPBACK if remote == V4_ANY else remote), port, 0
-        if local and is_v4(local):
-            raise fail(errno.EAFNOSUPPORT)
+            return self.this_host(remote), port, 0
         return remote, port, scope
 
     def _route(self, remote: int, scope: int = 0) -> Route:
@@ -186,6 +184,8 @@ class UdpSocket(InetSocket):
         route = self.host.ip.lookup(remote, source, scope if scope and needs_scope(remote) else self.entry.device)
         if isinstance(route, Verdict):
             raise refuse(route)
+        if self.family == AF_INET6 and is_v4(self.entry.saddr) and not is_v4(remote):
+            raise fail(errno.EAFNOSUPPORT)  # ip6_dst_lookup_tail asks this after the route
         return route
 
     # -- data --
@@ -210,6 +210,8 @@ class UdpSocket(InetSocket):
             if entry.state != ESTABLISHED:
                 raise fail(errno.EDESTADDRREQ)
             remote, port = entry.raddr, entry.rport
+            if not port and self.family == AF_INET6 and is_v4(remote):
+                raise fail(errno.EINVAL)  # udpv6_sendmsg passes it on as an address that was given
             route = self.route
             if route is None or route.generation != self.host.ip.routes.generation:
                 self.route = route = self._route(remote)

@@ -448,7 +448,7 @@ class RouteTable:
     def _lookup_v6(self, dst: int, src: int, oif: int) -> Route | Verdict:
         dst = dst or V6_LOOPBACK
         if oif and oif not in self.interfaces:
-            return Verdict(errno.ENODEV, NO_DEVICE, (oif,), text(dst))
+            return Verdict(errno.ENETUNREACH, NO_DEVICE, (oif,), text(dst))
         entry = self._match_v6(dst, oif)
         if entry is None or entry.kind in REFUSALS:
             return _refusal(dst, entry)
