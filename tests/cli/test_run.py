@@ -52,14 +52,9 @@ class TestPrograms:
     def test_an_uncaught_exception_shows_the_programs_traceback_and_gives_1(self, tmp_path):
         program = tmp_path / "program.py"
         program.write_text("import socket\n\nsocket.socket().bind(('192.0.2.1', 80))\n")
-        code, out, err = run(program)
-        assert (code, out) == (1, "")
-        assert err == (
-            "Traceback (most recent call last):\n"
-            f'  File "{program}", line 3, in <module>\n'
-            "    socket.socket().bind(('192.0.2.1', 80))\n"
-            "OSError: [Errno 99] Cannot assign requested address\n"
-        )
+        plain = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False)
+        assert "[Errno 99] Cannot assign requested address" in plain.stderr
+        assert run(program) == (1, "", plain.stderr)
 
     def test_the_end_by_a_signal_is_shown_as_a_shell_does(self):
         assert run("-c", "import os; os.kill(os.getpid(), 9)")[0] == 128 + 9
