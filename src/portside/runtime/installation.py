@@ -12,24 +12,9 @@ from portside.runtime import escapes, loader
 from portside.runtime.patcher import Patcher
 
 PATCHES: Final = (
-    "time",
-    "datetime",
-    "thread",
-    "queue",
-    "local",
-    "sys",
-    "atexit",
-    "os",
-    "io",
-    "select",
-    "socket",
-    "signal",
-    "fcntl",
-    "random",
-    "pwd",
-    "logging",
-    "traceback",
-)
+    "time", "datetime", "thread", "queue", "local", "sys", "atexit", "os", "io", "select", "socket", "signal", "fcntl",
+    "random", "pwd", "logging", "pickle", "traceback",
+)  # fmt: skip
 
 _guard = _thread.allocate_lock()
 _patcher: Patcher | None = None

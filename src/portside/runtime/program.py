@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Final, cast
@@ -11,7 +12,6 @@ from greenlet import getcurrent
 from portside.sim.scheduler import Task
 
 if TYPE_CHECKING:
-    import threading
     from logging import Logger
     from random import Random
     from typing import TextIO
@@ -66,6 +66,14 @@ def current_program() -> Program | None:
     """The simulated program that runs now; None in code outside a world."""
     task = getcurrent()
     return program_of(cast("Process", task.process)) if type(task) is Task else None
+
+
+def forget_ended() -> None:
+    """Let go of tasks that have ended without a word: such as refused to hear that their process has."""
+    for ident, task in list(threads.items()):
+        if task.ended or task.dead:
+            del threads[ident]
+            threading._active.pop(ident, None)  # type: ignore[attr-defined]
 
 
 def ident_of(task: Task) -> int:

@@ -69,6 +69,9 @@ class Body:
             process.exit(status)
         except ENDINGS:
             process.exit(1)  # no effect on a process that has been ended: its status stays
+        except BaseException:
+            if process.alive:
+                raise
         finally:
             self.exit_status = process.exit_status
             end_of_thread(task)
@@ -98,6 +101,8 @@ class Body:
         except ENDINGS:
             raise
         except BaseException as error:
+            if not self.process.alive:  # what it does when it is ended is of no interest
+                raise
             return self._failed(program, error)
         return 0
 
@@ -122,7 +127,7 @@ class Body:
                 raise
             except BaseException as error:
                 print_exception(error, "Exception ignored in atexit callback:")
-        for name in ("stdout", "stderr"):
+        for name in ("stdout", "__stdout__", "stderr", "__stderr__"):
             stream = program.stream(name)
             if stream is not None:
                 try:

@@ -160,11 +160,8 @@ def standard_streams(process: Process) -> dict[str, object]:
     """`sys.stdin`, `stdout` and `stderr` over descriptors 0, 1 and 2: what is printed leaves at once."""
     streams: dict[str, object] = {}
     source = RawFile(process, 0, readable=True, writable=False, closefd=False, name="<stdin>")
-    streams["stdin"] = io.TextIOWrapper(
-        io.BufferedReader(source),
-        "utf-8",
-        "strict",  # type: ignore[type-var]
-    )
+    reader = io.BufferedReader(source)  # type: ignore[type-var]
+    streams["stdin"] = io.TextIOWrapper(reader, "utf-8", "strict")
     for fd, name, errors in ((1, "stdout", "strict"), (2, "stderr", "backslashreplace")):
         sink = RawFile(process, fd, readable=False, writable=True, closefd=False, name=f"<{name}>")
         buffered = io.BufferedWriter(sink)

@@ -30,7 +30,7 @@ from portside.host.syscalls import socket as _calls
 from portside.host.waiting import wait_for
 from portside.runtime.names import python_address, sockaddr
 from portside.runtime.program import program_of
-from portside.runtime.trap import nanoseconds, process_of
+from portside.runtime.trap import current_process, nanoseconds, process_of
 from portside.sim.scheduler import Scheduler, Task
 
 if TYPE_CHECKING:
@@ -156,10 +156,9 @@ class SimSocketMethods(_stdlib.socket):
 
     def _file(self) -> SocketFile:
         file = self._open.get(self._fd)
-        if file is None:
-            raise fail(errno.EBADF)
         if not isinstance(file, SocketFile):
-            raise fail(errno.ENOTSOCK)
+            current_process()  # which raises when it has ended
+            raise fail(errno.EBADF if file is None else errno.ENOTSOCK)
         return file
 
     def _world(self) -> Scheduler:
@@ -192,8 +191,13 @@ class SimSocketMethods(_stdlib.socket):
             return
         if fd == -1 or not process.alive:
             return
-        warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
-        self._fd = -1
+        try:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+        finally:
+            self._fd = -1
+            self._close_forgotten(process, fd)
+
+    def _close_forgotten(self, process: Process, fd: int) -> None:
         if fd in self._open:
             if _collecting:
                 world = cast(Scheduler, process.host.world)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, SupportsIndex, cast
+from typing import TYPE_CHECKING, Final, NoReturn, SupportsIndex, cast
 
 from greenlet import getcurrent, greenlet
 
 from portside.host.file import Blocked
+from portside.host.processes import ProcessExit
 from portside.sim.scheduler import Scheduler, Task
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ MAX_TIME: Final = (1 << 63) - 1
 _TOO_LARGE: Final = "timestamp too large to convert to C " + (
     "PyTime_t" if sys.version_info >= (3, 13) else "_PyTime_t"
 )
+_ENDED: Final = Blocked("its process has ended")
 SLEEPING: Final = Blocked("sleep")
 
 
@@ -31,12 +33,26 @@ def current_task() -> Task | None:
 def current_process() -> Process | None:
     """The simulated process that runs now; None in code outside a world."""
     task = getcurrent()
-    return cast("Process", task.process) if type(task) is Task else None
+    return process_of(task) if type(task) is Task else None
 
 
 def process_of(task: Task) -> Process:
-    """The process whose thread the task is."""
-    return cast("Process", task.process)
+    """The process whose thread the task is. Once that has ended the task gets no further: ProcessExit."""
+    process = cast("Process", task.process)
+    if not process.alive:
+        give_up(task)
+    return process
+
+
+def give_up(task: Task) -> NoReturn:
+    """Let a task of a process that has ended call nothing more.
+
+    The task may be about to clean up, or refuse to go (`except BaseException: continue`): the scheduler counts that.
+    """
+    if task.thrown is None:
+        task.world.kill(task, ProcessExit())
+    task.world.block(None, _ENDED)
+    raise ProcessExit
 
 
 def outside(call: Callable[..., object], *arguments: object) -> object:
@@ -44,9 +60,10 @@ def outside(call: Callable[..., object], *arguments: object) -> object:
     return greenlet(call).switch(*arguments)
 
 
-def wall_clock(world: Scheduler) -> int:
+def wall_clock(world: object) -> int:
     """CLOCK_REALTIME in ns since 1970."""
-    return world.epoch + world.now
+    scheduler = cast(Scheduler, world)
+    return scheduler.epoch + scheduler.now
 
 
 def sleep_until(world: Scheduler, deadline: int) -> None:

@@ -1,41 +1,144 @@
-"""Paths that belong to the simulated host: /proc/sys/net, /proc/net and the process's own directory in /proc."""
+"""Paths that belong to the simulated host and not to the real disk: its /proc, as host/procfs.py has it."""
 
 from __future__ import annotations
 
+import errno
 import os
-from typing import TYPE_CHECKING, Final
+import stat
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self, TypeVar
+
+from portside.host import procfs
+from portside.runtime.trap import wall_clock
 
 if TYPE_CHECKING:
     from portside.host.file import File
     from portside.host.processes import Process
 
-_ROOTS: Final = ("/proc/sys/net", "/proc/net", "/proc/self")
+T = TypeVar("T")
+
+_DEVICE: Final = 22  # st_dev of a procfs
 
 
-def virtual_path(path: object) -> str | None:
-    """The path if it is one of the simulated host's; None for one of the real disk."""
+def _proc_path(path: object) -> str | None:
+    """An absolute path under /proc; None for a descriptor or another place."""
     if isinstance(path, int):
         return None
     try:
         text = os.fsdecode(path)  # type: ignore[arg-type]
     except TypeError:
         return None
-    if not text.startswith("/proc"):
+    if text[:1] == "/":
+        return text if text.startswith("/proc") else None
+    if not os.getcwd().startswith("/proc"):
         return None
-    plain = os.path.normpath(text)
-    return plain if plain.startswith(_ROOTS) else None
+    return os.path.abspath(text)
+
+
+def _ask(process: Process, path: object, question: Callable[[Process, str], T | None]) -> T | None:
+    """What the host says of a path; None for one of the real disk. An error names the path as the program wrote it."""
+    text = _proc_path(path)
+    if text is None:
+        return None
+    try:
+        return question(process, text)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
 
 
 def open_virtual(process: Process, path: object, flags: int) -> File | None:
     """The open file of a simulated path, or None for one of the real disk. Raises OSError."""
-    return None
+    if flags & os.O_CREAT and flags & os.O_EXCL and _ask(process, path, procfs.mode) is not None:
+        raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+    return _ask(process, path, lambda process, text: procfs.open(process, text, flags & os.O_ACCMODE))
 
 
 def stat_virtual(process: Process, path: object) -> os.stat_result | None:
     """stat(2) of a simulated path; None for one of the real disk. Raises OSError."""
-    return None
+    mode = _ask(process, path, procfs.mode)
+    if mode is None:
+        return None
+    links = 1 if stat.S_ISREG(mode) else 2
+    now = wall_clock(process.host.world) // 1_000_000_000
+    return os.stat_result((mode, 0, _DEVICE, links, 0, 0, 0, now, now, now))
 
 
-def virtual_names(process: Process, path: object) -> list[str] | None:
+def names_virtual(process: Process, path: object) -> list[str] | None:
     """The entries of a simulated directory; None for one of the real disk. Raises OSError."""
-    return None
+    return _ask(process, path, procfs.listdir)
+
+
+def link_virtual(process: Process, path: object) -> str | None:
+    """readlink(2) of a simulated path; None for one of the real disk. Raises OSError."""
+    return _ask(process, path, procfs.readlink)
+
+
+class Entry:
+    """os.DirEntry of a simulated directory."""
+
+    __slots__ = ("_process", "name", "path")
+
+    def __init__(self, process: Process, directory: str, name: str) -> None:
+        self._process = process
+        self.name = name
+        self.path = os.path.join(directory, name)
+
+    def __fspath__(self) -> str:
+        return self.path
+
+    def __repr__(self) -> str:
+        return f"<DirEntry {self.name!r}>"
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        """stat(2) of the entry."""
+        found = stat_virtual(self._process, self.path)
+        assert found is not None
+        return found
+
+    def inode(self) -> int:
+        """The inode number."""
+        return self.stat().st_ino
+
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
+        """Whether it is a directory."""
+        return stat.S_ISDIR(self.stat().st_mode)
+
+    def is_file(self, *, follow_symlinks: bool = True) -> bool:
+        """Whether it is a file."""
+        return stat.S_ISREG(self.stat().st_mode)
+
+    def is_symlink(self) -> bool:
+        """Whether it is a link."""
+        return stat.S_ISLNK(self.stat().st_mode)
+
+
+class Scan:
+    """os.scandir's iterator over a simulated directory."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self._entries = iter(entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return self
+
+    def __next__(self) -> Entry:
+        return next(self._entries)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the scan."""
+        self._entries = iter(())
+
+
+def scan_virtual(process: Process, path: object) -> Scan | None:
+    """os.scandir of a simulated directory; None for one of the real disk. Raises OSError."""
+    names = names_virtual(process, path)
+    if names is None:
+        return None
+    return Scan([Entry(process, os.fsdecode(path), name) for name in names])  # type: ignore[arg-type]

@@ -45,8 +45,8 @@ class _Watcher:
     def __init__(self, key: int) -> None:
         self.key = key
 
-    def __del__(self) -> None:
-        _kept.pop(self.key, None)
+    def __del__(self, forget: Callable[..., object] = _kept.pop) -> None:
+        forget(self.key, None)
 
 
 def _keep(thing: object, arguments: tuple[object, ...] = (), keywords: Attributes | None = None) -> _Kept:

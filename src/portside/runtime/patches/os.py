@@ -20,7 +20,7 @@ from portside.host.syscalls import process as _calls
 from portside.runtime.patcher import Patcher, dispatcher
 from portside.runtime.real_file import RealFile, install, real_fd
 from portside.runtime.trap import current_process, process_of
-from portside.runtime.virtual import open_virtual, stat_virtual, virtual_names
+from portside.runtime.virtual import link_virtual, names_virtual, open_virtual, scan_virtual, stat_virtual
 from portside.sim.scheduler import Scheduler, Task
 
 if TYPE_CHECKING:
@@ -319,24 +319,34 @@ def access(real: Real, path: object, mode: int, **keywords: object) -> object:
     virtual = None if process is None else stat_virtual(process, path)
     if virtual is None:
         return path_or_fd(real, path, mode, **keywords)
-    wanted = (0o444 if mode & os.R_OK else 0) | (0o222 if mode & os.W_OK else 0) | (0o111 if mode & os.X_OK else 0)
-    return (
-        wanted & virtual.st_mode == wanted
-        or (process is not None and process.euid == 0 and not mode & os.X_OK)
-        or (
-            not wanted
-            or all(virtual.st_mode & bits for bits in (wanted & 0o444, wanted & 0o222, wanted & 0o111) if bits)
-        )
-    )
+    if process is not None and process.uid == 0:
+        return not mode & os.X_OK or bool(virtual.st_mode & 0o111)
+    return virtual.st_mode & 7 & mode == mode  # the files of /proc are root's
 
 
 def listdir(real: Real, path: object = None) -> object:
     """os.listdir."""
     process = current_process()
-    names = None if process is None or path is None else virtual_names(process, path)
+    names = None if process is None or path is None else names_virtual(process, path)
     if names is not None:
         return names
     return real() if path is None else path_or_fd(real, path)
+
+
+def scandir(real: Real, path: object = None) -> object:
+    """os.scandir."""
+    process = current_process()
+    found = None if process is None or path is None else scan_virtual(process, path)
+    if found is not None:
+        return found
+    return real() if path is None else path_or_fd(real, path)
+
+
+def readlink(real: Real, path: object, **keywords: object) -> object:
+    """os.readlink."""
+    process = current_process()
+    target = None if process is None else link_virtual(process, path)
+    return path_or_fd(real, path, **keywords) if target is None else target
 
 
 # -- who it is -------------------------------------------------------------------------------------------------------------
@@ -427,7 +437,7 @@ USERS: Final[dict[str, Callable[..., object]]] = {
 
 DESCRIPTORS: Final = (
     read, write, readv, writev, close, closerange, dup, dup2, pipe, pipe2, get_blocking, set_blocking, get_inheritable,
-    set_inheritable, isatty, fstat, lseek, sendfile, uname, access, listdir,
+    set_inheritable, isatty, fstat, lseek, sendfile, uname, access, listdir, scandir, readlink,
 )  # fmt: skip
 
 REAL_ONLY: Final = (
@@ -436,8 +446,8 @@ REAL_ONLY: Final = (
 )  # fmt: skip
 
 PATHS: Final = (
-    "chdir", "chmod", "chown", "truncate", "utime", "statvfs", "scandir", "mkdir", "rmdir", "remove", "unlink", "rename",
-    "replace", "link", "symlink", "readlink", "mkfifo", "mknod", "execve", "pathconf", "getxattr", "setxattr",
+    "chdir", "chmod", "chown", "truncate", "utime", "statvfs", "mkdir", "rmdir", "remove", "unlink", "rename",
+    "replace", "link", "symlink", "mkfifo", "mknod", "execve", "pathconf", "getxattr", "setxattr",
 )  # fmt: skip
 
 

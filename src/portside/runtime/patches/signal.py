@@ -82,6 +82,7 @@ class Signals:
     def run(self, number: int) -> None:
         """Call the handler, in the main thread."""
         self.handled += 1
+        number = int(number)
         handler = self.handlers.get(number, SIG_DFL)
         if callable(handler):
             handler(number, None)

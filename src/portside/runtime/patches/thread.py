@@ -23,7 +23,7 @@ from portside.host.file import Blocked
 from portside.host.processes import Process, ProcessExit
 from portside.runtime import waiting
 from portside.runtime.patcher import Patcher
-from portside.runtime.program import Program, current_program, ident_of, program_of, threads
+from portside.runtime.program import Program, current_program, forget_ended, ident_of, program_of, threads
 from portside.runtime.report import print_exception
 from portside.runtime.trap import nanoseconds, process_of
 from portside.sim.errors import WorldClosed
@@ -291,7 +291,8 @@ def _spawn(
         except (SystemExit, *ENDINGS):
             pass
         except BaseException as error:
-            print_exception(error, f"Exception ignored in thread started by: {call!r}")
+            if process.alive:
+                print_exception(error, f"Exception ignored in thread started by: {call!r}")
         finally:
             end_of_thread(task)
             if at_end is not None:
@@ -307,7 +308,7 @@ def _spawn(
 
 def end_of_thread(task: Task) -> None:
     """A thread of a program has ended: whoever joins it goes on, and no table names it any more."""
-    process_of(task).tasks.remove(task)
+    cast(Process, task.process).tasks.remove(task)
     ident = ident_of(task)
     threads.pop(ident, None)
     threading._active.pop(ident, None)  # type: ignore[attr-defined]
@@ -440,7 +441,7 @@ def excepthook(args: object, /) -> object:
     program = current_program()
     if program is None:
         return _hook_outside(args)
-    if not issubclass(cast("tuple[type[BaseException]]", args)[0], ENDINGS):
+    if program.process.alive and not issubclass(cast("tuple[type[BaseException]]", args)[0], ENDINGS):
         cast(Real, program.values.get(_HOOK, _told))(args)
     return None
 
@@ -466,12 +467,14 @@ class _Threading(ModuleType):
 
 def _enter() -> None:
     global _hook_outside  # noqa: PLW0603
+    forget_ended()
     _hook_outside = threading.__dict__["excepthook"]
     threading.__dict__["excepthook"] = excepthook
     threading.__class__ = _Threading
 
 
 def _leave() -> None:
+    forget_ended()
     threading.__class__ = ModuleType
     threading.__dict__["excepthook"] = _hook_outside
 

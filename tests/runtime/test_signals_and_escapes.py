@@ -1,0 +1,167 @@
+"""Signals and timers of simulated programs, and calls that would leave the world."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import warnings
+
+import pytest
+from portside.runtime.escapes import EscapeError
+
+
+def test_a_handler_runs_where_the_main_thread_waits(world):
+    assert world.output("""
+        import os, signal, socket, threading, time
+        seen = []
+        def note(number, frame):
+            seen.append((number, time.monotonic(), threading.current_thread().name))
+        print(signal.signal(signal.SIGALRM, note) == signal.SIG_DFL, signal.getsignal(signal.SIGALRM) is note)
+        print(signal.alarm(3), signal.alarm(2))
+        time.sleep(5)
+        print(seen, time.monotonic())
+        seen.clear()
+        signal.setitimer(signal.ITIMER_REAL, 1, 0.5)
+        time.sleep(2.2)
+        print([t for _, t, _ in seen], signal.setitimer(signal.ITIMER_REAL, 0))
+        def fail(number, frame):
+            raise InterruptedError("by handler")
+        signal.signal(signal.SIGUSR1, fail)
+        a, b = socket.socketpair()
+        threading.Timer(1, lambda: os.kill(os.getpid(), signal.SIGUSR1)).start()
+        try:
+            a.recv(1)
+        except InterruptedError as error:
+            print(error, time.monotonic())
+        threading.Timer(1, lambda: signal.raise_signal(signal.SIGINT)).start()
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            print("interrupted", time.monotonic())
+        def in_thread():
+            try:
+                signal.signal(signal.SIGTERM, note)
+            except ValueError as error:
+                print(error)
+        thread = threading.Thread(target=in_thread)
+        thread.start()
+        thread.join()
+    """).splitlines() == [
+        "True True", "0 3", "[(14, 2.0, 'MainThread')] 5.0", "[6.0, 6.5, 7.0] (0.3, 0.5)", "by handler 8.2", "interrupted 9.2",
+        "signal only works in main thread of the main interpreter",
+    ]  # fmt: skip
+
+
+def test_a_signal_without_a_handler_ends_the_program(world):
+    (program,) = world.run("import signal, time\nsignal.alarm(2)\ntime.sleep(10)")
+    assert program.exit_code == -14
+    (program,) = world.run("import signal\nsignal.raise_signal(signal.SIGKILL)\nprint('not reached')")
+    assert (program.exit_code, program.output) == (-9, "")
+
+
+def test_a_program_that_will_not_end_is_ended(world):
+    stubborn = """
+        import signal, socket, os, time
+        print(os.getpid())
+        s = socket.socket()
+        while True:
+            try:
+                time.sleep(1000)
+            except BaseException:
+                try:
+                    s.getsockname(), os.getpid(), open("/dev/null"), print("still here")
+                except BaseException:
+                    pass
+    """
+    killer = "import os, time\ntime.sleep(1)\nos.kill(100, 15)"
+    first, _ = world.run(stubborn, killer)
+    assert first.exit_code == -15
+    assert first.output == "100\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        ("os.fork()", "os.fork"), ("os.system('true')", "os.system"), ("os.execv('/bin/true', ['true'])", "os.execv"),
+        ("os.posix_spawn('/bin/true', ['true'], {})", "os.posix_spawn"), ("subprocess.run(['true'])", "subprocess.Popen"),
+        ("os.popen('true')", "subprocess.Popen"), ("multiprocessing.Process(target=print).start()", "os.fork"),
+        ("multiprocessing.Lock()", "multiprocessing"), ("mmap.mmap(-1, 10)", "mmap.mmap"), ("os.waitpid(-1, 0)", "os.waitpid"),
+    ],
+)  # fmt: skip
+def test_what_would_leave_the_world_is_refused_by_name(world, call, named):
+    def program():
+        import mmap  # noqa: F401
+        import multiprocessing  # noqa: F401
+        import os  # noqa: F401
+        import subprocess  # noqa: F401
+
+        exec(call)
+
+    with pytest.raises(EscapeError) as refused:
+        world.call(program)
+    assert refused.value.call == named
+    assert str(refused.value).startswith(f"{named} would leave the simulated world: ")
+
+
+def test_families_that_reach_the_real_machine_are_unsupported(world):
+    def program():
+        import socket
+
+        for family in (socket.AF_PACKET, socket.AF_NETLINK, getattr(socket, "AF_VSOCK", 40), getattr(socket, "AF_ALG", 38)):
+            with pytest.raises(OSError, match="Address family not supported by protocol") as refused:
+                socket.socket(family, socket.SOCK_DGRAM)
+            assert refused.value.errno == 97
+
+    world.call(program)
+
+
+def test_a_socket_that_is_forgotten_is_closed_with_a_warning(world):
+    def program():
+        import os
+        import socket
+
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            s = socket.socket()
+            fd = s.fileno()
+            del s
+            assert socket.socket().fileno() == fd
+            assert [str(one.message).partition(",")[0] for one in caught] == [f"unclosed <socket.socket fd={fd}"] * 2
+            assert caught[0].category is ResourceWarning
+            a, b = socket.socketpair()
+            ring = [a]
+            ring.append(ring)
+            del a, ring
+            gc.collect()
+        assert b.recv(1) == b""
+        b.close()
+        assert os.dup(0) == 3
+
+    world.call(program)
+
+
+def test_a_traceback_that_a_program_prints_shows_its_own_frames(world):
+    output = world.output("""
+        import socket, traceback, logging, sys
+        try:
+            socket.create_connection(("127.0.0.1", 9))
+        except OSError:
+            text = traceback.format_exc()
+        print("portside" in text, text.splitlines()[-1])
+        print(len(traceback.extract_stack()))
+        s = socket.socket()
+        try:
+            s.connect(5)
+        except TypeError:
+            logging.exception("told")
+    """)
+    assert "/portside/" not in output
+    assert output.startswith("False ConnectionRefusedError: [Errno 111] Connection refused\n1\n")
+
+
+def test_two_worlds_one_after_the_other_give_the_same_names(world):
+    source = "import threading, time\nt = threading.Thread(target=time.sleep, args=(1,))\nt.start()\nprint(t, threading.current_thread())\nt.join()"
+    first = world.output(source)
+    second = type(world)().output(source)
+    assert first == second
+    assert sys.modules["threading"].enumerate()
