@@ -255,7 +255,8 @@ class Interpreter:
 
     def do_recvmsg(self, name, length, flags="0", room=0):
         data, controls, answer, sender = self.sockets[name].recvmsg(length, room, flag_bits(flags))
-        told = f"{self.told_received(name, data, length, flags)} flags {told_bits(answer, FLAGS)} from {self.told(name, sender)}"
+        told = self.told_received(name, data, length, flags)
+        told += f" flags {told_bits(answer, FLAGS)} from {self.told(name, sender)}"
         return told + "".join(f" control {level}/{kind} {value.hex()}" for level, kind, value in controls)
 
     def do_write(self, name, data):
