@@ -72,7 +72,7 @@ def parse(text: str) -> int:
 
 @lru_cache(maxsize=65536)
 def text(address: int) -> str:
-    """The address as Linux prints an AF_INET one, or an IPv6 one as RFC 5952 says."""
+    """The address as a dotted quad, or as RFC 5952 says for IPv6."""
     if address >> 32 == 0xFFFF:
         return str(IPv4Address(address & 0xFFFFFFFF))
     return str(IPv6Address(address))
@@ -80,9 +80,14 @@ def text(address: int) -> str:
 
 @lru_cache(maxsize=65536)
 def text_v6(address: int) -> str:
-    """The address as an AF_INET6 socket's name shows it: an IPv4 one as `::ffff:a.b.c.d`."""
+    """The address as inet_ntop(3) of glibc prints an AF_INET6 one, and so a program sees it.
+
+    An IPv4 address is `::ffff:a.b.c.d`; an IPv4-compatible one (RFC 4291 section 2.5.5.1) ends in a dotted quad too.
+    """
     if address >> 32 == 0xFFFF:
         return "::ffff:" + str(IPv4Address(address & 0xFFFFFFFF))
+    if 0xFFFF < address <= 0xFFFFFFFF:
+        return "::" + str(IPv4Address(address))
     return str(IPv6Address(address))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from portside.addr.abi import (
     AF_INET,
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from portside.host.processes import Process
     from portside.host.tcp_socket import TcpSocket
     from portside.host.udp_socket import UdpSocket
-
-PMTU_LIFETIME: Final = 600 * 1_000_000_000  # ip_rt_mtu_expires
 
 
 class Connection(Tcb):
@@ -230,7 +228,7 @@ class Stack:
         number, hard = errno_for(family, message.type, message.code)
         mtu = message.extra if _is_too_big(message) else 0
         if mtu:
-            self.ip.routes.learn_mtu(packet.dst, mtu, self.world.now + PMTU_LIFETIME)
+            self.ip.learn_mtu(packet.dst, mtu)
         if isinstance(packet, TcpSegment):
             entry = lookup.tcp(self.tcp, packet.dst, packet.dport, packet.src, packet.sport, ifindex)
             if entry is not None and entry.state != LISTEN:

@@ -42,6 +42,7 @@ from portside.sockets import connect as connect_rules
 from portside.tcp import calls, listen, timewait
 from portside.tcp.calls import receive as tcp_receive
 from portside.tcp.calls import send as tcp_send
+from portside.tcp.tcb import RCV_SHUTDOWN
 from portside.tcp.timewait import TimeWait
 from portside.wire.packet import Payload
 
@@ -90,6 +91,7 @@ class TcpSocket(InetSocket):
         verdict = self.stack.bind(process, self.entry, value, port, scope)
         if not verdict:
             raise refuse(verdict)
+        self.tcb.route = None
 
     def getsockname(self) -> SockAddr:
         """The local address: where it listens, or the source it sends from (inet_getname)."""
@@ -368,26 +370,26 @@ class TcpSocket(InetSocket):
         """MSG_WAITALL: wait until all is there, the stream ends or fails, or the time is over."""
         parts: list[bytes] = []
         wanted = length
+        world = self.host.world
         while True:
-            data = tcp_receive(self.tcb, wanted, self.host.world.now, peek)
+            data = tcp_receive(self.tcb, wanted, world.now, peek)
             self.stack.settle()
             if isinstance(data, int):
-                if parts:
-                    self.tcb.error = -data if -data != errno.ENOTCONN else 0
-                    break
-                raise fail(-data)
+                if not parts:
+                    raise fail(-data)
+                self.tcb.error = self.tcb.error or (-data if -data != errno.ENOTCONN else 0)
+                break
             if data is not None:
-                if peek and len(data) < length and calls.inq(self.tcb) < length:
-                    parts = [data]
-                else:
-                    parts.append(data)
-                    wanted -= len(data)
+                parts = [data] if peek else [*parts, data]
+                wanted -= 0 if peek else len(data)
                 if not data or wanted <= 0 or (peek and len(data) >= length):
                     break
-            if (limit is not None and limit <= self.host.world.now) or not self.wait(POLLIN, limit, "recv()"):
+                if self.tcb.shutdown & RCV_SHUTDOWN:
+                    break  # the end of the stream comes next: it is for the next call to tell
+            if (limit is not None and limit <= world.now) or not self.wait(POLLIN | POLLRDHUP, limit, "recv()"):
+                if not parts:
+                    raise fail(errno.EAGAIN)
                 break
-        if not parts:
-            raise fail(errno.EAGAIN)
         return b"".join(parts)
 
     # -- the end --

@@ -178,10 +178,11 @@ class UdpSocket(InetSocket):
             return self.this_host(remote), port, 0
         return remote, port, scope
 
-    def _route(self, remote: int, scope: int = 0) -> Route:
+    def _route(self, remote: int, scope: int = 0, connected: bool = True) -> Route:
         # A socket that was connected over the other family keeps its name, and sends from what the route says.
         source = self.entry.saddr if is_v4(self.entry.saddr) == is_v4(remote) else wildcard(remote)
-        route = self.host.ip.lookup(remote, source, scope if scope and needs_scope(remote) else self.entry.device)
+        lookup = self.host.ip.lookup if connected else self.host.ip.lookup_unscoped
+        route = lookup(remote, source, scope if scope and needs_scope(remote) else self.entry.device)
         if isinstance(route, Verdict):
             raise refuse(route)
         if self.family == AF_INET6 and is_v4(self.entry.saddr) and not is_v4(remote):
@@ -219,7 +220,7 @@ class UdpSocket(InetSocket):
             remote, port, scope = self.destination(address)
             if port == 0:
                 raise fail(errno.EINVAL)
-            route = self._route(remote, scope)
+            route = self._route(remote, scope, connected=False)
         if route.kind == BROADCAST and not self.knobs.broadcast:
             raise fail(errno.EACCES)
         self._may_send(len(data), route)

@@ -45,6 +45,7 @@ def connect(
         entry.saddr = source
     entry.raddr = raddr
     entry.rport = rport
+    entry.state = SYN_SENT
     taken_over: Entry | None = None
     if entry.lport:
         taken_over = ephemeral.same_connection(table, entry, entry.lport)
@@ -60,7 +61,6 @@ def connect(
         entry.connect_bound = True
         table.take_port(entry, port)
         entry.sport = port
-    entry.state = SYN_SENT
     if taken_over is None:
         table.add_connected(entry)
         return ALLOWED
@@ -88,9 +88,9 @@ def disconnect(table: SocketTable, entry: Entry) -> None:
 
     For a connect(2) that failed, connect(2) to AF_UNSPEC, and shutdown(2) of a listener. As `closed`, and an address
     that bind(2) did not name becomes the wildcard again. It keeps the port that bind(2) named, and gives back one that
-    bind(2) to port 0 chose.
+    bind(2) to port 0 chose; a socket that is CLOSED already keeps even that.
     """
-    if entry.state != CLOSED or entry.rport:
+    if entry.state != CLOSED:
         closed(table, entry)
     entry.rport = 0
     entry.raddr = entry.wildcard

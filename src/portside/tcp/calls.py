@@ -56,6 +56,7 @@ def open_active(tcb: Tcb, now: int, isn: int) -> None:
     """
     tcb.shutdown = 0
     tcb.done = False
+    tcb.error = 0  # tcp_connect_init()
     tcb.iss = tcb.snd_una = tcb.snd_up = isn
     tcb.snd_nxt = tcb.write_seq = tcb.snd_sml = (isn + 1) & MASK
     tcb.rcv_nxt = tcb.rcv_wup = tcb.copied_seq = 0
