@@ -15,6 +15,7 @@ import os
 import select
 import shutil
 import socket
+import stat
 import struct
 import tempfile
 from pathlib import Path
@@ -230,6 +231,9 @@ class Simulated:
     def epoll_wait(self, epfd, maxevents):
         return sys_poll.epoll_wait(self.process, epfd, maxevents, 0)
 
+    def is_socket(self, fd):
+        return sys_files.kind(self.process, fd) == sys_files.S_IFSOCK
+
     def path(self, name):
         return b"/tmp/" + name
 
@@ -414,6 +418,9 @@ class Real:
         number = _checked(_libc.epoll_wait(epfd, found, maxevents, 0))
         return [(event.data, event.events) for event in found[:number]]
 
+    def is_socket(self, fd):
+        return stat.S_ISSOCK(os.fstat(fd).st_mode)
+
     def path(self, name):
         return os.path.join(self.directory, name)
 
@@ -519,6 +526,10 @@ class Dialogue:
     def _sendfds(self, slot, size, passed):
         fds = array.array("i", [self._fd(other) for other in passed]).tobytes()
         return self.kernel.sendmsg(self._fd(slot), self._data(size), [(SOL_SOCKET, SCM_RIGHTS, fds)])
+
+    def _sendplain(self, slot, size, passed):
+        """As `sendfds`, but no sockets: when those in flight are found to be garbage is the kernel's own time."""
+        return self._sendfds(slot, size, [other for other in passed if not self.kernel.is_socket(self._fd(other))])
 
     def _sendcreds(self, slot, size, mine):
         pid = self.kernel.pid if mine else 999999

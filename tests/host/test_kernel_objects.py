@@ -102,8 +102,8 @@ NAMED = [
     call("unlink", st.sampled_from(["a", "b", "c"])),
 ]
 PASSING = [
-    call("sendfds", slot, st.sampled_from([0, 1, 5, 40000]), st.lists(slot, max_size=3)),
-    call("sendfds", slot, st.sampled_from([1, 5]), st.lists(slot, min_size=1, max_size=2)),
+    call("sendplain", slot, st.sampled_from([0, 1, 5, 40000]), st.lists(slot, max_size=3)),
+    call("sendplain", slot, st.sampled_from([1, 5]), st.lists(slot, min_size=1, max_size=2)),
     call("sendcreds", slot, st.sampled_from([0, 1, 5]), st.booleans()),
     call("recvmsg", slot, length, st.sampled_from([0, 10, 16, 20, 24, 28, 32, 100]), peek),
     call("recvmsg", slot, length, st.just(200)),
@@ -114,7 +114,12 @@ PASSING = [
 def dialogues(first, *groups):
     """Dialogues that begin with `first` and go on with calls of the groups, each group as likely as the next."""
     steps = st.lists(st.one_of([st.one_of(group) for group in groups]), min_size=5, max_size=40)
-    return st.builds(lambda begin, rest: list(begin) + rest, st.sampled_from(first), steps)
+    return st.builds(lambda begin, rest: list(begin) + flat(rest), st.sampled_from(first), steps)
+
+
+def flat(steps):
+    """The steps, where one may be a list of several."""
+    return [step for one in steps for step in (one if isinstance(one, list) else [one])]
 
 
 @generated
@@ -201,4 +206,88 @@ CLOSING = [call("close", watched), call("dup", ends), call("dup2", watched, watc
     dialogues([LAID_OUT], WATCHING, WATCHING, COLLECTING, COLLECTING, COLLECTING, MOVING, MOVING, CLOSING),
 )
 def test_epoll_of_everything(steps):
+    compare(steps)
+
+
+# A listener, connected clients and two more; and an epoll that watches the first four at their edges.
+SERVICE = [
+    [
+        ("socket", kind_), ("bind", 0, "a"), ("listen", 0, 2), ("socket", kind_), ("socket", kind_), ("socket", kind_),
+        ("epoll",), *[("ctl", 4, 1, number, IN | OUT | RDHUP | PRI | ET) for number in range(4)],
+        ("connect", 1, "a"), ("connect", 2, "a"), ("accept", 0),
+    ]
+    for kind_ in (STREAM, SEQPACKET)
+]  # fmt: skip
+# Four datagram sockets, three with names, two connected; watched alike.
+POST = [
+    [
+        *[("socket", DGRAM)] * 4, ("epoll",), ("bind", 0, "a"), ("bind", 1, "b"), ("bind", 2, "@a"),
+        *[("ctl", 4, 1, number, IN | OUT | RDHUP | ET) for number in range(4)],
+        ("connect", 1, "a"), ("connect", 3, "a"),
+    ]
+]  # fmt: skip
+mine = st.sampled_from([0, 1, 1, 2, 3, 5, 5, 6])
+present = st.sampled_from(["a", "a", "b", "@a", "c"])
+amount = st.sampled_from([0, 1, 2, 3, 8, 200, 5000, 40000])
+room = st.sampled_from([1, 3, 9, 300, 5000, 300000])
+TALK = [
+    call("send", mine, amount, st.sampled_from([0, 0, 0, 1])),
+    call("send", mine, amount),
+    call("recv", mine, room, peek),
+    call("recvfrom", mine, room),
+    call("recvmsg", mine, room, st.sampled_from([0, 24, 60, 200]), peek),
+    call("fill", mine, amount.filter(bool)),
+]
+anything = st.integers(0, 6)
+pair = st.sampled_from([(1, 5), (5, 1), (3, 0), (1, 0)])
+sends = st.one_of(
+    call("send", st.just(0), amount, st.sampled_from([0, 0, 0, 1])),
+    call("sendplain", st.just(0), st.sampled_from([1, 5, 300]), st.lists(anything, min_size=1, max_size=2)),
+    call("fill", st.just(0), amount.filter(bool)),
+)
+takes = st.one_of(
+    call("recv", st.just(0), room, peek),
+    call("recvfrom", st.just(0), room, peek),
+    call("recvmsg", st.just(0), room, st.sampled_from([0, 24, 60, 200]), peek),
+)
+EXCHANGE = [
+    st.builds(
+        lambda ends, given, taken: [(name_, ends[0], *rest) for name_, _, *rest in given]
+        + [(name_, ends[1], *rest) for name_, _, *rest in taken],
+        pair, st.lists(sends, min_size=1, max_size=3), st.lists(takes, min_size=1, max_size=4),
+    )
+]  # fmt: skip
+MEET = [call("connect", mine, present), call("accept", st.just(0)), call("sendto", mine, amount, present)]
+PART = [
+    call("shutdown", mine, st.integers(0, 2)),
+    call("close", mine),
+    call("disconnect", mine),
+    call("listen", mine, st.integers(0, 1)),
+    call("getpeername", mine),
+    call("getsockopt", mine, st.sampled_from([4, 17])),
+    call("ioctl", mine, st.sampled_from([0x541B, 0x5411, 0x8905])),
+    call("setsockopt", mine, st.sampled_from([7, 10, 16, 18]), st.sampled_from([0, 1, 5, 3000])),
+]
+LOOK = [call("wait", st.just(4), st.just(9)), call("poll", st.tuples(mine, st.just(0x7FF | RDHUP)))]
+HAND = [
+    call("sendfds", mine, st.sampled_from([0, 1, 5]), st.lists(mine, min_size=1, max_size=2)),
+    call("sendcreds", mine, st.sampled_from([1, 5]), st.booleans()),
+]
+
+
+@generated
+@given(dialogues(SERVICE, EXCHANGE, EXCHANGE, TALK, MEET, PART, LOOK, LOOK))
+def test_a_service(steps):
+    compare(steps)
+
+
+@generated
+@given(dialogues(POST, EXCHANGE, TALK, TALK, MEET, MEET, PART, LOOK, LOOK))
+def test_datagrams(steps):
+    compare(steps)
+
+
+@generated
+@given(dialogues(SERVICE + POST, EXCHANGE, EXCHANGE, TALK, HAND, HAND, MEET, [PART[0], *PART[2:]], LOOK))
+def test_messages_with_sockets_that_stay_open(steps):
     compare(steps)

@@ -235,6 +235,11 @@ DIALOGUES = {
         ("send", 0, 4, 1), ("recv", 1, 9),
         ("recv", 1, 9), ("setsockopt", 1, 10, 1), ("send", 0, 4, 1), ("recv", 1, 9), ("recv", 1, 9), ("recv", 1, 1, 1),
     ],
+    "an urgent byte that is passed over": [
+        ("socketpair", STREAM), ("send", 0, 1, 1), ("ioctl", 1, 0x541B), ("recv", 1, 1), ("ioctl", 1, 0x541B),
+        ("poll", (1, ALL)), ("recv", 1, 1, 1), ("send", 0, 3), ("ioctl", 1, 0x541B), ("recv", 1, 9), ("ioctl", 1, 0x541B),
+        ("close", 1), ("recv", 0, 5),
+    ],
     "options": [
         ("socketpair", STREAM),
         *[("getsockopt", 0, name) for name in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 16, 18, 30, 38, 39, 999)],

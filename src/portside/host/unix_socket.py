@@ -97,6 +97,7 @@ class UnixSocket(SocketFile):
         "dead",
         "error",
         "had_oob",
+        "inq",
         "listener",
         "name",
         "names",
@@ -138,6 +139,7 @@ class UnixSocket(SocketFile):
         self.wmem = 0
         self.oob: Message | None = None  # the urgent byte, while it was not read
         self.had_oob = False
+        self.inq = 0
         self.sndbuf = settings.wmem_default
         self.rcvbuf = settings.rmem_default
         self.rcvlowat = 1
@@ -603,6 +605,8 @@ class UnixSocket(SocketFile):
         """Bytes that wait, of the first datagram alone for a datagram socket (unix_inq_len). EINVAL for a listener."""
         if self.state == LISTEN:
             raise fail(errno.EINVAL)
+        if self.type == SOCK_STREAM:
+            return self.inq  # since 6.17 a count that is kept, in which an urgent byte that was passed over stays
         if self.type == SOCK_DGRAM:
             return len(self.queue[0].data) if self.queue else 0
         return sum(len(message.data) - message.start for message in self.queue)

@@ -62,6 +62,7 @@ def send(
         if sent == ordinary:
             peer.oob = message
             peer.had_oob = True
+        peer.inq += size
         sock.deliver(peer, message)
         sent += size
     return sent
@@ -105,6 +106,7 @@ def receive(sock: UnixSocket, length: int, flags: int, deadline: int | None) -> 
         size = len(piece)
         copied += size
         length -= size
+        sock.inq -= size
         message.start = start + size
         if message.files is not None:
             files = message.files
@@ -178,6 +180,7 @@ def _urgent(sock: UnixSocket, flags: int) -> Taken:
         raise fail(errno.EINVAL)
     if not flags & MSG_PEEK:
         sock.oob = None
+        sock.inq -= 1
         message.start = 1
         before = sock.queue.index(message) - 1
         if before >= 0 and _spent(sock.queue[before]):
