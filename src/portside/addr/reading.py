@@ -50,7 +50,7 @@ class Endpoint:
             host = self.name
         elif self.family == AF_INET6:
             zone = f"%{self.zone}" if self.zone and not self.device else ""
-            host = f"[{ip.text_v6(self.address)}{zone}]"
+            host = f"[{ip.text_v6(self.address) if ip.is_v4(self.address) else ip.text(self.address)}{zone}]"
         else:
             host = ip.text(self.address)
         return f"{host}%{self.zone}" if self.device else host
