@@ -10,6 +10,7 @@ from typing import Final
 
 from portside.runtime import escapes, loader
 from portside.runtime.patcher import Patcher
+from portside.runtime.patches.thread import leave_shutdown_locks
 
 PATCHES: Final = (
     "time", "datetime", "thread", "queue", "local", "sys", "atexit", "os", "io", "select", "socket", "signal", "fcntl",
@@ -56,5 +57,6 @@ def installed() -> Iterator[None]:
             _users -= 1
             if not _users:
                 patcher.restore()
+                leave_shutdown_locks()
         finally:
             _guard.release()

@@ -319,6 +319,16 @@ def end_of_thread(task: Task) -> None:
             release(lock)
 
 
+def leave_shutdown_locks() -> None:
+    """The real interpreter, when it ends, shall not wait for threads of programs that a world left unfinished.
+
+    `threading` enters each thread's lock in `_shutdown_locks`, until Python 3.12; a simulated one is released by nobody
+    when its world has stopped.
+    """
+    locks: set[object] = getattr(threading, "_shutdown_locks", set())
+    locks.difference_update(_sentinels.values())
+
+
 class Handle:
     """_thread._ThreadHandle of a task: what Thread.join waits on from Python 3.13 on."""
 
