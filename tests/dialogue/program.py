@@ -10,6 +10,7 @@ from typing import Final
 Word = str | int
 Call = list[Word]
 
+NEED_ROOT: Final = ("seteuid", "SO_DEBUG", "SO_SNDBUFFORCE", "SO_RCVBUFFORCE")
 EPHEMERAL: Final = range(32768, 61000)
 PORT = re.compile(r"<(\S+) (\d+) ([tu])((?: flow \d+ scope \d+)?)>")
 
@@ -42,6 +43,11 @@ class Program:
             else:
                 calls.append(tuple(word_of(word) for word in words))
         return cls(tuple(calls), tuple(addresses), tuple(sysctls))
+
+    @property
+    def needs_root(self) -> bool:
+        """Whether the real kernel grants it to root of the machine alone, not to root of a user namespace."""
+        return any(word in NEED_ROOT for call in self.calls for word in call)
 
     def __str__(self) -> str:
         lines = [f"address {address}" for address in self.addresses]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from tests.dialogue import simulated
@@ -23,7 +25,7 @@ def test_generated_programs_are_answered_alike(linux: Linux) -> None:
     )  # fmt: skip
     @given(programs())
     def agree(program: Program) -> None:
-        if not found:
+        if not found and (os.geteuid() == 0 or not program.needs_root):
             difference = compare(program, linux.run, simulated.run)
             if difference is not None:
                 found.append(difference)
@@ -42,7 +44,7 @@ def test_linux_agrees_with_itself(linux: Linux) -> None:
     )  # fmt: skip
     @given(programs())
     def agree(program: Program) -> None:
-        difference = compare(program, linux.run, linux.run)
+        difference = compare(program, linux.run, linux.run, tries=60)  # the first run may be the rare one
         assert difference is None, f"\n{difference}"
 
     agree()
