@@ -120,7 +120,9 @@ class Maker:
             number += 1
         servers = list(live)
         for _ in range(self.random.randint(2, 9)):
-            what = self.random.choice(["client", "client", "accept", "close", "bind", "disconnect", "opt", "name"])
+            what = self.random.choice(
+                ["client", "client", "accept", "close", "bind", "bind", "disconnect", "opt", "name"]
+            )
             which = self.random.choice(list(live)) if live else 0
             if what == "client":
                 family = 6 if v6 or self.chance(0.3) else 4
@@ -157,6 +159,11 @@ class Maker:
                 del live[which]
                 if which in servers:
                     servers.remove(which)
+            elif what == "bind" and connected and self.chance(0.5):
+                more, family = self.new(number, "tcp")
+                steps += [*more, ["bind_to", number, self.address(family), self.random.choice(sorted(connected))]]
+                live[number] = family
+                number += 1
             elif what == "bind":
                 more, family = self.new(number, "tcp")
                 steps += more

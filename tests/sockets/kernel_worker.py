@@ -165,6 +165,10 @@ class Machine:
     def bind(self, number: int, address: str, port: int, scope: int = 0) -> None:
         self.sockets[number].bind(self.where(number, address, port, scope))
 
+    def bind_to(self, number: int, address: str, other: int) -> None:
+        """Bind to the port of another socket."""
+        self.bind(number, address, self.sockets[other].getsockname()[1])
+
     def bind_as(self, uid: int, number: int, address: str, port: int) -> None:
         os.seteuid(uid)
         try:

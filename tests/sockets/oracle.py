@@ -206,6 +206,9 @@ class Model:
         assert foreseen is None or foreseen.errno == verdict.errno, (foreseen, verdict)
         self.check(verdict)
 
+    def bind_to(self, number: int, address: str, other: int) -> None:
+        self.bind(number, address, self.entries[other].name[1])
+
     def bind_as(self, uid: int, number: int, address: str, port: int) -> None:
         self.world.root = uid == 0
         try:

@@ -309,6 +309,49 @@ def test_a_socket_seen_from_ipv4() -> None:
     assert machine.bind(machine.socket(), "0.0.0.0:8080") == BUSY
 
 
+def test_a_datagram_socket_seen_from_ipv4() -> None:
+    machine = Machine()
+    entry = machine.socket("udp", 6)
+    assert machine.bind(entry, "[::]:8080") == machine.connect(entry, "[::1]:9") == 0
+    assert machine.bind(machine.socket("udp"), "127.0.0.7:8080") == 0
+    assert machine.bind(machine.socket("udp"), "127.0.0.6:8080") == BUSY
+
+
+@pytest.mark.parametrize(("others", "expected"), [(10, 0), (11, BUSY)])
+def test_udp_on_a_crowded_port(others: int, expected: int | str) -> None:
+    """Up to ten holders the newest that overlaps is heard; with more, one on the address and one on the wildcard."""
+    machine = Machine()
+    for number in range(others - 1):
+        holder = machine.socket("udp", reuseaddr=True)
+        assert machine.bind(holder, f"127.0.0.{number + 1}:5000") == 0
+    assert machine.bind(machine.socket("udp", reuseaddr=True, reuseport=True), "0.0.0.0:5000") == 0
+    assert machine.bind(machine.socket("udp", reuseport=True), "127.0.0.1:5000") == expected
+
+
+def test_a_port_remembers_the_socket_that_shared() -> None:
+    """Clearing SO_REUSEPORT afterwards does not matter to those whom the first one would have let in."""
+    machine = Machine()
+    first = machine.socket(reuseport=True)
+    assert machine.bind(first, "127.0.0.1:8080") == 0
+    first.reuseport = False
+    machine.tcp.option_changed(first)
+    assert machine.bind(machine.socket(reuseport=True), "0.0.0.0:8080") == BUSY
+    assert machine.bind(machine.socket(reuseport=True, uid=5), "127.0.0.1:8080") == BUSY
+    assert machine.bind(machine.socket(reuseport=True), "127.0.0.1:8080") == 0
+
+
+def test_a_port_left_to_connections_forgets_who_shared() -> None:
+    machine = Machine(ip_local_port_range=(40000, 40000))
+    client = machine.socket(reuseport=True)
+    assert machine.connect(client, "127.0.0.1:80") == 0
+    sharer = machine.socket(reuseport=True)
+    assert machine.bind(sharer, "0.0.0.0:40000") == 0
+    client.reuseport = False
+    machine.tcp.option_changed(client)
+    machine.tcp.remove(sharer)
+    assert machine.bind(machine.socket(reuseport=True), "127.0.0.1:40000") == BUSY
+
+
 def test_udp_hears_only_the_newest() -> None:
     """With SO_REUSEPORT the newest that overlaps decides, and those before it are not asked."""
     for order, expected in ((("plain", "sharing"), 0), (("sharing", "plain"), BUSY)):

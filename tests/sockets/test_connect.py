@@ -116,6 +116,16 @@ def test_a_port_is_shared_again_when_its_binder_has_gone() -> None:
     assert machine.connect(machine.socket(), "127.0.0.1:81") == 0
 
 
+def test_a_port_is_shared_again_on_the_same_address() -> None:
+    machine = Machine(ip_local_port_range=(40000, 40000))
+    assert machine.connect(machine.socket(reuseaddr=True), "127.0.0.1:80") == 0
+    binder = machine.socket(reuseaddr=True)
+    assert machine.bind(binder, "127.0.0.1:40000") == 0
+    assert machine.connect(machine.socket(), "127.0.0.1:81") == EASY
+    machine.tcp.remove(binder)
+    assert machine.connect(machine.socket(), "127.0.0.1:81") == 0
+
+
 @pytest.mark.scenario("B8")
 def test_exhaustion() -> None:
     machine = Machine()

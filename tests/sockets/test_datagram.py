@@ -73,6 +73,45 @@ def test_reconnected_loses_to_a_newer_group() -> None:
     assert machine.arrives("udp", "127.0.0.1:5000", "127.0.0.1:9") is one
 
 
+def test_disconnected_and_reconnected_loses_to_a_newer_group() -> None:
+    machine = Machine()
+    one, two = machine.socket("udp", reuseaddr=True), machine.socket("udp", reuseaddr=True, reuseport=True)
+    assert machine.bind(one, "0.0.0.0:5000") == machine.connect(one, "127.0.0.1:9") == 0
+    assert machine.bind(two, "127.0.0.1:5000") == 0
+    assert machine.arrives("udp", "127.0.0.1:5000", "127.0.0.1:9") is one
+    datagram.disconnect(machine.udp, one)
+    machine.connect(one, "127.0.0.1:9")
+    assert machine.arrives("udp", "127.0.0.1:5000", "127.0.0.1:9") is one, "it is the newest there now"
+    machine.udp.remove(two)
+    two = machine.socket("udp", reuseaddr=True, reuseport=True)
+    assert machine.bind(two, "127.0.0.1:5000") == 0
+    assert machine.arrives("udp", "127.0.0.1:5000", "127.0.0.1:9") is two
+    assert machine.arrives("udp", "127.0.0.1:5000", "127.0.0.1:8") is two
+
+
+def test_a_reconnected_socket_outranks_a_device() -> None:
+    machine = Machine()
+    one, two = machine.socket("udp", reuseaddr=True), machine.socket("udp", reuseaddr=True)
+    machine.udp.set_device(two, 1)
+    assert machine.bind(one, "127.0.0.1:5000") == machine.bind(two, "127.0.0.1:5000") == 0
+    machine.connect(one, "127.0.0.1:9")
+    machine.connect(one, "127.0.0.1:10")
+    assert machine.arrives("udp", "127.0.0.1:5000", "127.0.0.1:10") is one
+    assert machine.arrives("udp", "127.0.0.1:5000", "127.0.0.1:9") is two
+
+
+def test_a_group_with_a_connected_member_goes_on_competing() -> None:
+    machine = Machine()
+    on_lo = machine.socket("udp", reuseaddr=True)
+    machine.udp.set_device(on_lo, 1)
+    members = [machine.socket("udp", reuseaddr=True, reuseport=True) for _ in range(2)]
+    for entry in (on_lo, *members):
+        assert machine.bind(entry, "127.0.0.1:5000") == 0
+    assert machine.arrives("udp", "127.0.0.1:5000") in members
+    machine.connect(members[0], "127.0.0.1:9")
+    assert machine.arrives("udp", "127.0.0.1:5000") is on_lo
+
+
 def test_autobind_twice_changes_nothing() -> None:
     machine = Machine()
     entry = machine.socket("udp")

@@ -45,6 +45,11 @@ CASES: dict[str, tuple[int, dict, Steps]] = {
     "bind-then-connect": (6, {}, server() + several(8, *client(), *BIND_ONE, *TO_SERVER)),
     "no-port-then-connect": (6, {}, server() + several(8, *client("tcp", LATER), *BIND_ONE, *TO_SERVER)),
     "autobind-reuse": (6, {"ipv4/ip_autobind_reuse": "1"}, several(9, *client("tcp", REUSE), *BIND_ANY)),
+    "autobind-reuse-share": (
+        6,
+        {"ipv4/ip_autobind_reuse": "1"},
+        several(9, *client("tcp", REUSE, SHARE), *BIND_ANY),
+    ),
     "autobind-no-reuse": (6, {"ipv4/ip_autobind_reuse": "1"}, several(8, *client(), *BIND_ANY)),
     "two-destinations": (
         6,

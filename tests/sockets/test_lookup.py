@@ -113,6 +113,17 @@ def test_groups_are_of_one_user() -> None:
     assert one.group.members == [one]
 
 
+@pytest.mark.parametrize("kind", ["tcp", "udp"])
+def test_groups_are_of_one_device_and_one_v6only(kind: str) -> None:
+    machine = Machine()
+    on_lo, on_eth = (bound(machine, kind, "0.0.0.0:80", device=device, reuseport=True) for device in (1, 2))
+    both, only = (bound(machine, kind, "[::]:81", reuseport=True, v6only=only) for only in (False, True))
+    groups = {entry.group for entry in (on_lo, on_eth, both, only)}
+    assert len(groups) == 4
+    assert machine.arrives(kind, "127.0.0.1:80") is on_lo
+    assert machine.arrives(kind, "127.0.0.1:81") is both
+
+
 def test_group_beats_a_device() -> None:
     """The first SO_REUSEPORT listener met hands over to its group: a device does not rank above it."""
     machine = Machine()
