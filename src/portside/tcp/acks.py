@@ -18,6 +18,8 @@ from portside.wire.seq import diff
 
 MASK: Final = 0xFFFFFFFF
 
+TICK: Final = 4 * MILLISECOND  # of the kernel's clock at 250 Hz
+
 GOOD: Final = 1
 OLD: Final = 0  # acknowledges less than is known already
 TOO_OLD: Final = -1  # so old that it must be blind (RFC 5961 section 5.2)
@@ -158,7 +160,7 @@ def _window_reopened(tcb: Tcb, now: int) -> None:
         tcb.probe_began = 0
         tcb.probe_at = 0
     elif tcb.probe_at:
-        tcb.probe_at = now + probe_interval(tcb)
+        tcb.probe_at = now + until_user_timeout(tcb, probe_interval(tcb), tcb.probe_began, now)
         alarm(tcb, tcb.probe_at)
 
 
@@ -167,6 +169,14 @@ def probe_interval(tcb: Tcb) -> int:
     most = rto.maximum(tcb)
     doublings = min((most // RTO_MIN).bit_length(), tcb.backoff)
     return min(max(tcb.rto, RTO_MIN) << doublings, most)
+
+
+def until_user_timeout(tcb: Tcb, timeout: int, began: int, now: int) -> int:
+    """A timeout, ns, that does not reach past TCP_USER_TIMEOUT (tcp_clamp_rto_to_user_timeout())."""
+    if not tcb.user_timeout or not began:
+        return timeout
+    remaining = tcb.user_timeout * MILLISECOND - (now - began)
+    return min(timeout, max(remaining, TICK))
 
 
 def made_room(tcb: Tcb) -> None:

@@ -48,7 +48,7 @@ def acknowledged(tcb: Tcb, segment: TcpSegment, advanced: bool, count: int, dupl
     if state >= CWR and diff(tcb.snd_una, tcb.recover) >= 0 and _ends(tcb, segment, state):
         return
     if tcb.ca_state == RECOVERY:
-        _recovering(tcb, advanced, count, duplicate, now)
+        _recovering(tcb, advanced, count, duplicate)
     elif tcb.ca_state == LOSS:
         _after_timeout(tcb, segment, advanced, count, duplicate)
     else:
@@ -58,7 +58,7 @@ def acknowledged(tcb: Tcb, segment: TcpSegment, advanced: bool, count: int, dupl
         if tcb.dupacks < REORDERING:
             tcb.ca_state = DISORDER if tcb.dupacks else OPEN
         else:
-            _enter_recovery(tcb, now)
+            _enter_recovery(tcb)
     repair(tcb, now)
 
 
@@ -115,7 +115,7 @@ def _reduce(tcb: Tcb) -> None:
     tcb.undo_retransmits = 0
 
 
-def _enter_recovery(tcb: Tcb, now: int) -> None:
+def _enter_recovery(tcb: Tcb) -> None:
     """Fast retransmit: the first segment is lost (RFC 5681 section 3.2; tcp_enter_recovery())."""
     tcb.recover = tcb.snd_nxt
     _reduce(tcb)
@@ -128,17 +128,19 @@ def _enter_recovery(tcb: Tcb, now: int) -> None:
     _proportional(tcb, 1, False)
 
 
-def _recovering(tcb: Tcb, advanced: bool, count: int, duplicate: bool, now: int) -> None:
+def _recovering(tcb: Tcb, advanced: bool, count: int, duplicate: bool) -> None:
     """In recovery: a partial ACK shows the next loss, a duplicate one lets a segment more go (RFC 6582)."""
+    delivered = int(duplicate)
     if advanced:
         # tcp_remove_reno_sacks(): one of them filled the hole, the others were counted already.
+        delivered = max(count - tcb.dupacks, 1) if count else 0
         tcb.dupacks = max(tcb.dupacks - max(count - 1, 0), 0)
         if tcb.sent is not None and not tcb.lost_out and not tcb.retransmitted_out:
             tcb.lost_out = 1
             tcb.dupacks = min(tcb.dupacks, len(tcb.sent) - 1)
     else:
         _add_duplicate(tcb, duplicate)
-    _proportional(tcb, count if advanced else int(duplicate), advanced)
+    _proportional(tcb, delivered, advanced)
 
 
 def _proportional(tcb: Tcb, delivered: int, advanced: bool) -> None:

@@ -200,6 +200,8 @@ def _send_from(tcb: Tcb, unsent: list[Unsent], piece: Unsent, now: int, limit: i
             tcb.snd_sml = (tcb.snd_nxt + size) & MASK
     else:
         data = _split(piece, size)
+        if limit:
+            flags = ACK | PSH
     charge = size + piece.charge
     piece.charge = 0
     first_transmission(tcb, flags, data, size + (flags & FIN), charge, now)

@@ -64,7 +64,7 @@ def _retransmit(tcb: Tcb, now: int) -> None:
     if tcb.state != SYN_SENT or tcb.retransmits > tcb.settings.tcp_syn_linear_timeouts:
         tcb.backoff += 1
         tcb.rto = min(tcb.rto << 1, rto.maximum(tcb))
-    tcb.retransmit_at = now + _clamped(tcb, tcb.rto, tcb.retransmit_began, now)
+    tcb.retransmit_at = now + acks.until_user_timeout(tcb, tcb.rto, tcb.retransmit_began, now)
     alarm(tcb, tcb.retransmit_at)
 
 
@@ -108,14 +108,6 @@ def orphan_retries(tcb: Tcb, alive: bool) -> int:
     return 8 if not retries and alive else retries
 
 
-def _clamped(tcb: Tcb, timeout: int, began: int, now: int) -> int:
-    """Not past TCP_USER_TIMEOUT (tcp_clamp_rto_to_user_timeout())."""
-    if not tcb.user_timeout or not began:
-        return timeout
-    remaining = tcb.user_timeout * MILLISECOND - (now - began)
-    return min(timeout, remaining) if remaining > 0 else MILLISECOND
-
-
 # -- zero window: tcp_probe_timer(), tcp_send_probe0() --
 
 
@@ -148,7 +140,7 @@ def _probe(tcb: Tcb, now: int) -> None:
     tcb.probes_out += 1
     if tcb.backoff < tcb.settings.tcp_retries2:
         tcb.backoff += 1
-    tcb.probe_at = now + _clamped(tcb, acks.probe_interval(tcb), tcb.probe_began, now)
+    tcb.probe_at = now + acks.until_user_timeout(tcb, acks.probe_interval(tcb), tcb.probe_began, now)
 
 
 # -- keepalive and the orphan's FIN-WAIT-2: tcp_keepalive_timer() --
