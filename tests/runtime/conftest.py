@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 
 import pytest
+
 from portside.lab.network import Network
 from portside.lab.program import Program
 
@@ -60,7 +61,12 @@ def same(world: World) -> Callable[[str], str]:
     def compare(source: str) -> str:
         source = textwrap.dedent(source)
         real = subprocess.run(
-            [sys.executable, "-c", source], capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL
+            [sys.executable, "-c", source],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # as the interpreter does unless told otherwise

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - programs stand in here as they are
 """What is replaced during a run: code outside is untouched meanwhile, and everything is put back afterwards."""
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import time
 from time import sleep as imported_sleep
 
 import pytest
+
 from portside.runtime.installation import installed
 
 HERE = sys.modules[__name__]
@@ -186,3 +188,26 @@ def test_nothing_of_a_world_is_left_in_threading(world):
     assert set(threading._active) == {thread.ident for thread in threading.enumerate()}
     assert not threading._limbo
     assert not [lock for lock in getattr(threading, "_shutdown_locks", ()) if lock.locked()][1:]
+
+
+def test_a_lock_that_a_thread_outside_holds_is_waited_for(world):
+    lock = threading.Lock()
+    held, go = threading.Event(), threading.Event()
+
+    def outside():
+        with lock:
+            held.set()
+            go.wait()
+
+    thread = threading.Thread(target=outside)
+    thread.start()
+    held.wait()
+
+    def program():
+        assert not lock.acquire(blocking=False)
+        go.set()
+        with lock:
+            return "held"
+
+    assert world.call(program) == "held"
+    thread.join()

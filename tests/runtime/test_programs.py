@@ -1,3 +1,4 @@
+# ruff: noqa: E501, SIM115 - programs stand in here as they are
 """Programs: their own globals, arguments, streams and endings."""
 
 from __future__ import annotations
@@ -199,10 +200,8 @@ def test_files_of_the_real_disk_share_the_numbers_of_sockets(world, tmp_path):
         f.close()
         assert os.read(copy, 10) == b""
         os.close(copy)
-        try:
+        with pytest.raises(OSError, match="Bad file descriptor"):
             os.read(copy, 1)
-        except OSError as error:
-            assert error.errno == errno.EBADF
         with os.scandir(tmp_path) as found:
             assert [entry.name for entry in found] == ["data"]
         dir_fd = os.open(tmp_path, os.O_RDONLY)

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - programs stand in here as they are
 """Signals and timers of simulated programs, and calls that would leave the world."""
 
 from __future__ import annotations
@@ -7,6 +8,7 @@ import sys
 import warnings
 
 import pytest
+
 from portside.runtime.escapes import EscapeError
 
 

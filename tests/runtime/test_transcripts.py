@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - programs stand in here as they are
 """The same program for real and simulated: types and messages of the C layer are CPython's own."""
 
 from __future__ import annotations

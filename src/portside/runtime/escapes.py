@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
-import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -35,7 +33,8 @@ REFUSED: Final[tuple[tuple[str, tuple[str, ...], str], ...]] = (
     ("os", ("wait", "wait3", "wait4", "waitpid", "waitid", "pidfd_open"), "a simulated process has no children"),
     ("os", ("openpty", "login_tty", "posix_openpt"), "there are no terminals"),
     ("os", ("eventfd", "memfd_create", "timerfd_create", "splice", "copy_file_range"), "use pipes and ordinary files"),
-    ("os", ("chroot", "unshare", "setns", "setgroups_real"), "a host is a namespace of its own: make another host"),
+    ("os", ("chroot", "unshare", "setns"), "a host is a namespace of its own: make another host"),
+    ("subprocess", ("Popen",), _PROCESS),
     ("_posixsubprocess", ("fork_exec",), _PROCESS),
     ("_multiprocessing", ("SemLock",), _THREADS),
     ("mmap", ("mmap",), _MAP),
@@ -55,7 +54,7 @@ def _refusal(call: str, advice: str) -> Callable[..., object]:
 
 
 class Guarded:
-    """Stands for a C type: making an instance, which would reach the real machine, is refused in a simulated program."""
+    """Stands for a type: making an instance, which would reach the real machine, is refused in a simulated program."""
 
     __slots__ = ("_advice", "_call", "_real")
 
@@ -65,6 +64,7 @@ class Guarded:
         self._advice = advice
 
     def __call__(self, *arguments: object, **keywords: object) -> object:
+        """Make an instance of the type, outside the world only."""
         if current_process() is not None:
             raise EscapeError(self._call, self._advice)
         return self._real(*arguments, **keywords)
@@ -102,6 +102,3 @@ def add(patcher: Patcher) -> None:
                 patcher.value(original, Guarded(original, call, advice))
             else:
                 patcher.function(module, name, _refusal(call, advice))
-
-
-__all__ = ["EscapeError", "Guarded", "add", "os", "sys"]

@@ -1,8 +1,8 @@
 """Names and addresses as CPython's `_socket` takes and gives them, against the names that a simulated host knows.
 
 `sockaddr` and `python_address` convert between an address tuple of the program and the kernel's (facts/sockaddr.py),
-with the errors of getsockaddrarg() and makesockaddr() in Modules/socketmodule.c. `getaddrinfo` answers as getaddrinfo(3)
-does for numeric addresses, `localhost` and the names of the network.
+with the errors of getsockaddrarg() and makesockaddr() in Modules/socketmodule.c. `getaddrinfo` answers as
+getaddrinfo(3) does for numeric addresses, `localhost` and the names of the network.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def refuse(code: int) -> NoReturn:
     raise gaierror(code, _WORDS[code])
 
 
-# -- host names --------------------------------------------------------------------------------------------------------
+# -- host names --
 
 
 def host_name(value: object) -> str:
@@ -137,7 +137,7 @@ def resolve_one(host: Host, name: str, family: int) -> Found:
     refuse(EAI_NONAME)
 
 
-# -- socket addresses --------------------------------------------------------------------------------------------------
+# -- socket addresses --
 
 _IPV4_WORDS: Final = "AF_INET address must be a pair (host, port)"
 _IPV6_WORDS: Final = "AF_INET6 address must be a tuple (host, port[, flowinfo[, scopeid]])"
@@ -221,7 +221,7 @@ def python_address(address: SockAddr | None) -> object:
     return None if family == AF_UNSPEC else address
 
 
-# -- services: those of the real machine's /etc/services, which programs can read, and beside them IANA's --------------
+# -- services: those of the real machine's /etc/services, which programs can read, and beside them IANA's --
 
 
 def port_of(name: str, protocol: str | None) -> int | None:
@@ -252,7 +252,7 @@ def service_of(port: int, protocol: str | None) -> str | None:
         return None if service is None else service.name
 
 
-# -- getaddrinfo(3), getnameinfo(3) --------------------------------------------------------------------------------------
+# -- getaddrinfo(3), getnameinfo(3) --
 
 
 def _service(port: object) -> tuple[int | None, str | None]:

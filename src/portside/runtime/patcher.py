@@ -46,10 +46,10 @@ class Patcher:
         self._undo: list[Callable[[], None]] = []
         self.installed = False
 
-    # -- what to replace -----------------------------------------------------------------------------------------------
+    # -- what to replace --
 
     def function(self, module: ModuleType, name: str, function: Callable[..., object]) -> None:
-        """Let `function(original, *arguments)` answer for a builtin, wherever it is held; none of that name: nothing."""
+        """Let `function(original, *arguments)` answer for a builtin, wherever one of that name is held."""
         original = getattr(module, name, _ABSENT)
         if original is not _ABSENT:
             self.value(original, self._to_new.get(id(original)) or dispatcher(function, original))
@@ -83,7 +83,7 @@ class Patcher:
         self._methods.append((owner, name, function))
         return original  # type: ignore[no-any-return]
 
-    # -- in and out ----------------------------------------------------------------------------------------------------
+    # -- in and out --
 
     def install(self) -> None:
         """Put every replacement in. What fails half way is taken out again."""
@@ -134,7 +134,7 @@ class Patcher:
         _write(owner, name, value)
         self._undo.append(lambda: _write(owner, name, old))
 
-    # -- where -----------------------------------------------------------------------------------------------------------
+    # -- where --
 
     def _look(self) -> None:
         """Find the places in modules that were not looked through yet."""

@@ -1,7 +1,7 @@
 """Bodies of tasks: how a simulated process runs a function, a script, a module or a piece of code, and ends.
 
-What CPython does around a program is done here: its own `__main__`, `sys.argv` and streams, the exit status, the message
-of SystemExit, the traceback (of the program's frames), the wait for threads that are no daemons, atexit.
+What CPython does around a program is done here: its own `__main__`, `sys.argv` and streams, the exit status, the
+message of SystemExit, the traceback (of the program's frames), the wait for threads that are no daemons, atexit.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ def code(process: Process, source: str, argv: Sequence[str] = (), paths: Sequenc
 
 
 def find_main(loader: Loader, name: str) -> ModuleSpec:
-    """The module to run for `-m name`: a package's `__main__`. Exits with the interpreter's words when there is none."""
+    """The module to run for `-m name`: a package's `__main__`. SystemExit says that there is none."""
     try:
         spec = find_spec(loader, name)
         if spec is not None and spec.submodule_search_locations is not None:

@@ -114,7 +114,7 @@ class SimSocketMethods(_stdlib.socket):
     _timeout: int  # ns; -1 waits for ever, 0 does not wait
     _type: int
 
-    # -- making and ending -----------------------------------------------------------------------------------------------
+    # -- making and ending --
 
     def _make(self, family: int, type: int, proto: int, fileno: object = None) -> None:
         """What _socket.socket.__init__ does (sock_initobj)."""
@@ -205,7 +205,7 @@ class SimSocketMethods(_stdlib.socket):
             else:
                 process.files.close(fd)
 
-    # -- what it is --------------------------------------------------------------------------------------------------------
+    # -- what it is --
 
     @property
     def family(self) -> Any:
@@ -255,7 +255,7 @@ class SimSocketMethods(_stdlib.socket):
     def getpeername(self) -> Any:
         return python_address(_name.getpeername(self._process, self._fd))
 
-    # -- waiting -----------------------------------------------------------------------------------------------------------
+    # -- waiting --
 
     def _timed(
         self, events: int, call: str, attempt: Callable[[SocketFile], object], timeout: int | None = None
@@ -286,7 +286,7 @@ class SimSocketMethods(_stdlib.socket):
     def _call(self, events: int, call: str, attempt: Callable[[SocketFile], object]) -> Any:
         return self._timed(events, call, attempt) if self._timeout > 0 else self._plain(attempt)
 
-    # -- connections ---------------------------------------------------------------------------------------------------------
+    # -- connections --
 
     def bind(self, address: object, /) -> None:
         place = sockaddr(self._process.host, self._family, address, "bind")
@@ -356,7 +356,7 @@ class SimSocketMethods(_stdlib.socket):
     def shutdown(self, how: object, /) -> None:
         _calls.shutdown(self._process, self._fd, _c_int(how))
 
-    # -- sending -------------------------------------------------------------------------------------------------------------
+    # -- sending --
 
     def send(self, data: object, flags: int = 0, /) -> int:
         payload = data if type(data) is bytes else _buffer(data)
@@ -431,7 +431,7 @@ class SimSocketMethods(_stdlib.socket):
     def sendmsg_afalg(self, *arguments: object, **keywords: object) -> int:
         raise OSError("algset is only supported for AF_ALG")
 
-    # -- receiving -----------------------------------------------------------------------------------------------------------
+    # -- receiving --
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         if self._timeout < 0 and type(bufsize) is int and bufsize > 0 and not flags:
@@ -523,7 +523,7 @@ class SimSocketMethods(_stdlib.socket):
             at += len(piece)
         return at, ancillary, answer, sender
 
-    # -- options -------------------------------------------------------------------------------------------------------------
+    # -- options --
 
     def getsockopt(self, level: object, optname: object, buflen: object = 0, /) -> Any:
         kind, option, length = _c_int(level), _c_int(optname), _c_int(buflen)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 Real = Callable[..., object]
 Opener = Callable[[object, int], int]
 
-_BASE: Final = {"r": os.O_RDONLY, "w": os.O_WRONLY | os.O_CREAT | os.O_TRUNC, "a": os.O_WRONLY | os.O_CREAT | os.O_APPEND,
-                "x": os.O_WRONLY | os.O_CREAT | os.O_EXCL}  # fmt: skip
+_NEW: Final = os.O_WRONLY | os.O_CREAT
+_BASE: Final = {"r": os.O_RDONLY, "w": _NEW | os.O_TRUNC, "a": _NEW | os.O_APPEND, "x": _NEW | os.O_EXCL}
 _BUFFER: Final = 8192
 
 

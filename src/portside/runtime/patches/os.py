@@ -1,7 +1,7 @@
 """`os` (`posix`): descriptors and identity of the simulated process; files stay those of the real disk.
 
-A program sees one range of numbers: sockets, pipes and files opened on the real disk are descriptors of its own table. A
-call that takes a descriptor goes to the simulated file, or to the real one behind it.
+A program sees one range of numbers: sockets, pipes and files opened on the real disk are descriptors of its own table.
+A call that takes a descriptor goes to the simulated file, or to the real one behind it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _bytes(data: object) -> bytes:
         raise TypeError(f"a bytes-like object is required, not '{type(data).__name__}'") from None
 
 
-# -- read, write, close ------------------------------------------------------------------------------------------------
+# -- read, write, close --
 
 
 def _try(process: Process, call: Callable[[], object]) -> object:
@@ -271,7 +271,7 @@ _pread: Final = os.pread
 _lseek: Final = os.lseek
 
 
-# -- paths -----------------------------------------------------------------------------------------------------------------
+# -- paths --
 
 
 def open_file(real: Real, path: object, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> object:
@@ -349,7 +349,7 @@ def readlink(real: Real, path: object, **keywords: object) -> object:
     return path_or_fd(real, path, **keywords) if target is None else target
 
 
-# -- who it is -------------------------------------------------------------------------------------------------------------
+# -- who it is --
 
 
 def identity(call: Callable[..., object]) -> Callable[..., object]:

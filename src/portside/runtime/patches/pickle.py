@@ -1,4 +1,4 @@
-"""`pickle`: classes and functions of a program's own modules. The C code looks for them in the shared table of modules."""
+"""`pickle`: classes and functions of a program's own modules, which the C code looks for among the shared ones."""
 
 from __future__ import annotations
 

@@ -242,6 +242,7 @@ class EpollType:
     __slots__ = ()
 
     def __call__(self, sizehint: int = -1, flags: int = 0) -> object:
+        """Make an epoll object: of the simulated process, or a real one."""
         task = getcurrent()
         if type(task) is not Task:
             return _Epoll(sizehint, flags)

@@ -45,6 +45,7 @@ class CSocket:
     __slots__ = ()
 
     def __call__(self, family: int = -1, type: int = -1, proto: int = -1, fileno: object = None) -> object:
+        """Make a socket: a simulated program's, or a real one."""
         if current() is None:
             return _C(family, type, proto, fileno)  # type: ignore[arg-type]
         made = cast(SimSocketMethods, _c_new(sim_socket.SimSocket))
@@ -101,7 +102,7 @@ def _host(task: Task) -> Host:
     return process_of(task).host
 
 
-# -- descriptors ---------------------------------------------------------------------------------------------------------
+# -- descriptors --
 
 
 def socketpair(real: Real, family: int = AF_UNIX, type: int = 1, proto: int = 0, /) -> object:
@@ -150,7 +151,7 @@ def setdefaulttimeout(real: Real, value: object, /) -> object:
     return None
 
 
-# -- names ---------------------------------------------------------------------------------------------------------------
+# -- names --
 
 
 def gethostname(real: Real) -> object:
@@ -243,7 +244,7 @@ def getservbyport(real: Real, port: int, protocol: str | None = None, /) -> obje
     return name
 
 
-# -- interfaces ------------------------------------------------------------------------------------------------------------
+# -- interfaces --
 
 
 def if_nameindex(real: Real) -> object:

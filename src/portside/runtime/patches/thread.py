@@ -39,12 +39,13 @@ _JOIN: Final = Blocked("joining a thread")
 _Lock: Final = type(_thread.allocate_lock())
 _RLock: Final = _thread.RLock
 _allocate: Final = _thread.allocate_lock
+_real_count: Final = _thread._count
 
 _held: Final[dict[int, object]] = {}
 """Plain locks that tasks have acquired, by id: what fails to be acquired and is not here, another thread holds."""
 
 
-# -- locks -------------------------------------------------------------------------------------------------------------
+# -- locks --
 
 
 def _deadline(task: Task, real: Real, lock: object, blocking: object, timeout: object) -> int | None:
@@ -63,7 +64,7 @@ def _deadline(task: Task, real: Real, lock: object, blocking: object, timeout: o
 
 def _acquire_outside(lock: object, timeout: float) -> bool:
     """Wait for a lock that a thread outside the world holds: for real, since it goes on by itself."""
-    return bool(_real_acquire(lock, True, timeout)) if _thread._count() else False
+    return bool(_real_acquire(lock, True, timeout)) if _real_count() else False
 
 
 def acquire(self: object, blocking: object = True, timeout: object = -1) -> object:
@@ -239,7 +240,7 @@ def rlock_acquire_restore(self: object, state: tuple[int, int], /) -> object:
     return None
 
 
-# -- threads -----------------------------------------------------------------------------------------------------------
+# -- threads --
 
 
 def get_ident(real: Real) -> object:
@@ -400,7 +401,7 @@ def thread_count(real: Real) -> object:
     return max(0, len(process_of(task).tasks) - 1) if type(task) is Task else real()
 
 
-# -- what threading keeps ------------------------------------------------------------------------------------------------
+# -- what threading keeps --
 
 
 def main_thread(real: Real) -> object:
