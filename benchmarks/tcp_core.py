@@ -1,7 +1,8 @@
 """What the TCP core costs by itself: two connections, a list for a wire, no host and no scheduler.
 
-Run `python benchmarks/tcp_core.py`. Prints microseconds per echo round trip of 64 bytes (2 sends, 2 segments, 2 receives),
-megabytes per second of bulk data, microseconds per connect-accept-close, and bytes of memory per idle connection.
+Run `python benchmarks/tcp_core.py`. Prints microseconds per echo round trip of 64 bytes (2 sends, 2 segments, 2
+receives), megabytes per second of bulk data, microseconds per connect-accept-close, and bytes of memory per idle
+connection.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from time import perf_counter
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "tcp"))
 
-from pair import ALICE, BOB, World, connected  # noqa: E402
+from pair import ALICE, BOB, World, connected
 
-from portside.tcp import arrives, calls, listen  # noqa: E402
+from portside.tcp import arrives, calls, listen
 
 
 def best(of: int, run: Callable[[], float]) -> float:

@@ -1,4 +1,4 @@
-"""Hosts of the least kind for tests: what TCP asks of a host, done with lists, and a wire that may be watched or cut."""
+"""Hosts of the least kind for tests: what TCP asks of a host, done with lists; a wire that may be watched or cut."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pair import ALICE, BOB, Endpoint, World
+
 from portside.addr.abi import MILLISECOND
 from portside.facts.state import NAMES
 from portside.tcp import arrives, calls, listen

@@ -9,7 +9,14 @@ from pair import connected
 from speak import Dialogue
 
 from portside.addr.abi import (
-    MILLISECOND, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRNORM,
+    MILLISECOND,
+    POLLERR,
+    POLLHUP,
+    POLLIN,
+    POLLOUT,
+    POLLRDHUP,
+    POLLRDNORM,
+    POLLWRNORM,
 )  # fmt: skip
 from portside.tcp import arrives, calls
 from portside.tcp.effects import READABLE

@@ -9,7 +9,14 @@ from pair import ALICE, BOB, World, connected
 from speak import Dialogue
 
 from portside.addr.abi import (
-    POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRNORM, SECOND,
+    POLLERR,
+    POLLHUP,
+    POLLIN,
+    POLLOUT,
+    POLLRDHUP,
+    POLLRDNORM,
+    POLLWRNORM,
+    SECOND,
 )  # fmt: skip
 from portside.tcp import arrives, calls, listen
 from portside.tcp.tcb import Tcb

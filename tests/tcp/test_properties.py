@@ -21,7 +21,8 @@ from portside.tcp.timewait import TimeWait
 from portside.wire.packet import ACK, FIN, RST, SYN, TcpSegment
 
 MASK = 0xFFFFFFFF
-FAST = settings(max_examples=int(os.environ.get("PORTSIDE_EXAMPLES", "60")), deadline=None, suppress_health_check=list(HealthCheck))
+EXAMPLES = int(os.environ.get("PORTSIDE_EXAMPLES", "60"))  # more for a deep run
+FAST = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 class BadNetwork(World):
@@ -111,7 +112,9 @@ def converse(
     jitter=st.sampled_from([0, 1000, 5 * MILLISECOND, 50 * MILLISECOND]),
     lengths=st.tuples(st.integers(0, 60_000), st.integers(0, 20_000)),
     piece=st.sampled_from([1, 100, 1448, 5000, 70_000]), reads=st.sampled_from([1, 1000, 65536]),
-    isns=st.tuples(st.sampled_from([0, 1, 2**31, 2**32 - 1, 2**32 - 20_000]), st.sampled_from([0, 2**32 - 1, 2**32 - 5])),
+    isns=st.tuples(
+        st.sampled_from([0, 1, 2**31, 2**32 - 1, 2**32 - 20_000]), st.sampled_from([0, 2**32 - 1, 2**32 - 5])
+    ),
     buffers=st.sampled_from([0, 5000, 20_000]), nodelay=st.booleans(),
 )  # fmt: skip
 def test_the_stream_arrives_whole_and_both_end_closed(
@@ -155,7 +158,7 @@ def test_a_good_network_loses_no_time(seed: int, piece: int, size: int) -> None:
     if piece == 10:
         size %= 3000
     stream = Random(seed).randbytes(size)
-    client, server = converse(network, (1, 2), (stream, b""), piece, 65536)
+    _, server = converse(network, (1, 2), (stream, b""), piece, 65536)
     assert b"".join(server.heard) == stream
     seen = set()
     for _, segment in network.log:
@@ -217,7 +220,6 @@ def throw(dialogue: Dialogue, parts: tuple[int, int, int, int, int, tuple[int, i
         segment.window_scale = window & 15
     dialogue.host.deliver(segment)
     dialogue.world.wire.clear()
-    tcb = dialogue.tcb
     if what == 1:
         dialogue.send(b"x" * length)
     elif what == 2:
@@ -227,7 +229,10 @@ def throw(dialogue: Dialogue, parts: tuple[int, int, int, int, int, tuple[int, i
 
 
 @FAST
-@given(state=st.sampled_from([*STATES, "LISTEN", "SYN-SENT", "SYN-RECEIVED", "REQUEST", "TIME-WAIT", "ORPHAN"]), script=segments)
+@given(
+    state=st.sampled_from([*STATES, "LISTEN", "SYN-SENT", "SYN-RECEIVED", "REQUEST", "TIME-WAIT", "ORPHAN"]),
+    script=segments,
+)
 def test_nothing_that_arrives_crashes_or_grows_without_bound(
     state: str, script: list[tuple[int, int, int, int, int, tuple[int, int] | None, int]]
 ) -> None:
@@ -273,7 +278,8 @@ def test_what_the_rfcs_tell_to_ignore_moves_nothing(state: str, script: list[tup
             believed = believed and flags & ACK != 0
         if believed:
             continue
-        segment = TcpSegment(BOB, ALICE, 80, tcb.lport, (dialogue.peer + seq) & MASK, number, flags, 1000, bytes(length))
+        place = (dialogue.peer + seq) & MASK
+        segment = TcpSegment(BOB, ALICE, 80, tcb.lport, place, number, flags, 1000, bytes(length))
         dialogue.host.deliver(segment)
         assert (tcb.state, tcb.snd_una, tcb.snd_nxt, tcb.rcv_nxt, tcb.error) == before
         assert tcb.received is None

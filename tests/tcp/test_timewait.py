@@ -136,7 +136,8 @@ def heir_of(**settings: int) -> tuple[World, TimeWait]:
 
 
 @pytest.mark.parametrize(
-    ("reuse", "loopback", "allowed"), [(0, True, False), (1, True, True), (1, False, True), (2, True, True), (2, False, False)]
+    ("reuse", "loopback", "allowed"),
+    [(0, True, False), (1, True, True), (1, False, True), (2, True, True), (2, False, False)],
 )
 def test_who_may_reuse(reuse: int, loopback: bool, allowed: bool) -> None:
     world, heir = heir_of(tcp_tw_reuse=reuse)

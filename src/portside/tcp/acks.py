@@ -121,7 +121,7 @@ def _round_trip(tcb: Tcb, segment: TcpSegment, again: bool, first: int, now: int
 
 
 def update_recent(tcb: Tcb, segment: TcpSegment, now: int) -> None:
-    """Remember the timestamp to echo: of the segment at the left edge (RFC 7323 section 4.3; tcp_replace_ts_recent())."""
+    """Remember the timestamp to echo: of the segment at the left edge (RFC 7323 4.3; tcp_replace_ts_recent())."""
     if segment.timestamps is not None and tcb.timestamps_ok and diff(segment.seq, tcb.rcv_wup) <= 0:
         value = segment.timestamps[0]
         if diff(value, tcb.ts_recent) >= 0:
@@ -130,7 +130,7 @@ def update_recent(tcb: Tcb, segment: TcpSegment, now: int) -> None:
 
 
 def _update_window(tcb: Tcb, segment: TcpSegment, advanced: bool, now: int) -> bool:
-    """RFC 9293 section 3.10.7.4: SND.WND from a newer segment. True when it counts as an update (tcp_may_update_window())."""
+    """RFC 9293 section 3.10.7.4: SND.WND from a newer segment. True when it counts as one (tcp_may_update_window())."""
     new = segment.window
     if not segment.flags & SYN:
         new <<= max(tcb.snd_wscale, 0)

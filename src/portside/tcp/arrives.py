@@ -49,7 +49,11 @@ def segment_arrives(tcb: Tcb | TimeWait, segment: TcpSegment, now: int) -> None:
 
     Source: RFC 9293 section 3.10.7; tcp_v4_rcv() and what it calls.
     """
-    if segment.flags | PSH == tcb.predicted and segment.seq == tcb.rcv_nxt and _predicted(tcb, segment, now):  # type: ignore[arg-type]
+    if (
+        segment.flags | PSH == tcb.predicted  # a TimeWait predicts nothing
+        and segment.seq == tcb.rcv_nxt
+        and _predicted(tcb, segment, now)  # type: ignore[arg-type]
+    ):
         return
     if tcb.__class__ is TimeWait:
         timewait.segment_arrives(tcb, segment, now)
@@ -80,7 +84,7 @@ def predict(tcb: Tcb) -> None:
 # -- header prediction: ESTABLISHED, the segment that was expected --
 
 
-def _predicted(tcb: Tcb, segment: TcpSegment, now: int) -> bool:
+def _predicted(tcb: Tcb, segment: TcpSegment, now: int) -> bool:  # noqa: PLR0912  one function, for speed
     """The next data in order, or an ACK of new data, on a connection without trouble. False: go the long way.
 
     Source: tcp_rcv_established(), its fast path (Van Jacobson's header prediction).
@@ -148,7 +152,7 @@ def _new_ack(tcb: Tcb, segment: TcpSegment, now: int) -> None:
         control.acked(tcb, count, flying)
 
 
-def _expected_data(tcb: Tcb, segment: TcpSegment, length: int, now: int) -> None:
+def _expected_data(tcb: Tcb, segment: TcpSegment, length: int, now: int) -> None:  # noqa: PLR0912  for speed
     """Queue data that is in order, owe an acknowledgment for it, and tell the program."""
     if tcb.received is None:
         tcb.received = [segment.data]
@@ -265,7 +269,7 @@ def _resets_after_fin(tcb: Tcb, segment: TcpSegment) -> bool:
 
 
 def _check_reset(tcb: Tcb, segment: TcpSegment, now: int) -> None:
-    """Second step: a reset counts when its number is exactly the next; in the window it is challenged (RFC 5961 3.2)."""
+    """Second step: a reset counts when its number is exactly the next; else it is challenged (RFC 5961 section 3.2)."""
     if segment.seq == tcb.rcv_nxt or _resets_after_fin(tcb, segment):
         end.reset_received(tcb)
     else:
@@ -365,12 +369,16 @@ def _text(tcb: Tcb, segment: TcpSegment, now: int) -> None:
     if state in (CLOSE_WAIT, CLOSING, LAST_ACK):
         if diff(segment.seq, tcb.rcv_nxt) >= 0:
             return
-    elif state in (FIN_WAIT_1, FIN_WAIT_2) and tcb.shutdown & RCV_SHUTDOWN:
-        if len(segment.data) and diff((segment.seq + len(segment.data)) & MASK, tcb.rcv_nxt) > 0:
-            # Nobody will ever read it: RFC 1122 section 4.2.2.13 wants a reset.
-            end.reset_received(tcb)
-            _refuse(tcb, segment)
-            return
+    elif (
+        state in (FIN_WAIT_1, FIN_WAIT_2)
+        and tcb.shutdown & RCV_SHUTDOWN
+        and len(segment.data)
+        and diff((segment.seq + len(segment.data)) & MASK, tcb.rcv_nxt) > 0
+    ):
+        # Nobody will ever read it: RFC 1122 section 4.2.2.13 wants a reset.
+        end.reset_received(tcb)
+        _refuse(tcb, segment)
+        return
     receive.data_arrives(tcb, segment, now)
 
 
@@ -507,10 +515,10 @@ def icmp_error(
 ) -> None:
     """An ICMP error about a segment of this connection (RFC 9293 section 3.9.2.2; tcp_v4_err(), tcp_v6_err()).
 
-    Args: errno, hard: as `icmp.errno_for` translates it. mtu: of "fragmentation needed" (then errno is EMSGSIZE), else 0;
-    path MTU discovery is not modelled yet. In SYN-SENT and SYN-RECEIVED a connection ends with `errno`; later it is
-    remembered as the soft error, and told if the connection fails by itself. One about a sequence number that is not in
-    flight is not believed (RFC 5927 section 4.1).
+    Args: errno, hard: as `icmp.errno_for` translates it. mtu: of "fragmentation needed" (then errno is EMSGSIZE),
+    else 0; path MTU discovery is not modelled yet. In SYN-SENT and SYN-RECEIVED a connection ends with `errno`; later
+    it is remembered as the soft error, and told if the connection fails by itself. One about a sequence number that
+    is not in flight is not believed (RFC 5927 section 4.1).
     """
     if isinstance(tcb, TimeWait) or mtu or not errno:
         return

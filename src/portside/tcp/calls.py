@@ -239,15 +239,8 @@ def close(tcb: Tcb, now: int) -> None:
         listen.close(tcb.listener, now)
         return
     unread = incoming.queued(tcb) > 0
+    incoming.discard(tcb)
     tcb.shutdown = SHUTDOWN_BOTH
-    tcb.received = None
-    tcb.received_offset = 0
-    tcb.fin_queued = False
-    tcb.copied_seq = tcb.rcv_nxt
-    tcb.rcv_memory = 0
-    if tcb.out_of_order is not None:
-        for _, data, _ in tcb.out_of_order:
-            tcb.rcv_memory += len(data) + OVERHEAD
     tcb.orphan = True
     tcb.predicted = 0
     if state == CLOSED:
@@ -310,8 +303,8 @@ def abort(tcb: Tcb, now: int) -> None:
 def disconnect(tcb: Tcb, now: int) -> None:
     """Dissolve the connection: connect(2) to AF_UNSPEC. The tcb is as new, its options stay (tcp_disconnect()).
 
-    The peer of a connection is sent a reset, and SO_ERROR tells ECONNRESET then, as in Linux. The host takes the address
-    and port apart. A socket in LISTEN goes through `listen.close` first.
+    The peer of a connection is sent a reset, and SO_ERROR tells ECONNRESET then, as in Linux. The host takes the
+    address and port apart. A socket in LISTEN goes through `listen.close` first.
     """
     state = tcb.state
     number = 0
@@ -354,9 +347,8 @@ def poll(tcb: Tcb) -> int:
     if closed & RCV_SHUTDOWN:
         mask |= POLLIN | POLLRDNORM | POLLRDHUP
     if state not in (SYN_SENT, SYN_RECEIVED):
-        if tcb.received is not None or tcb.fin_queued:
-            if tcb.rcvlowat <= 1 or incoming.is_readable(tcb, tcb.rcvlowat):
-                mask |= POLLIN | POLLRDNORM
+        if tcb.rcv_nxt != tcb.copied_seq and (tcb.rcvlowat <= 1 or incoming.is_readable(tcb, tcb.rcvlowat)):
+            mask |= POLLIN | POLLRDNORM
         if closed & SEND_SHUTDOWN or acks.writable(tcb):
             mask |= POLLOUT | POLLWRNORM
         else:
@@ -428,7 +420,10 @@ def options_changed(tcb: Tcb, now: int) -> None:
 
 
 def set_quickack(tcb: Tcb, value: int, now: int) -> None:
-    """TCP_QUICKACK: leave delayed ACKs (1: and send what is due) or enter them (0). Source: __tcp_sock_set_quickack()."""
+    """TCP_QUICKACK: leave delayed ACKs, and send what is due (1), or enter them (0).
+
+    Source: __tcp_sock_set_quickack().
+    """
     if not value:
         tcb.pingpong = max(tcb.pingpong, 1)
         return

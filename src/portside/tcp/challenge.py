@@ -21,8 +21,8 @@ def limited(tcb: Tcb | TimeWait, now: int) -> bool:
 def send(tcb: Tcb, now: int) -> None:
     """Send a challenge ACK: a peer that is in earnest will answer with the right number (tcp_send_challenge_ack()).
 
-    Between two of them pass tcp_invalid_ratelimit ms. The limit for the whole host, tcp_challenge_ack_limit, is unlimited by
-    default and not modelled.
+    Between two of them pass tcp_invalid_ratelimit ms. The limit for the whole host, tcp_challenge_ack_limit, is
+    unlimited by default and not modelled.
     """
     if not limited(tcb, now):
         output.acknowledge(tcb, now)

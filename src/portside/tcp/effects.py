@@ -41,8 +41,8 @@ class Effects(Protocol):
     def changed(self, tcb: Tcb, events: int) -> None:
         """Wake who waits: `events` (READABLE, WRITABLE, FAILED, CHANGED) have just happened; what is true tells `poll`.
 
-        Called for each arrival of data though there was some before, as edge-triggered waiters need it. Never called for
-        a tcb whose `orphan` is set.
+        Called for each arrival of data though there was some before, as edge-triggered waiters need it. Never called
+        for a tcb whose `orphan` is set.
         """
 
     def arm(self, tcb: Tcb | TimeWait, when: int) -> None:
@@ -61,8 +61,8 @@ class Effects(Protocol):
     def time_wait(self, tcb: Tcb, heir: TimeWait) -> None:
         """The 4-tuple of `tcb` belongs to `heir` from now on, which is in FIN-WAIT-2 (of an orphan) or in TIME-WAIT.
 
-        As in Linux (`tcp_time_wait()`), the socket itself, if a program still holds it, becomes CLOSED: `entered` says so
-        next, and must leave the heir its place. Received data can still be read.
+        As in Linux (`tcp_time_wait()`), the socket itself, if a program still holds it, becomes CLOSED: `entered`
+        says so next, and must leave the heir its place. Received data can still be read.
         """
 
     def forget(self, heir: TimeWait) -> None:
@@ -71,13 +71,13 @@ class Effects(Protocol):
     def reopen(self, heir: TimeWait, segment: TcpSegment, isn: int) -> bool:
         """A SYN that may open a connection anew has reached a TIME-WAIT (RFC 9293 section 3.6.1).
 
-        If a listener would take it, call `timewait.kill(heir)`, then `listen.segment_arrives(listener, segment, now, isn)`,
-        and return True. Otherwise do nothing and return False.
+        If a listener would take it, call `timewait.kill(heir)`, then `listen.segment_arrives(listener, segment, now,
+        isn)`, and return True. Otherwise do nothing and return False.
         """
 
     def child(self, listener: Listener, segment: TcpSegment, now: int, isn: int) -> Tcb | None:
-        """Make the Tcb that answers a SYN: the 4-tuple mirrored from the segment and entered in the table, `owner` None,
-        `path_mtu` of the route, options by `inherit(listener.tcb)`, and `iss`: `isn` unless that is 0.
+        """Make the Tcb that answers a SYN: the 4-tuple mirrored from the segment and entered in the table, `owner`
+        None, `path_mtu` of the route, options by `inherit(listener.tcb)`, and `iss`: `isn` unless that is 0.
 
         None when there is no memory or no route: the SYN is dropped.
         """

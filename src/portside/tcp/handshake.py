@@ -96,8 +96,8 @@ def take_options(tcb: Tcb, segment: TcpSegment, now: int) -> None:
 def agreed(tcb: Tcb, times: int, now: int) -> None:
     """Both SYNs are known: sizes, buffers and windows of the connection (tcp_init_transfer(), tcp_init_metrics()).
 
-    Args: times: how often our SYN was sent again. After more than one loss a single segment goes first (RFC 5681 section
-    3.1), and without a measurement the timeout is 3 s (RFC 6298 section 5.7).
+    Args: times: how often our SYN was sent again. After more than one loss a single segment goes first (RFC 5681
+    section 3.1), and without a measurement the timeout is 3 s (RFC 6298 section 5.7).
     """
     tcb.ca_state = 0
     tcb.cwnd = 1 if times > 1 and tcb.undo_marker else INITIAL_CWND

@@ -53,7 +53,7 @@ def open_passive(tcb: Tcb, backlog: int, now: int) -> Listener:
 
 
 def set_backlog(listener: Listener, backlog: int) -> None:
-    """listen(2) again: change the limit. Over somaxconn is somaxconn, and so are negative numbers (they are unsigned)."""
+    """listen(2) again: change the limit. Over somaxconn is somaxconn; negative numbers too (they are unsigned)."""
     most = listener.tcb.settings.somaxconn
     listener.backlog = most if backlog < 0 else min(backlog, most)
 
@@ -78,8 +78,8 @@ def segment_arrives(listener: Listener, segment: TcpSegment, now: int, isn: int 
 def _syn(listener: Listener, segment: TcpSegment, now: int, isn: int) -> None:
     """A connection is asked for: take it into the SYN queue, unless one of the queues is full (tcp_conn_request()).
 
-    SYN cookies, which answer without a place in the SYN queue, belong here; they are not modelled yet, and a SYN that finds
-    the SYN queue full is dropped as with `tcp_syncookies` 0.
+    SYN cookies, which answer without a place in the SYN queue, belong here; they are not modelled yet, and a SYN that
+    finds the SYN queue full is dropped as with `tcp_syncookies` 0.
     """
     if _syn_queue_full(listener, isn) or accept_queue_full(listener):
         listener.overflows += 1
@@ -104,7 +104,7 @@ def _syn(listener: Listener, segment: TcpSegment, now: int, isn: int) -> None:
 
 
 def _syn_queue_full(listener: Listener, isn: int) -> bool:
-    """The SYN queue holds as many as the backlog; without cookies a quarter of tcp_max_syn_backlog stays for known peers."""
+    """The SYN queue holds as many as the backlog; without cookies three quarters of tcp_max_syn_backlog at most."""
     if isn:
         return False
     waiting = len(listener.half_open)

@@ -1,4 +1,4 @@
-"""Receiving: data in order, out of order and twice; memory; what the program reads (RFC 9293 section 3.10.7.4, seventh step).
+"""Receiving: data in order, out of order and twice; memory; what the program reads (RFC 9293 section 3.10.7.4).
 
 Source: tcp_data_queue(), tcp_data_queue_ofo(), tcp_try_rmem_schedule(), tcp_recvmsg_locked(), Linux 6.18.
 """
@@ -92,7 +92,7 @@ def readable(tcb: Tcb) -> None:
 
 
 def is_readable(tcb: Tcb, target: int) -> bool:
-    """Whether poll(2) says POLLIN: as much as SO_RCVLOWAT asks for, or as much as there can be (tcp_epollin_ready())."""
+    """Whether poll(2) says POLLIN: as much as SO_RCVLOWAT asks for, or as there can be (tcp_epollin_ready())."""
     available = (tcb.rcv_nxt - tcb.copied_seq) & MASK
     return available > 0 and (available >= target or window.left(tcb) <= tcb.rcv_mss)
 
@@ -264,6 +264,15 @@ def _gather(tcb: Tcb, received: list[Payload], limit: int) -> tuple[bytes, int]:
     elif whole:
         del received[:whole]
     return (bytes(parts[0]) if len(parts) == 1 else b"".join(parts)), count
+
+
+def discard(tcb: Tcb) -> None:
+    """Nobody will read any more: forget what is in the receive queue."""
+    tcb.received = None
+    tcb.received_offset = 0
+    tcb.fin_queued = False
+    tcb.copied_seq = tcb.rcv_nxt
+    _recount(tcb)
 
 
 def skip_fin(tcb: Tcb) -> None:

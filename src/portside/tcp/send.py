@@ -249,7 +249,7 @@ def first_transmission(tcb: Tcb, flags: int, data: Payload, length: int, charge:
 
 
 def event_data_sent(tcb: Tcb, now: int) -> None:
-    """An answer that follows data at once shows a conversation: acknowledgments may ride on it (tcp_event_data_sent())."""
+    """An answer that follows data at once shows a conversation: ACKs may ride on it (tcp_event_data_sent())."""
     tcb.last_data_sent = now
     if now - tcb.last_data_received < tcb.ato and tcb.pingpong < 255:
         tcb.pingpong += 1

@@ -34,7 +34,8 @@ NOW: Final = 16
 NO_MEMORY: Final = 32
 
 Sent = tuple[int, int, Payload, int, int, int, int]
-"""A segment in flight: seq, end (past SYN, data and FIN), data, flags, sent_at in ns, times retransmitted, memory charged.
+"""A segment in flight: seq, end (past SYN, data and FIN), data, flags, sent_at in ns, times retransmitted, memory
+charged.
 
 A tuple, for one is made per segment.
 """
@@ -59,12 +60,12 @@ class Unsent:
 class Tcb:
     """One connection, or a socket that may become one.
 
-    Sequence numbers are modulo 2^32; times are ns; 0 is "not set" for a deadline. Counts of the congestion window are in
-    segments, as Linux keeps them. What the program sets by setsockopt(2) are plain attributes; 0 or None means the
+    Sequence numbers are modulo 2^32; times are ns; 0 is "not set" for a deadline. Counts of the congestion window are
+    in segments, as Linux keeps them. What the program sets by setsockopt(2) are plain attributes; 0 or None means the
     sysctl's value where the comment says so.
     """
 
-    __slots__ = (
+    __slots__ = (  # noqa: RUF023  in the order in which one thinks of them
         # who
         "laddr", "lport", "raddr", "rport", "owner", "effects", "settings", "listener", "orphan",
         # state
@@ -77,7 +78,8 @@ class Tcb:
         "iss", "snd_una", "snd_nxt", "snd_wnd", "snd_wl1", "snd_up", "write_seq", "snd_sml", "max_window",
         "fin_unsent",
         # receive sequence variables
-        "irs", "rcv_nxt", "rcv_wnd", "rcv_wup", "copied_seq", "rcv_ssthresh", "scaling_ratio", "open_window", "open_field",
+        "irs", "rcv_nxt", "rcv_wnd", "rcv_wup", "copied_seq", "rcv_ssthresh", "scaling_ratio",
+        "open_window", "open_field",
         # what was agreed upon
         "path_mtu", "mss", "mss_clamp", "advertised_mss", "snd_wscale", "rcv_wscale", "timestamps_ok", "ts_offset",
         "ts_recent", "ts_recent_at",
@@ -94,7 +96,8 @@ class Tcb:
         "undo_marker", "undo_retransmits", "retransmitted_out", "lost_out", "cwnd_limited",
         "prr_delivered", "prr_out",
         # delayed ACK
-        "ack_pending", "ato", "quick", "pingpong", "rcv_mss", "last_segment_size", "last_data_received", "last_ack_received",
+        "ack_pending", "ato", "quick", "pingpong", "rcv_mss", "last_segment_size",
+        "last_data_received", "last_ack_received",
         "last_data_sent",
         # receive buffer tuning
         "rcvq_space", "rcvq_seq", "rcvq_time", "rcv_rtt", "rcv_rtt_seq", "rcv_rtt_time",
@@ -148,7 +151,7 @@ class Tcb:
         self.user_timeout = 0  # TCP_USER_TIMEOUT in ms; 0: not set
         self.window_clamp = 0  # TCP_WINDOW_CLAMP; 0: not set
 
-    def reset(self) -> None:
+    def reset(self) -> None:  # noqa: PLR0915  a list of assignments
         """Forget the connection and keep the options: a socket as new (tcp_disconnect(), tcp_init_sock())."""
         self.predicted = 0  # flags that header prediction expects, PSH included; 0: no prediction
         self.iss = self.snd_una = self.snd_nxt = self.write_seq = self.snd_sml = self.snd_up = 0

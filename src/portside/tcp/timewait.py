@@ -1,4 +1,4 @@
-"""TIME-WAIT and an orphan's FIN-WAIT-2: the little that is kept of a connection that is over (RFC 9293 section 3.6.1)."""
+"""TIME-WAIT and an orphan's FIN-WAIT-2: the little that is kept of a connection that is over (RFC 9293 3.6.1)."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ TIMEWAIT_LENGTH: Final = 60 * SECOND  # TCP_TIMEWAIT_LEN
 
 
 class TimeWait:
-    """The heir of a connection's 4-tuple. It answers segments, remembers what a successor must exceed, and ends by itself.
+    """The heir of a connection's 4-tuple. It answers segments, remembers what a successor must exceed, and ends by
+    itself.
 
-    `state` is FIN_WAIT_2 (an orphan whose peer has not closed) or TIME_WAIT. `timestamps_ok` and `ts_recent_at` are what
-    `tcp_tw_reuse` asks for. `owner` is free for the host.
+    `state` is FIN_WAIT_2 (an orphan whose peer has not closed) or TIME_WAIT. `timestamps_ok` and `ts_recent_at` are
+    what `tcp_tw_reuse` asks for. `owner` is free for the host.
     """
 
-    __slots__ = (
+    __slots__ = (  # noqa: RUF023
         "laddr", "lport", "raddr", "rport", "owner", "effects", "settings", "state", "predicted", "snd_nxt", "rcv_nxt",
-        "rcv_wnd", "rcv_wscale", "dead", "timestamps_ok", "ts_offset", "ts_recent", "ts_recent_at", "began", "armed", "ends_at", "challenge_at",
+        "rcv_wnd", "rcv_wscale", "dead", "timestamps_ok", "ts_offset", "ts_recent", "ts_recent_at",
+        "began", "armed", "ends_at", "challenge_at",
     )  # fmt: skip
 
     def __init__(self, tcb: Tcb, state: int, now: int) -> None:

@@ -1,7 +1,7 @@
 """The one place where a connection's congestion control is chosen and asked (struct tcp_congestion_ops).
 
-`reno` is modelled. An algorithm that comes later has a module beside `newreno` and a row in MODELLED; a name that is not
-there is refused by whoever sets it.
+`reno` is modelled. An algorithm that comes later has a module beside `newreno` and a row in MODELLED; a name that is
+not there is refused by whoever sets it.
 """
 
 from __future__ import annotations
