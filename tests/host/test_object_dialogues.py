@@ -237,7 +237,8 @@ DIALOGUES = {
     ],
     "an urgent byte that is passed over": [
         ("socketpair", STREAM), ("send", 0, 1, 1), ("ioctl", 1, 0x541B), ("recv", 1, 1), ("ioctl", 1, 0x541B),
-        ("poll", (1, ALL)), ("recv", 1, 1, 1), ("send", 0, 3), ("ioctl", 1, 0x541B), ("recv", 1, 9), ("ioctl", 1, 0x541B),
+        ("poll", (1, ALL)), ("recv", 1, 1, 1), ("send", 0, 3), ("ioctl", 1, 0x541B), ("recv", 1, 9),
+        ("ioctl", 1, 0x541B),
         ("close", 1), ("recv", 0, 5),
     ],
     "options": [
