@@ -95,7 +95,7 @@ class BindEnvironment:
 class Stack:
     """The network stack of one host: it is what ip, icmp and tcp know as their effects."""
 
-    __slots__ = ("_random", "host", "icmp", "ip", "ports", "tcp", "udp", "udplite", "world")
+    __slots__ = ("_secret", "host", "icmp", "ip", "ports", "tcp", "udp", "udplite", "world")
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -103,9 +103,10 @@ class Stack:
         self.ip = IpLayer(host.settings, self, host_number=host.number)
         self.icmp = Icmp(host.settings, self)
         # Sequence numbers and ports are drawn from streams of the host's own: another host's draws don't move them.
-        self._random = self.world.stream(f"{host.name}/sequence")
+        sequence = self.world.stream(f"{host.name}/sequence")
         self.ports = self.world.stream(f"{host.name}/ports")
-        seed = self._random.getrandbits(32)
+        seed = sequence.getrandbits(32)
+        self._secret = sequence.getrandbits(64)
         self.tcp = SocketTable(IPPROTO_TCP, host.settings, seed)
         self.udp = SocketTable(IPPROTO_UDP, host.settings, seed)
         self.udplite = SocketTable(IPPROTO_UDPLITE, host.settings, seed)
@@ -344,7 +345,8 @@ class Stack:
         tcb.ttl, tcb.tos = parent.ttl, parent.tos
         tcb.inherit(parent)
         tcb.path_mtu = route.mtu
-        tcb.iss = isn or self.new_isn()
+        tcb.ts_offset = self.timestamp_offset(tcb)
+        tcb.iss = isn or self.new_isn(tcb)
         return tcb
 
     def new_connection(self, owner: TcpSocket | None) -> Connection:
@@ -354,12 +356,25 @@ class Stack:
         tcb.replaced = False
         tcb.ttl = -1
         tcb.tos = 0
-        tcb.ts_offset = self._random.getrandbits(32)
         return tcb
 
-    def new_isn(self) -> int:
-        """An initial sequence number that cannot be guessed (RFC 9293 section 3.4.1): from the host's random stream."""
-        return self._random.getrandbits(32)
+    def new_isn(self, tcb: Tcb) -> int:
+        """The initial sequence number of a connection whose 4-tuple is known: ISN = M + F(4-tuple, secret).
+
+        M is a clock of 64 ns, so that a successor begins past what its predecessor used; F keeps others from guessing.
+        Source: RFC 9293 section 3.4.1; secure_tcp_seq().
+        """
+        mixed = hash((tcb.laddr, tcb.lport, tcb.raddr, tcb.rport, self._secret))
+        return (mixed + (self.world.now >> 6)) & 0xFFFFFFFF
+
+    def timestamp_offset(self, tcb: Tcb) -> int:
+        """What a connection adds to its timestamps: the same for one pair of addresses, none with `tcp_timestamps` 2.
+
+        Source: RFC 7323 section 5.4; secure_tcp_ts_off().
+        """
+        if self.host.settings.tcp_timestamps != 1:
+            return 0
+        return hash((tcb.laddr, tcb.raddr, self._secret)) & 0xFFFFFFFF
 
     def reusable_at(self, entry: Entry, chosen: bool) -> int:
         """From when a connect(2) may take over a TIME-WAIT (`sockets.connect.TimeWaitReuse`)."""

@@ -210,7 +210,8 @@ class TcpSocket(InetSocket):
         if not verdict:
             raise refuse(verdict)
         self._set_path(route)
-        isn = stack.new_isn()
+        tcb.ts_offset = stack.timestamp_offset(tcb)
+        isn = stack.new_isn(tcb)
         if verdict.because:
             heir = verdict.because[0].owner  # type: ignore[attr-defined]
             assert isinstance(heir, TimeWait)
