@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from doc_blocks import PAGES, ROOT, Block, of_language, run, shell, typed
 
 FILES = [block for block in of_language("python") if block.file_name]
