@@ -249,6 +249,9 @@ class Model:
         self.check(connect.connect(self.tcp, entry, destination, port, source, 0, self.random, self.reusable))
         there = self.world.device_of(destination)
         listener = lookup.tcp(self.tcp, entry.laddr, entry.lport, destination, port, there)
+        if listener is not None and listener.time_wait:  # it makes way for a newer SYN
+            self.tcp.remove(listener)
+            listener = lookup.tcp(self.tcp, entry.laddr, entry.lport, destination, port, there)
         if listener is entry:
             entry.state = ESTABLISHED
             self.peers[entry] = entry
