@@ -305,3 +305,36 @@ def test_loggers_are_a_programs_own(world):
     assert first.output == second.output == "told\nagain\n"
     assert third.output == "last resort\n"
     assert logging.root.handlers == handlers
+
+
+def test_a_unix_socket_has_a_file_that_is_unlinked(world, tmp_path):
+    def program():
+        import socket
+        import stat
+
+        path = str(tmp_path / "s")
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(path)
+            server.listen()
+            os.chmod(path, 0o600)
+            assert stat.S_ISSOCK(os.stat(path).st_mode)
+            assert os.access(path, os.F_OK)
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(path)
+                peer, address = server.accept()
+                with peer:
+                    assert (address, server.getsockname(), client.getpeername()) == ("", path, path)
+        assert os.path.exists(path)
+        with socket.socket(socket.AF_UNIX) as again:
+            with pytest.raises(OSError, match="Address already in use"):
+                again.bind(path)
+            os.rename(path, path + "2")
+            os.unlink(path + "2")
+            assert not os.path.exists(path)
+            with pytest.raises(FileNotFoundError):
+                again.bind(str(tmp_path / "none" / "s"))
+            again.bind(path)
+            os.remove(path)
+
+    world.call(program)
+    assert os.listdir(tmp_path) == []

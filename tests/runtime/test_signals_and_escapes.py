@@ -54,6 +54,26 @@ def test_a_handler_runs_where_the_main_thread_waits(world):
     ]  # fmt: skip
 
 
+def test_a_timer_whose_handler_raises_ends_the_call_that_waits(world):
+    assert world.output("""
+        import signal, socket, time
+        class Alarm(Exception): pass
+        def ring(number, frame): raise Alarm(time.monotonic())
+        signal.signal(signal.SIGALRM, ring)
+        with socket.create_server(("", 0)) as server:
+            server.settimeout(5)
+            signal.alarm(2)
+            try:
+                server.accept()
+            except Alarm as error:
+                print("rang", error)
+            try:
+                server.accept()
+            except TimeoutError as error:
+                print(error, time.monotonic())
+    """) == "rang 2.0\ntimed out 7.0\n"
+
+
 def test_a_signal_without_a_handler_ends_the_program(world):
     (program,) = world.run("import signal, time\nsignal.alarm(2)\ntime.sleep(10)")
     assert program.exit_code == -14

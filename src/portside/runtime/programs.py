@@ -26,6 +26,7 @@ from portside.runtime.patches.thread import ENDINGS, begin_main_thread, end_of_t
 from portside.runtime.program import Program, program_of
 from portside.runtime.raw import standard_streams
 from portside.runtime.report import print_exception, strip_all
+from portside.runtime.socket_files import give_disk
 from portside.runtime.trap import outside
 from portside.sim.scheduler import Task
 
@@ -91,6 +92,7 @@ class Body:
             values["modules"] = loader.view
         begin_main_thread(program, task)
         signals_of(self.process)
+        give_disk(self.process.host)
         return program
 
     def _run(self, program: Program) -> int:

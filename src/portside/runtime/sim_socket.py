@@ -578,6 +578,17 @@ def timeout_argument(value: object) -> int:
 SimSocket: Final = type("socket", (SimSocketMethods,), {"__slots__": STORAGE, "__module__": "socket"})
 """What `socket.socket()` makes in a simulated program: a twin of `socket.socket` that looks like it."""
 
+
+
+def _c_repr(self: SimSocketMethods) -> str:
+    return f"<socket object, fd={self._fd}, family={self._family}, type={self._type}, proto={self._proto}>"
+
+
+CSimSocket: Final = type(
+    "socket", (SimSocketMethods,), {"__slots__": STORAGE, "__module__": "_socket", "__repr__": _c_repr}
+)
+"""What `_socket.socket()` makes, and `_socket.socketpair()`."""
+
 _twins: Final[dict[type, type]] = {_stdlib.socket: SimSocket}
 
 
@@ -597,8 +608,8 @@ def forget_twins() -> None:
 
 
 def make(process: Process, fd: int, family: int, type: int, proto: int) -> _stdlib.socket:
-    """A socket object on an open descriptor of the process."""
-    made = cast(SimSocketMethods, _c_new(SimSocket))
+    """A socket object of the C module on an open descriptor of the process."""
+    made = cast(SimSocketMethods, _c_new(CSimSocket))
     made._io_refs = 0  # type: ignore[attr-defined]
     made._closed = False
     made._adopt(process, fd, family, type, proto)

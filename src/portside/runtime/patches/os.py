@@ -19,6 +19,7 @@ from portside.host.syscalls import files
 from portside.host.syscalls import process as _calls
 from portside.runtime.patcher import Patcher, dispatcher
 from portside.runtime.real_file import RealFile, install, real_fd
+from portside.runtime.socket_files import path_bytes, socket_file, stat_socket_file
 from portside.runtime.trap import current_process, process_of
 from portside.runtime.virtual import link_virtual, names_virtual, open_virtual, scan_virtual, stat_virtual
 from portside.sim.scheduler import Scheduler, Task
@@ -34,10 +35,14 @@ _ABSENT: Final = object()
 def _fd(value: object) -> int:
     """A descriptor argument: a C int."""
     if type(value) is int:
-        return value
-    if not hasattr(type(value), "__index__"):
+        number = value
+    elif not hasattr(type(value), "__index__"):
         raise TypeError(f"'{type(value).__name__}' object cannot be interpreted as an integer")
-    return cast(int, value.__index__())  # type: ignore[attr-defined]
+    else:
+        number = cast(int, value.__index__())  # type: ignore[attr-defined]
+    if not -0x80000000 <= number <= 0x7FFFFFFF:
+        raise OverflowError("fd is greater than maximum" if number > 0 else "fd is less than minimum")
+    return number
 
 
 def _bytes(data: object) -> bytes:
@@ -309,14 +314,14 @@ def stat_path(real: Real, path: object, *arguments: object, **keywords: object) 
         return real(path, *arguments, **keywords)
     if isinstance(path, int) and not isinstance(path, bool):
         return _fstat(real, process, path)
-    virtual = stat_virtual(process, path)
+    virtual = stat_virtual(process, path) or stat_socket_file(process, path)
     return path_or_fd(real, path, *arguments, **keywords) if virtual is None else virtual
 
 
 def access(real: Real, path: object, mode: int, **keywords: object) -> object:
     """os.access."""
     process = current_process()
-    virtual = None if process is None else stat_virtual(process, path)
+    virtual = None if process is None else stat_virtual(process, path) or stat_socket_file(process, path)
     if virtual is None:
         return path_or_fd(real, path, mode, **keywords)
     if process is not None and process.uid == 0:
@@ -347,6 +352,32 @@ def readlink(real: Real, path: object, **keywords: object) -> object:
     process = current_process()
     target = None if process is None else link_virtual(process, path)
     return path_or_fd(real, path, **keywords) if target is None else target
+
+
+def unlink(real: Real, path: object, **keywords: object) -> object:
+    """os.unlink and os.remove: of a socket file too."""
+    process = current_process()
+    if process is not None and socket_file(process, path) is not None:
+        process.host.unix.unlink(path_bytes(path) or b"")
+        return None
+    return path_or_fd(real, path, **keywords)
+
+
+def rename(real: Real, src: object, dst: object, **keywords: object) -> object:
+    """os.rename and os.replace: of a socket file too."""
+    process = current_process()
+    if process is not None and socket_file(process, src) is not None:
+        process.host.unix.rename(path_bytes(src) or b"", path_bytes(dst) or b"")
+        return None
+    return path_or_fd(real, src, dst, **keywords)
+
+
+def chmod(real: Real, path: object, *arguments: object, **keywords: object) -> object:
+    """os.chmod and os.chown: of a socket file nothing is kept but who made it."""
+    process = current_process()
+    if process is not None and socket_file(process, path) is not None:
+        return None
+    return path_or_fd(real, path, *arguments, **keywords)
 
 
 # -- who it is --
@@ -446,8 +477,8 @@ REAL_ONLY: Final = (
 )  # fmt: skip
 
 PATHS: Final = (
-    "chdir", "chmod", "chown", "truncate", "utime", "statvfs", "mkdir", "rmdir", "remove", "unlink", "rename",
-    "replace", "link", "symlink", "mkfifo", "mknod", "execve", "pathconf", "getxattr", "setxattr",
+    "chdir", "truncate", "utime", "statvfs", "mkdir", "rmdir",
+    "link", "symlink", "mkfifo", "mknod", "execve", "pathconf", "getxattr", "setxattr",
 )  # fmt: skip
 
 
@@ -458,6 +489,13 @@ def add(patcher: Patcher) -> None:
     patcher.function(os, "open", open_file)
     for name in ("stat", "lstat"):
         patcher.function(os, name, stat_path)
+    for names, call in (
+        (("unlink", "remove"), unlink),
+        (("rename", "replace"), rename),
+        (("chmod", "chown"), chmod),
+    ):
+        for name in names:
+            patcher.function(os, name, call)
     for name in ("fsync", "fdatasync"):
         patcher.function(os, name, fsync)
     for name in REAL_ONLY:

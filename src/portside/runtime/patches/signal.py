@@ -74,7 +74,7 @@ class Signals:
                 files.write(self.program.process, self.wakeup, bytes([number]))
         if main is None or main.ended:
             return
-        if main is getcurrent():
+        if main is getcurrent() and main.blocked is None:  # a timer comes up in the greenlet of whoever waits
             self.run(number)
         else:
             main.world.interrupt(main, partial(self.run, number))

@@ -48,7 +48,7 @@ class CSocket:
         """Make a socket: a simulated program's, or a real one."""
         if current() is None:
             return _C(family, type, proto, fileno)  # type: ignore[arg-type]
-        made = cast(SimSocketMethods, _c_new(sim_socket.SimSocket))
+        made = cast(SimSocketMethods, _c_new(sim_socket.CSimSocket))
         made._io_refs = 0  # type: ignore[attr-defined]
         made._closed = False
         made._make(family, type, proto, fileno)
