@@ -1,7 +1,8 @@
 """Random experiments on the real kernel and on the tables: every answer is the same.
 
-Where no network namespace can be had, or the kernel is of another release than the one modelled, transcripts recorded from a real kernel stand in. PORTSIDE_DEEP=1 runs sixty
-times as many; PORTSIDE_SEED=N runs others; `record.py` writes the transcripts anew.
+Where no network namespace can be had, or the kernel is not of the release that is modelled, transcripts recorded from
+one stand in. PORTSIDE_DEEP=1 runs sixty times as many, on any kernel; PORTSIDE_SEED=N runs others; `record.py` writes
+the transcripts anew.
 """
 
 from __future__ import annotations
