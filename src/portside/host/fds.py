@@ -48,6 +48,11 @@ class FdTable:
         self._set(fd, file, cloexec)
         return fd
 
+    def need_room(self) -> None:
+        """EMFILE when no descriptor is left: what get_unused_fd_flags() says before a call begins."""
+        if self._lowest() >= self.soft_limit:
+            raise fail(errno.EMFILE)
+
     def close(self, fd: int) -> None:
         """Free the descriptor; with the last reference the file is released (close(2)). EBADF when it is not open."""
         file = self.open.pop(fd, None)

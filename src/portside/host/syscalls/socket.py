@@ -61,7 +61,9 @@ def accept(
 
     `flags` are SOCK_NONBLOCK and SOCK_CLOEXEC. EBADF, ENOTSOCK, EINVAL (not listening), EAGAIN, EMFILE, EOPNOTSUPP.
     """
-    file, address = socket_of(process, fd).accept(deadline)
+    listener = socket_of(process, fd)
+    process.files.need_room()  # before a connection is taken: without a descriptor it stays in the queue
+    file, address = listener.accept(deadline)
     file.adopted(process)
     return _install(process, file, flags), address
 
