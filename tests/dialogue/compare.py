@@ -37,6 +37,8 @@ class Difference:
         found = first_difference(self.program, self.linux, self.ours)
         assert found is not None
         call, theirs, ours = found
+        if call in ("poll", "select"):
+            theirs, ours = next(pair for pair in zip(theirs.split(), ours.split(), strict=True) if pair[0] != pair[1])
         return f"{call}: {brief(theirs)} | {brief(ours)}"
 
 

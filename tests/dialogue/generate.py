@@ -61,6 +61,7 @@ class Author:
         self.listening: list[str] = []
         self.connected: list[str] = []
         self.epolls: list[str] = []
+        self.named: set[str] = set()  # sockets that probably have a port; only ever asked, never iterated
         self.made = 0
         self.families = self.pick((("4",), ("4",), ("6",), ("4", "6"), ("4", "6")))
         self.protocols = self.pick((("tcp",), ("tcp",), ("udp",), ("tcp", "udp")))
@@ -85,7 +86,17 @@ class Author:
         return self._draw(st.integers(0, one_in - 1)) == one_in - 1
 
     def call(self, *words: Word) -> None:
+        if words[0] in ("bind", "listen", "connect", "sendto", "accept"):
+            self.named.add(str(words[2] if words[0] == "accept" else words[1]))
         self.calls.append(words)
+
+    def other(self, name: str) -> str | None:
+        """Another socket, one that has a port mostly."""
+        others = [other for other in self.kinds if other != name]
+        named = [other for other in others if other in self.named]
+        if named and not self.chance(8):
+            return self.pick(named)
+        return self.pick(others) if others else None
 
     # -- words ------------------------------------------------------------------------------------------------
 
@@ -163,7 +174,8 @@ class Author:
         if self.chance(5):
             self.call("bind", name, *self.address(self.kinds[name]))
         others = [other for other in self.kinds if other != name and self.kinds[other][:3] == self.kinds[name][:3]]
-        found = [other for other in self.listening if other in others] or others
+        found = [other for other in self.listening if other in others]
+        found = found or [other for other in others if other in self.named] or others
         if found and not self.chance(6):
             self.call("connect", name, *self.facing(self.kinds[name], self.pick(found)))
         else:
@@ -236,9 +248,9 @@ class Author:
 
     def connect(self) -> None:
         name = self.socket()
-        others = [other for other in self.kinds if other != name]
-        if others and not self.chance(3):
-            self.call("connect", name, *self.facing(self.kinds[name], self.pick(others)))
+        other = self.other(name)
+        if other and not self.chance(3):
+            self.call("connect", name, *self.facing(self.kinds[name], other))
         else:
             self.call("connect", name, *self.address(self.kinds[name], to=True))
         self.connected.append(name)
@@ -255,8 +267,8 @@ class Author:
 
     def sendto(self) -> None:
         name = self.socket()
-        others = [other for other in self.kinds if other != name]
-        to = self.facing(self.kinds[name], self.pick(others)) if others and not self.chance(3) else None
+        other = self.other(name)
+        to = self.facing(self.kinds[name], other) if other and not self.chance(3) else None
         self.call("sendto", name, self.pick(DATA), "0", *(to or self.address(self.kinds[name], to=True)))
 
     def receive(self) -> None:
