@@ -13,7 +13,7 @@ from portside.addr.abi import (
     IPPROTO_UDP,
     IPPROTO_UDPLITE,
 )
-from portside.addr.ip import is_loopback, is_multicast, is_v4
+from portside.addr.ip import is_loopback, is_multicast, is_v4, needs_scope
 from portside.facts.state import CLOSED, ESTABLISHED, LISTEN, SYN_RECEIVED
 from portside.facts.verdict import Verdict
 from portside.host.file import World
@@ -95,10 +95,11 @@ class BindEnvironment:
 class Stack:
     """The network stack of one host: it is what ip, icmp and tcp know as their effects."""
 
-    __slots__ = ("_secret", "host", "icmp", "ip", "ports", "tcp", "udp", "udplite", "world")
+    __slots__ = ("_secret", "arriving", "host", "icmp", "ip", "ports", "tcp", "udp", "udplite", "world")
 
     def __init__(self, host: Host) -> None:
         self.host = host
+        self.arriving = 0  # index of the interface by which the segment came that is being dealt with
         self.world: World = host.world
         self.ip = IpLayer(host.settings, self, host_number=host.number)
         self.icmp = Icmp(host.settings, self)
@@ -162,7 +163,8 @@ class Stack:
             self.icmp.error(packet, interface.index, V6_PARAMETER_PROBLEM, 1)
 
     def _deliver_tcp(self, segment: TcpSegment, interface: Interface) -> None:
-        entry = lookup.tcp(self.tcp, segment.src, segment.sport, segment.dst, segment.dport, interface.index)
+        self.arriving = index = interface.index
+        entry = lookup.tcp(self.tcp, segment.src, segment.sport, segment.dst, segment.dport, index)
         if entry is not None:
             arrives.segment_arrives(entry.owner, segment, self.world.now)  # type: ignore[arg-type]
         else:
@@ -321,7 +323,7 @@ class Stack:
 
     def reopen(self, heir: TimeWait, segment: TcpSegment, isn: int) -> bool:
         """A SYN reaches a TIME-WAIT: a listener, if there is one, takes it."""
-        entry = lookup.tcp_listener(self.tcp, segment.src, segment.sport, segment.dst, segment.dport, 0)
+        entry = lookup.tcp_listener(self.tcp, segment.src, segment.sport, segment.dst, segment.dport, self.arriving)
         if entry is None:
             return False
         timewait.kill(heir)
@@ -333,7 +335,7 @@ class Stack:
     def child(self, listener: Listener, segment: TcpSegment, now: int, isn: int) -> Tcb | None:
         """The connection that a SYN asks a listener for."""
         parent: Connection = listener.tcb  # type: ignore[assignment]
-        device = parent.entry.device
+        device = self.arriving if needs_scope(segment.src) else parent.entry.device
         route = self.ip.lookup(segment.src, segment.dst, device)
         if isinstance(route, Verdict):
             return None
@@ -382,8 +384,8 @@ class Stack:
         if not isinstance(heir, TimeWait):
             return NEVER
         loopback = is_loopback(heir.laddr) or is_loopback(heir.raddr)
-        now = self.world.now
-        return 0 if timewait.may_reuse(heir, now, loopback=loopback, bound=not chosen) else NEVER
+        when = timewait.reusable_from(heir, loopback=loopback, bound=not chosen)
+        return NEVER if when is None else when
 
     def _udp_owner(self, entry: Entry) -> UdpSocket:
         return entry.owner  # type: ignore[return-value]

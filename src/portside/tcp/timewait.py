@@ -214,8 +214,8 @@ def kill(heir: TimeWait) -> None:
         heir.effects.forget(heir)
 
 
-def may_reuse(heir: TimeWait, now: int, *, loopback: bool, bound: bool = False) -> bool:
-    """Whether connect(2) may take the 4-tuple of this TIME-WAIT: what `sockets.ephemeral` asks for.
+def reusable_from(heir: TimeWait, *, loopback: bool, bound: bool = False) -> int | None:
+    """From when connect(2) may take the 4-tuple of this TIME-WAIT (ns): what `sockets.ephemeral` asks for; None: never.
 
     Timestamps keep the old connection's segments apart from the new one's, once they have moved on.
     Args: loopback: whether the connection is over loopback, for `tcp_tw_reuse` 2. bound: whether the port was chosen by
@@ -223,17 +223,17 @@ def may_reuse(heir: TimeWait, now: int, *, loopback: bool, bound: bool = False) 
     Source: tcp_twsk_unique(), ip-sysctl: tcp_tw_reuse, tcp_tw_reuse_delay.
     """
     if not heir.timestamps_ok or not heir.ts_recent_at:
-        return False
+        return None
     if bound:
-        return True
+        return 0
     reuse = heir.settings.tcp_tw_reuse
     if not reuse or (reuse == 2 and not loopback):
-        return False
-    return now - heir.ts_recent_at >= heir.settings.tcp_tw_reuse_delay * MILLISECOND
+        return None
+    return heir.ts_recent_at + heir.settings.tcp_tw_reuse_delay * MILLISECOND
 
 
 def succeed(tcb: Tcb, heir: TimeWait, now: int) -> int:
-    """Let a connecting tcb take the place of a TIME-WAIT that `may_reuse` allowed; the ISN to open it with.
+    """Let a connecting tcb take the place of a TIME-WAIT that `reusable_from` allowed; the ISN to open it with.
 
     The heir is killed. Source: tcp_twsk_unique().
     """
