@@ -461,7 +461,7 @@ class SimSocketMethods(_stdlib.socket):
         data = self._receive(length, number, "recv_into")
         got = min(len(data), length)
         view[:got] = data[:got]
-        return got
+        return len(data)  # with MSG_TRUNC more than the buffer holds
 
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
         length, number = _integer(bufsize), _c_int(flags)
@@ -483,7 +483,7 @@ class SimSocketMethods(_stdlib.socket):
         data, sender, _ = self._call(POLLIN, "recvfrom_into", lambda file: file.recv(length, number))
         got = min(len(data), length)
         view[:got] = data[:got]
-        return got, python_address(sender)
+        return len(data), python_address(sender)
 
     def recvmsg(self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /) -> tuple[bytes, list[Any], int, Any]:
         length, room, number = _integer(bufsize), _integer(ancbufsize), _c_int(flags)
