@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from portside.addr.abi import (
     AF_INET,
@@ -46,9 +46,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from portside.host.kernel import Host
+    from portside.host.options import Knobs
     from portside.host.processes import Process
     from portside.host.tcp_socket import TcpSocket
     from portside.host.udp_socket import UdpSocket
+
+DEFAULT_TTL: Final = 64  # what a packet has unless told otherwise
 
 
 class Connection(Tcb):
@@ -63,7 +66,7 @@ class Connection(Tcb):
     route: Route | None
     replaced: bool
     tos: int
-    ttl: int  # -1: the host's default
+    ttl: int
 
 
 class BindEnvironment:
@@ -256,7 +259,7 @@ class Stack:
             route = self._route(connection)
             if route is None:
                 return
-        if connection.ttl != -1:
+        if connection.ttl != DEFAULT_TTL:
             segment.ttl = connection.ttl
         if connection.tos:
             segment.tos = connection.tos
@@ -344,7 +347,8 @@ class Stack:
         tcb.raddr, tcb.rport = segment.src, segment.sport
         tcb.entry = self.tcp.child(parent.entry, segment.dst, segment.src, segment.sport, device, tcb)
         tcb.route = route
-        tcb.ttl, tcb.tos = parent.ttl, parent.tos
+        listening: TcpSocket = parent.owner  # type: ignore[assignment]
+        self.mark(tcb, listening.knobs)
         tcb.inherit(parent)
         tcb.path_mtu = route.mtu
         tcb.ts_offset = self.timestamp_offset(tcb)
@@ -356,9 +360,19 @@ class Stack:
         tcb = Connection(self, self.host.settings, owner=owner)
         tcb.route = None
         tcb.replaced = False
-        tcb.ttl = -1
+        tcb.ttl = DEFAULT_TTL
         tcb.tos = 0
         return tcb
+
+    def mark(self, tcb: Connection, knobs: Knobs) -> None:
+        """Set TTL and type of service (hop limit and traffic class) of what a connection sends from now on."""
+        settings = self.host.settings
+        if is_v4(tcb.raddr):
+            tcb.ttl = knobs.ttl if knobs.ttl != -1 else settings.ip_default_ttl
+            tcb.tos = knobs.tos
+        else:
+            tcb.ttl = knobs.hop_limit if knobs.hop_limit != -1 else settings.ip6_hop_limit
+            tcb.tos = max(knobs.tclass, 0)
 
     def new_isn(self, tcb: Tcb) -> int:
         """The initial sequence number of a connection whose 4-tuple is known: ISN = M + F(4-tuple, secret).

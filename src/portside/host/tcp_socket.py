@@ -9,6 +9,8 @@ from portside.addr.abi import (
     AF_INET,
     AF_INET6,
     AF_UNSPEC,
+    IPPROTO_IP,
+    IPPROTO_IPV6,
     IPPROTO_TCP,
     MSG_DONTWAIT,
     MSG_ERRQUEUE,
@@ -226,6 +228,7 @@ class TcpSocket(InetSocket):
         tcb.replaced = False
         tcb.laddr, tcb.lport = entry.saddr, entry.lport
         tcb.raddr, tcb.rport = entry.raddr, entry.rport
+        self.stack.mark(tcb, self.knobs)
 
     def _destination(self, address: SockAddr) -> tuple[int, int, int]:
         """Where a destination leads: the wildcard is this host's loopback (tcp_v6_connect)."""
@@ -509,6 +512,12 @@ class TcpSocket(InetSocket):
         number = min(number, limit)
         self.own_knobs().rcvlowat = number
         self.tcb.rcvlowat = number
+
+    def setsockopt(self, process: Process, level: int, name: int, value: bytes) -> None:
+        """Set an option (setsockopt(2)); IP_TTL, IP_TOS and their kin count for what is sent from now on."""
+        super().setsockopt(process, level, name, value)
+        if level in (IPPROTO_IP, IPPROTO_IPV6) and self.tcb.raddr:
+            self.stack.mark(self.tcb, self.knobs)
 
     def keepalive_changed(self) -> None:
         """SO_KEEPALIVE was set: its timer starts or stops."""

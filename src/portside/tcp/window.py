@@ -84,7 +84,7 @@ def select(tcb: Tcb) -> int:
         new = (current + unit) & ~unit
     tcb.rcv_wnd = new
     tcb.rcv_wup = tcb.rcv_nxt
-    return min(new, (0xFFFF << tcb.rcv_wscale) if tcb.rcv_wscale else 32767) >> tcb.rcv_wscale
+    return min(new, 0xFFFF << tcb.rcv_wscale) >> tcb.rcv_wscale
 
 
 def refresh(tcb: Tcb) -> None:
