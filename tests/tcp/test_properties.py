@@ -142,8 +142,8 @@ def test_the_stream_arrives_whole_and_both_end_closed(
         tcb = program.tcb
         assert tcb.state == CLOSED
         # A SYN,ACK lost for half a minute is taken for a round trip of as long; then the FIN sent again may find the
-        # peer's TIME-WAIT over.
-        assert not tcb.error or (tcb.error == errno.ECONNRESET and tcb.rto > 20 * SECOND)
+        # peer's TIME-WAIT over, or the orphan's time.
+        assert not tcb.error or (tcb.error in (errno.ECONNRESET, errno.ETIMEDOUT) and tcb.rto > 10 * SECOND)
         assert tcb.sent is None
         assert tcb.unsent is None
         assert tcb.snd_memory == 0

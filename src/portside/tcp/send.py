@@ -146,6 +146,8 @@ def push(tcb: Tcb, now: int, how: int = USUAL) -> None:
         return
     while unsent:
         piece = unsent[0]
+        if len(unsent) > 1:
+            _grow(tcb, unsent)
         if not _may_send(tcb, piece, len(unsent) == 1, how):
             break
         _send_from(tcb, unsent, piece, now)
@@ -155,6 +157,25 @@ def push(tcb: Tcb, now: int, how: int = USUAL) -> None:
         # The window is closed, or small: ask for more when nothing happens (tcp_check_probe_timer()).
         tcb.probe_at = now + max(tcb.rto, RTO_MIN)
         alarm(tcb, tcb.probe_at)
+
+
+def _grow(tcb: Tcb, unsent: list[Unsent]) -> None:
+    """Let the first piece take over what fits of the second: fewer, larger pieces (tcp_grow_skb(), Linux 6.7)."""
+    first, second = unsent[0], unsent[1]
+    mss = tcb.mss
+    segments = min(tcb.cwnd - in_flight(tcb), max(handshake.GSO_SIZE // mss, 2))
+    missing = segments * mss - first.length
+    if missing <= 0 or not second.length:
+        return
+    if second.length > missing:
+        first.parts.append(_split(second, missing))
+        first.length += missing
+        return
+    first.parts += second.parts
+    first.length += second.length
+    first.push |= second.push
+    tcb.snd_memory -= second.charge
+    del unsent[1]
 
 
 def _may_send(tcb: Tcb, piece: Unsent, last: bool, how: int) -> bool:
