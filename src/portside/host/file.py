@@ -83,8 +83,11 @@ class File:
 
     def wake(self, events: int) -> None:
         """Tell all who wait that `events` happened."""
-        if self.waiters:
-            for waiter in tuple(self.waiters):
+        waiters = self.waiters
+        if len(waiters) == 1:
+            waiters[0].notify(self, events)
+        elif waiters:
+            for waiter in tuple(waiters):
                 waiter.notify(self, events)
 
     def poll(self) -> int:

@@ -37,6 +37,7 @@ from portside.sockets.crowd import NEVER
 from portside.sockets.entry import Entry
 from portside.sockets.table import SocketTable
 from portside.tcp import arrives, listen, timeouts, timewait
+from portside.tcp.arrives import segment_arrives
 from portside.tcp.listen import Listener
 from portside.tcp.tcb import Tcb
 from portside.tcp.timewait import TimeWait
@@ -154,8 +155,14 @@ class Stack:
 
     def deliver(self, packet: Packet, interface: Interface) -> None:
         """Hand a packet to the protocol that it is for; ICMP answers for one that is not there."""
-        if isinstance(packet, TcpSegment):
-            self._deliver_tcp(packet, interface)
+        if packet.__class__ is TcpSegment:
+            # The connection, if it is bound to no device, is found at once; `lookup.tcp` looks for all else.
+            segment: TcpSegment = packet
+            entry = self.tcp.connected.get((segment.dst, segment.dport, segment.src, segment.sport))
+            if entry is None or entry.device:
+                self._deliver_tcp(segment, interface)
+            else:
+                segment_arrives(entry.owner, segment, self.world.now)  # type: ignore[arg-type]
         elif isinstance(packet, UdpDatagram):
             self._deliver_udp(packet, interface)
         elif isinstance(packet, IcmpMessage):
@@ -169,7 +176,7 @@ class Stack:
         self.arriving = index = interface.index
         entry = lookup.tcp(self.tcp, segment.src, segment.sport, segment.dst, segment.dport, index)
         if entry is not None:
-            arrives.segment_arrives(entry.owner, segment, self.world.now)  # type: ignore[arg-type]
+            segment_arrives(entry.owner, segment, self.world.now)  # type: ignore[arg-type]
         else:
             self.tcp_reset(segment, interface)
 
@@ -263,7 +270,10 @@ class Stack:
             segment.ttl = connection.ttl
         if connection.tos:
             segment.tos = connection.tos
-        ip.send(segment, route)
+        if ip.direct and route.direct:
+            ip.backlog.append((segment, route.interface))  # what `send` does, without the call
+        else:
+            ip.send(segment, route)
 
     def _route(self, connection: Connection) -> Route | None:
         route = self.ip.lookup(connection.raddr, connection.laddr, connection.entry.device)

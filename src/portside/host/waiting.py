@@ -52,7 +52,10 @@ def wait_for(world: World, file: File, events: int, deadline: int | None, call: 
         return world.block(deadline, waiter)
     finally:
         waiters.remove(waiter)
-        unhold(world, file)
+        if file.references > 1:
+            file.references -= 1
+        else:
+            unhold(world, file)
 
 
 def wait_any(

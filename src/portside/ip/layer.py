@@ -117,7 +117,7 @@ class IpLayer:
         self.groups: dict[tuple[int, int], int] = {}  # members by interface index and multicast group
         self.drops = 0  # packets dropped on the way in or through, for any reason
         self._trace: Trace | None = None
-        self._direct = True  # nothing looks at packets to this host itself
+        self.direct = True  # nothing looks at packets to this host itself
         self._rejecting = False  # what is sent now is the reset of a filter
         self._ident = 0
         self.lo = self._make_lo()
@@ -487,7 +487,7 @@ class IpLayer:
         not be fragmented). A packet to this host itself waits in the backlog.
         Source: ip_local_out, ip_output; ip6_xmit, ip6_output.
         """
-        if route.direct and self._direct:
+        if route.direct and self.direct:
             self.backlog.append((packet, route.interface))
             return 0
         return self._send(packet, route)
@@ -496,7 +496,7 @@ class IpLayer:
         """Something changed that the short way to this host itself depends on."""
         firewall = self.firewall
         looking = firewall.input.active or firewall.output.active or self._trace is not None
-        self._direct = not looking and self.lo.up
+        self.direct = not looking and self.lo.up
 
     def _send(self, packet: Packet, route: Route) -> int:
         if self._rejecting:
@@ -614,7 +614,7 @@ class IpLayer:
         """
         backlog = self.backlog
         if backlog:
-            deliver = self.effects.deliver if self._direct else self._deliver_looped
+            deliver = self.effects.deliver if self.direct else self._deliver_looped
             while backlog:
                 packet, interface = backlog.popleft()
                 deliver(packet, interface)

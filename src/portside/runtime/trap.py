@@ -38,7 +38,7 @@ def current_process() -> Process | None:
 
 def process_of(task: Task) -> Process:
     """The process whose thread the task is. Once that has ended the task gets no further: ProcessExit."""
-    process = cast("Process", task.process)
+    process: Process = task.process  # type: ignore[assignment]  # not a cast(), which is a call: this is asked often
     if not process.alive:
         give_up(task)
     return process

@@ -49,7 +49,7 @@ class CSocket:
         if current() is None:
             return _C(family, type, proto, fileno)  # type: ignore[arg-type]
         made = cast(SimSocketMethods, _c_new(sim_socket.CSimSocket))
-        made._io_refs = 0  # type: ignore[attr-defined]
+        made._io_refs = 0
         made._closed = False
         made._make(family, type, proto, fileno)
         return made
