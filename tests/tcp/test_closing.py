@@ -115,6 +115,15 @@ def test_data_after_the_fin_is_ignored(state: str) -> None:
     assert dialogue.state == state
 
 
+@pytest.mark.parametrize("state", ["CLOSE-WAIT", "CLOSING", "LAST-ACK"])
+def test_a_second_fin_past_the_first_is_none(state: str) -> None:
+    dialogue = Dialogue().established().in_state(state)
+    before = dialogue.tcb.rcv_nxt
+    dialogue.say("FPA", seq=0, ack=1, data=b"xyz")
+    assert dialogue.tcb.rcv_nxt == before
+    assert dialogue.state == state
+
+
 @pytest.mark.parametrize("state", ["CLOSE-WAIT", "CLOSING"])
 def test_a_repeated_fin_is_acknowledged_again(state: str) -> None:
     dialogue = Dialogue().established().in_state(state)

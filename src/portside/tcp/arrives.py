@@ -367,7 +367,8 @@ def _text(tcb: Tcb, segment: TcpSegment, now: int) -> None:
     """Sixth to eighth step: URG (its place; not modelled yet), the segment text and FIN."""
     state = tcb.state
     if state in (CLOSE_WAIT, CLOSING, LAST_ACK):
-        if diff(segment.seq, tcb.rcv_nxt) >= 0:
+        # The peer's FIN is behind us: nothing can follow it, but it may come again.
+        if diff((segment.seq + segment.sequence_length()) & MASK, tcb.rcv_nxt) > 0 or segment.seq == tcb.rcv_nxt:
             return
     elif (
         state in (FIN_WAIT_1, FIN_WAIT_2)
