@@ -27,7 +27,7 @@ PATIENCE = 10  # seconds that one dialogue may take
 # What a namespace inherits from the machine, or what simulated hosts take for granted.
 SYSCTLS = {
     "ipv4/tcp_congestion_control": "reno",
-    "ipv4/tcp_rmem": "4096 131072 6291456",
+    "ipv4/tcp_rmem": "4096 131072 33554432",
     "ipv4/tcp_wmem": "4096 16384 4194304",
     "ipv4/ip_local_port_range": "32768 60999",
     "ipv4/ip_unprivileged_port_start": "1024",

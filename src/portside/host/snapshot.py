@@ -6,7 +6,7 @@ from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from portside.addr.abi import AF_INET6, SOCK_DGRAM, SOCK_STREAM
+from portside.addr.abi import SOCK_DGRAM, SOCK_STREAM
 from portside.addr.ip import is_any, needs_scope
 from portside.facts import socket as facts
 from portside.facts.interface import IFF_BROADCAST, IFF_LOOPBACK, IFF_MULTICAST, IFF_RUNNING, IFF_UP, Address, Interface
@@ -95,7 +95,7 @@ def _tcp(entry: Entry, owners: Owners, now: int) -> Socket:
     return replace(
         _named(entry, SOCK_STREAM),
         state=tcb.state,
-        raddr=tcb.raddr if listener is not None and entry.family == AF_INET6 and tcb.raddr else entry.raddr,
+        raddr=(listener is not None and tcb.raddr) or entry.raddr,
         inode=file.inode if file is not None and held else 0,
         receive_queue=calls.receive_queue(tcb),
         # What is left of earlier connections shows in the row of a listener (get_tcp4_sock does not look at the state).

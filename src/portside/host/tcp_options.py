@@ -8,10 +8,10 @@ from struct import pack
 from typing import TYPE_CHECKING, Final, cast
 
 from portside.addr.abi import IPPROTO_TCP
-from portside.facts.state import CLOSED, LISTEN
+from portside.facts.state import CLOSED, LISTEN, SYN_SENT
 from portside.host.errors import fail
 from portside.host.options import Getter, Setter, Table, int_bytes, int_of, stored
-from portside.tcp import calls
+from portside.tcp import calls, window
 
 if TYPE_CHECKING:
     from portside.host.inet_socket import InetSocket
@@ -108,6 +108,12 @@ def _set_defer_accept(sock: InetSocket, process: Process, value: bytes) -> None:
     _tcp(sock).tcb.defer_accept = count
 
 
+def _get_window_clamp(sock: InetSocket) -> bytes:
+    """What was set; of a connection, no more than its buffer has room for (tcp_init_buffer_space)."""
+    tcb = _tcp(sock).tcb
+    return int_bytes(tcb.window_clamp if tcb.state in (CLOSED, LISTEN, SYN_SENT) else window.full_space(tcb))
+
+
 def _set_window_clamp(sock: InetSocket, process: Process, value: bytes) -> None:
     number = int_of(value)
     tcb = _tcp(sock).tcb
@@ -189,7 +195,7 @@ TCP_OPTIONS: Final[Table] = {
     7: _number("syncnt", 1, 127, lambda s: s.host.settings.tcp_syn_retries),
     8: (_get_linger2, _set_linger2),
     9: (_get_defer_accept, _set_defer_accept),
-    10: ((lambda s: int_bytes(_tcp(s).tcb.window_clamp)), _set_window_clamp),
+    10: (_get_window_clamp, _set_window_clamp),
     11: (_get_info, None),
     12: ((lambda s: int_bytes(calls.quickack(_tcp(s).tcb))), _set_quickack),
     13: (_get_congestion, _set_congestion),

@@ -29,7 +29,7 @@ from portside.addr.abi import (
     SHUT_WR,
     SOCK_STREAM,
 )
-from portside.addr.ip import V4_LOOPBACK, V6_LOOPBACK, is_any, is_multicast, is_v4, needs_scope
+from portside.addr.ip import V4_LOOPBACK, V6_ANY, V6_LOOPBACK, is_any, is_multicast, is_v4, needs_scope
 from portside.facts.sockaddr import SockAddr
 from portside.facts.state import CLOSED, LISTEN, SYN_RECEIVED, SYN_SENT
 from portside.facts.verdict import Verdict
@@ -195,7 +195,7 @@ class TcpSocket(InetSocket):
         """Find route, source and port, and send the SYN (tcp_v4_connect, tcp_v6_connect)."""
         remote, port, scope = self._destination(address)
         stack, entry, tcb = self.stack, self.entry, self.tcb
-        mixed = is_v4(entry.saddr) != is_v4(remote) and not is_any(entry.saddr)
+        mixed = is_v4(entry.saddr) != is_v4(remote) and entry.saddr != V6_ANY
         route = stack.ip.lookup(remote, 0 if mixed else entry.saddr, entry.device or scope)
         if isinstance(route, Verdict):
             raise refuse(route)

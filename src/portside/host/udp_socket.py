@@ -205,6 +205,8 @@ class UdpSocket(InetSocket):
             raise fail(errno.EOPNOTSUPP)
         self._autobind()
         if self.corked is not None:
+            if address is not None and not is_v4(self.corked.remote) and is_v4(self.destination(address)[0]):
+                raise fail(errno.EINVAL)  # udp_sendmsg: what is held back is of the other family
             return self._append(data, flags)
         entry = self.entry
         if address is None:
@@ -233,7 +235,8 @@ class UdpSocket(InetSocket):
         """Add to the datagram that MSG_MORE or UDP_CORK holds back; it goes where its first part was to go."""
         corked = self.corked
         assert corked is not None
-        self._may_send(len(corked.data) + len(data), corked.route)
+        if len(corked.data) + len(data) > _limit(corked.route):
+            raise fail(errno.EMSGSIZE)
         corked.data += bytes(data)
         if not (flags & MSG_MORE or self.knobs.other.get((IPPROTO_UDP, UDP_CORK))):
             self.push_corked()
@@ -247,8 +250,7 @@ class UdpSocket(InetSocket):
 
     def _may_send(self, length: int, route: Route) -> None:
         """What sock_alloc_send_pskb and ip_append_data refuse."""
-        limit = 65507 if is_v4(route.dst) else 65527
-        if length > limit:
+        if length > _limit(route):
             raise fail(errno.EMSGSIZE)
         error = self.take_error()
         if error:
@@ -445,6 +447,11 @@ class UdpSocket(InetSocket):
         """SIOCOUTQ: the buffer that a datagram takes which MSG_MORE or UDP_CORK holds back (sk_wmem_alloc)."""
         corked = self.corked
         return truesize(len(corked.data), is_v4(corked.remote)) if corked is not None else 0
+
+
+def _limit(route: Route) -> int:
+    """The most data in one datagram: what the length fields of IPv4 and of UDP can tell."""
+    return 65507 if is_v4(route.dst) else 65527
 
 
 def wildcard(address: int) -> int:

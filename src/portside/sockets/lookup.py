@@ -96,9 +96,9 @@ def _best_datagram(
                 continue
             score += 1
         if entry.state == ESTABLISHED:
-            if entry.rport != sport or entry.raddr != src:
+            if entry.raddr != src or (entry.rport and entry.rport != sport):
                 continue
-            score += 8 if v4 else 2
+            score += (4 if v4 else 1) * (2 if entry.rport else 1)
         if score > best:
             best = score
             result = entry
@@ -143,5 +143,5 @@ def udp_multicast(table: SocketTable, src: int, sport: int, dst: int, dport: int
 def _wants(entry: Entry, src: int, sport: int, v4: bool) -> bool:
     """Whether a UDP socket hears that peer."""
     if entry.state == ESTABLISHED:
-        return entry.rport == sport and entry.raddr == src
+        return entry.raddr == src and entry.rport in (0, sport)
     return v4 or entry.stale_peer in (0, src)

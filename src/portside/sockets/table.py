@@ -208,9 +208,12 @@ class SocketTable:
                 del self.receivers[key]
 
     def restore_datagram(self, entry: Entry) -> None:
-        """Let a bound UDP socket be found again: by its four-tuple if that is its place, else among the receivers."""
+        """Let a bound UDP socket be found again: by its four-tuple if that is its place, else among the receivers.
+
+        One that is connected to port 0 hears every port of its peer: it stays among the receivers.
+        """
         key = (entry.laddr, entry.lport, entry.raddr, entry.rport)
-        if entry.state == ESTABLISHED and entry.place == key:
+        if entry.state == ESTABLISHED and entry.rport and entry.place == key:
             self.add_connected(entry)
         else:
             self.restore_receiver(entry)
