@@ -80,7 +80,7 @@ _SOCKET: Final = """
 13  SO_LINGER                   linger   M rw
 14  SO_BSDCOMPAT                int      R rw reads as 0; without effect on Linux too
 15  SO_REUSEPORT                bool     M rw
-16  SO_PASSCRED                 bool     S rw
+16  SO_PASSCRED                 bool     M rw AF_UNIX only
 17  SO_PEERCRED                 ucred    M r
 18  SO_RCVLOWAT                 int      M rw
 19  SO_SNDLOWAT                 int      M r  always 1; setting it is ENOPROTOOPT on Linux too
@@ -95,7 +95,7 @@ _SOCKET: Final = """
 31  SO_PEERSEC                  bytes    R r  no security module is modelled
 32  SO_SNDBUFFORCE              int      M w  needs CAP_NET_ADMIN
 33  SO_RCVBUFFORCE              int      M w  needs CAP_NET_ADMIN
-34  SO_PASSSEC                  bool     S rw
+34  SO_PASSSEC                  bool     R rw AF_UNIX only; no security module is modelled
 35  SO_TIMESTAMPNS              bool     S rw
 36  SO_MARK                     int      S rw needs CAP_NET_ADMIN or CAP_NET_RAW
 37  SO_TIMESTAMPING             int      S rw
@@ -121,7 +121,7 @@ _SOCKET: Final = """
 59  SO_PEERGROUPS               bytes    R r
 60  SO_ZEROCOPY                 bool     S rw
 61  SO_TXTIME                   bytes    R rw
-62  SO_BINDTOIFINDEX            int      R rw
+62  SO_BINDTOIFINDEX            int      M rw
 63  SO_TIMESTAMP_NEW            bool     S rw
 64  SO_TIMESTAMPNS_NEW          bool     R rw
 65  SO_TIMESTAMPING_NEW         int      R rw
@@ -131,7 +131,7 @@ _SOCKET: Final = """
 69  SO_PREFER_BUSY_POLL         bool     R rw
 70  SO_BUSY_POLL_BUDGET         int      R rw
 71  SO_NETNS_COOKIE             bytes    R r
-72  SO_BUF_LOCK                 int      R rw
+72  SO_BUF_LOCK                 int      S rw
 73  SO_RESERVE_MEM              int      R rw
 74  SO_TXREHASH                 int      R rw
 75  SO_RCVMARK                  bool     R rw
@@ -146,28 +146,28 @@ _IP: Final = """
 5   IP_ROUTER_ALERT             bool     R rw
 6   IP_RECVOPTS                 bool     S rw
 7   IP_RETOPTS                  bool     S rw also known as IP_RECVRETOPTS
-8   IP_PKTINFO                  bool     S rw
+8   IP_PKTINFO                  bool     M rw datagrams
 9   IP_PKTOPTIONS               bytes    R r
-10  IP_MTU_DISCOVER             int      M rw
-11  IP_RECVERR                  bool     M rw errors reach unconnected sockets; there is no error queue yet
-12  IP_RECVTTL                  bool     S rw
-13  IP_RECVTOS                  bool     S rw
+10  IP_MTU_DISCOVER             int      M rw datagrams; a TCP segment always fits its path
+11  IP_RECVERR                  bool     M rw datagrams: their errors reach unconnected sockets too, and the error queue
+12  IP_RECVTTL                  bool     M rw datagrams
+13  IP_RECVTOS                  bool     M rw datagrams
 14  IP_MTU                      int      M r
 15  IP_FREEBIND                 bool     M rw
 16  IP_IPSEC_POLICY             bytes    R rw
 17  IP_XFRM_POLICY              bytes    R rw
 18  IP_PASSSEC                  bool     R rw
 19  IP_TRANSPARENT              bool     M rw needs CAP_NET_ADMIN or CAP_NET_RAW
-20  IP_ORIGDSTADDR              bool     S rw
+20  IP_ORIGDSTADDR              bool     M rw datagrams
 21  IP_MINTTL                   int      S rw
-22  IP_NODEFRAG                 bool     S rw raw sockets only
+22  IP_NODEFRAG                 bool     R rw raw sockets only; reads as 0
 23  IP_CHECKSUM                 bool     S rw
 24  IP_BIND_ADDRESS_NO_PORT     bool     M rw
 25  IP_RECVFRAGSIZE             bool     S rw
 26  IP_RECVERR_RFC4884          bool     S rw
-32  IP_MULTICAST_IF             in_addr  M rw
+32  IP_MULTICAST_IF             in_addr  R rw reads as 0.0.0.0
 33  IP_MULTICAST_TTL            byte     M rw
-34  IP_MULTICAST_LOOP           byte     M rw
+34  IP_MULTICAST_LOOP           byte     S rw
 35  IP_ADD_MEMBERSHIP           mreq     R w
 36  IP_DROP_MEMBERSHIP          mreq     R w
 37  IP_UNBLOCK_SOURCE           source_mreq R w
@@ -199,14 +199,14 @@ _IPV6: Final = """
 9   IPV6_NEXTHOP                bytes    R rw
 11  IPV6_FLOWINFO               bool     R rw
 16  IPV6_UNICAST_HOPS           int      M rw
-17  IPV6_MULTICAST_IF           int      M rw
+17  IPV6_MULTICAST_IF           int      R rw reads as 0
 18  IPV6_MULTICAST_HOPS         int      M rw
-19  IPV6_MULTICAST_LOOP         bool     M rw
+19  IPV6_MULTICAST_LOOP         bool     S rw
 20  IPV6_JOIN_GROUP             ipv6_mreq R w also known as IPV6_ADD_MEMBERSHIP
 21  IPV6_LEAVE_GROUP            ipv6_mreq R w also known as IPV6_DROP_MEMBERSHIP
 22  IPV6_ROUTER_ALERT           int      R rw
-23  IPV6_MTU_DISCOVER           int      M rw
-24  IPV6_MTU                    int      M rw
+23  IPV6_MTU_DISCOVER           int      M rw datagrams
+24  IPV6_MTU                    int      R rw reading gives the path's MTU
 25  IPV6_RECVERR                bool     M rw as IP_RECVERR
 26  IPV6_V6ONLY                 bool     M rw not after bind
 27  IPV6_JOIN_ANYCAST           ipv6_mreq R w
@@ -226,9 +226,9 @@ _IPV6: Final = """
 46  MCAST_JOIN_SOURCE_GROUP     bytes    R w
 47  MCAST_LEAVE_SOURCE_GROUP    bytes    R w
 48  MCAST_MSFILTER              bytes    R rw
-49  IPV6_RECVPKTINFO            bool     S rw
+49  IPV6_RECVPKTINFO            bool     M rw datagrams
 50  IPV6_PKTINFO                bytes    R rw
-51  IPV6_RECVHOPLIMIT           bool     S rw
+51  IPV6_RECVHOPLIMIT           bool     M rw datagrams
 52  IPV6_HOPLIMIT               int      R w  as ancillary data only
 53  IPV6_RECVHOPOPTS            bool     S rw
 54  IPV6_HOPOPTS                bytes    R rw
@@ -241,7 +241,7 @@ _IPV6: Final = """
 61  IPV6_PATHMTU                bytes    R r
 62  IPV6_DONTFRAG               bool     S rw
 63  IPV6_USE_MIN_MTU            int      R rw Linux has none either
-66  IPV6_RECVTCLASS             bool     S rw
+66  IPV6_RECVTCLASS             bool     M rw datagrams
 67  IPV6_TCLASS                 int      M rw
 70  IPV6_AUTOFLOWLABEL          bool     S rw
 72  IPV6_ADDR_PREFERENCES       int      S rw
@@ -265,7 +265,7 @@ _TCP: Final = """
 10  TCP_WINDOW_CLAMP            int      M rw
 11  TCP_INFO                    tcp_info M r
 12  TCP_QUICKACK                bool     M rw
-13  TCP_CONGESTION              string   M rw
+13  TCP_CONGESTION              string   M rw reno alone
 14  TCP_MD5SIG                  bytes    R rw
 16  TCP_THIN_LINEAR_TIMEOUTS    bool     R rw
 17  TCP_THIN_DUPACK             bool     R rw without effect on Linux too
@@ -275,7 +275,7 @@ _TCP: Final = """
 21  TCP_QUEUE_SEQ               int      R rw
 22  TCP_REPAIR_OPTIONS          bytes    R w
 23  TCP_FASTOPEN                int      S rw no connection opens so
-24  TCP_TIMESTAMP               int      S rw
+24  TCP_TIMESTAMP               int      R rw reading gives the clock of the timestamps; setting it takes TCP_REPAIR
 25  TCP_NOTSENT_LOWAT           int      S rw
 26  TCP_CC_INFO                 bytes    R r
 27  TCP_SAVE_SYN                int      R rw
@@ -300,7 +300,7 @@ _TCP: Final = """
 46  TCP_DELACK_MAX_US           int      R rw
 """
 _UDP: Final = """
-1   UDP_CORK                    bool     S rw
+1   UDP_CORK                    bool     M rw
 100 UDP_ENCAP                   int      R rw
 101 UDP_NO_CHECK6_TX            bool     S rw
 102 UDP_NO_CHECK6_RX            bool     S rw
