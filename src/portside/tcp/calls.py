@@ -54,7 +54,6 @@ def open_active(tcb: Tcb, now: int, isn: int) -> None:
     state is ESTABLISHED (or past it), or `take_error` has the errno (ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH ...).
     Source: RFC 9293 section 3.10.1; tcp_v4_connect(), tcp_connect().
     """
-    tcb.shutdown = 0
     tcb.done = False
     tcb.error = 0  # tcp_connect_init()
     tcb.iss = tcb.snd_una = tcb.snd_up = isn
@@ -398,15 +397,15 @@ def send_queue(tcb: Tcb) -> int:
     return (tcb.write_seq - tcb.snd_una) & MASK
 
 
-def options_changed(tcb: Tcb, now: int) -> None:
-    """Act on options that the program has just set.
+def options_changed(tcb: Tcb, now: int, push: bool = False) -> None:
+    """Act on options that the program has just set. Args: push: the option may let go of data that waits.
 
     TCP_NODELAY and the end of TCP_CORK let data go (__tcp_sock_set_nodelay(), __tcp_sock_set_cork()); SO_KEEPALIVE and
     TCP_KEEPIDLE start the timer anew or stop it (tcp_set_keepalive()); buffers and clamps change what is offered.
     """
     if tcb.state in (CLOSED, LISTEN, SYN_SENT):
         return
-    if tcb.unsent is not None and not tcb.cork:
+    if push and tcb.unsent is not None and not tcb.cork:
         output.push(tcb, now, output.NOW if tcb.nodelay else output.USUAL)
     if tcb.state == FIN_WAIT_2 and tcb.orphan:
         return
