@@ -367,7 +367,7 @@ def test_nodelay_sends_at_once_and_releases_what_waits() -> None:
     dialogue.send(b"b")
     dialogue.heard()
     dialogue.tcb.nodelay = True
-    calls.options_changed(dialogue.tcb, dialogue.world.now)
+    calls.options_changed(dialogue.tcb, dialogue.world.now, push=True)
     dialogue.hear("PA", data=b"b")
     dialogue.send(b"c")
     dialogue.hear("PA", data=b"c")
@@ -381,7 +381,7 @@ def test_cork_collects_full_segments() -> None:
     dialogue.hear("A", data=b"a" * 700 + b"b" * 300)
     dialogue.silent()
     dialogue.tcb.cork = False
-    calls.options_changed(dialogue.tcb, dialogue.world.now)
+    calls.options_changed(dialogue.tcb, dialogue.world.now, push=True)
     dialogue.say("A", ack=1001)
     dialogue.hear("PA", data=b"b" * 400)
 

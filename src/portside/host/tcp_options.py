@@ -26,9 +26,9 @@ def _tcp(sock: InetSocket) -> TcpSocket:
     return cast("TcpSocket", sock)
 
 
-def _changed(sock: InetSocket) -> None:
+def _changed(sock: InetSocket, push: bool = False) -> None:
     tcp = _tcp(sock)
-    calls.options_changed(tcp.tcb, sock.host.world.now)
+    calls.options_changed(tcp.tcb, sock.host.world.now, push)
     tcp.stack.settle()
 
 
@@ -40,7 +40,7 @@ def _flag(name: str) -> tuple[Getter, Setter]:
 
     def put(sock: InetSocket, process: Process, value: bytes) -> None:
         setattr(_tcp(sock).tcb, name, bool(int_of(value)))
-        _changed(sock)
+        _changed(sock, push=True)
 
     return get, put
 
