@@ -46,7 +46,6 @@ def open_passive(tcb: Tcb, backlog: int, now: int) -> Listener:
     """
     listener = Listener(tcb, backlog)
     tcb.listener = listener
-    tcb.shutdown = 0
     tcb.done = False
     enter(tcb, LISTEN)
     return listener
@@ -89,6 +88,7 @@ def _syn(listener: Listener, segment: TcpSegment, now: int, isn: int) -> None:
         return
     tcb.listener = listener
     tcb.orphan = False
+    tcb.shutdown = listener.tcb.shutdown  # shutdown(2) before listen(2) failed, and yet it counts (sk_clone())
     handshake.prepare(tcb)
     handshake.take_options(tcb, segment, now)
     mss = tcb.advertised_mss - (handshake.TIMESTAMPS_LENGTH if tcb.timestamps_ok else 0)
