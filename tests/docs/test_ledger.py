@@ -33,7 +33,8 @@ def rows() -> list[Row]:
     for line in LEDGER.read_text().splitlines():
         if re.match(r"\| (?:MUST|SHLD|MAY|REC)-\d", line):
             number, requirement, code, tests, remark = (cell.strip() for cell in line.strip("|").split("|"))
-            found.append(Row(number, requirement, re.findall("`([^`]+)`", code), re.findall("`([^`]+)`", tests), remark))
+            names = [re.findall("`([^`]+)`", cell) for cell in (code, tests)]
+            found.append(Row(number, requirement, *names, remark))
     return found
 
 
