@@ -149,7 +149,7 @@ def test_who_may_reuse(reuse: int, loopback: bool, allowed: bool) -> None:
 
 
 def test_without_timestamps_nobody_may() -> None:
-    world, heir = heir_of(tcp_timestamps=0)
+    _, heir = heir_of(tcp_timestamps=0)
     assert timewait.reusable_from(heir, loopback=True, bound=True) is None
 
 

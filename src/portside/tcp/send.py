@@ -17,7 +17,6 @@ from portside.wire.packet import ACK, FIN, PSH, RST, SYN, Payload, TcpSegment
 from portside.wire.seq import diff
 
 MASK: Final = 0xFFFFFFFF
-LARGE: Final = 8192  # bytes that are not worth copying to fill a segment
 
 # How `push` treats what is smaller than a full segment: tp->nonagle.
 USUAL: Final = 0  # by Nagle's algorithm, nodelay and cork
@@ -208,10 +207,6 @@ def _nagle_holds(tcb: Tcb, how: int) -> bool:
 def _send_from(tcb: Tcb, unsent: list[Unsent], piece: Unsent, now: int, limit: int = 0) -> None:
     """Make one segment of the first piece, as large as may be, or of `limit` bytes."""
     size = min(piece.length, limit or tcb.mss)
-    if not limit and size and LARGE <= len(piece.parts[0]) < size:
-        # Where segments are as large as on loopback, one ends with what the program gave in one call: Linux fills it by
-        # moving pages, we should have to copy.
-        size = len(piece.parts[0])
     flags = ACK
     if size == piece.length:
         del unsent[0]
