@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from portside.addr.abi import (
     AF_INET,
@@ -46,7 +46,7 @@ class InetSocket(SocketFile):
     entry: Entry
     knobs: Knobs
     level = 0  # the option level of the protocol itself
-    level_options: options.Table = {}
+    level_options: ClassVar[options.Table] = {}
 
     def __init__(self, host: Host, family: int, type: int, proto: int, entry: Entry) -> None:
         super().__init__(host, family, type, proto)
@@ -75,7 +75,10 @@ class InetSocket(SocketFile):
         return address[1], address[2], 0
 
     def this_host(self, remote: int) -> int:
-        """As a destination 0.0.0.0 is this host: the socket's own address, or 127.0.0.1 (ip_route_output_key_hash_rcu)."""
+        """As a destination 0.0.0.0 is this host: the socket's own address, or 127.0.0.1.
+
+        Source: ip_route_output_key_hash_rcu.
+        """
         if remote != V4_ANY:
             return remote
         local = self.entry.saddr

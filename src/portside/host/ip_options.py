@@ -1,4 +1,7 @@
-"""Socket options at the levels IPPROTO_IP and IPPROTO_IPV6 (ip(7), ipv6(7); net/ipv4/ip_sockglue.c, net/ipv6/ipv6_sockglue.c)."""
+"""Socket options at the levels IPPROTO_IP and IPPROTO_IPV6 (ip(7), ipv6(7)).
+
+Source: net/ipv4/ip_sockglue.c, net/ipv6/ipv6_sockglue.c.
+"""
 
 from __future__ import annotations
 

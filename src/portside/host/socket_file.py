@@ -22,8 +22,8 @@ class SocketFile(File):
     """A socket: an open file description that takes the socket calls.
 
     `deadline` is an absolute virtual time in nanoseconds until which a call may wait even when the file is
-    non-blocking; None obeys O_NONBLOCK, MSG_DONTWAIT and SO_RCVTIMEO or SO_SNDTIMEO. A call that may not wait any longer
-    fails with EAGAIN. Defaults here are those of net/core/sock.c: sock_no_bind and its neighbours.
+    non-blocking; None obeys O_NONBLOCK, MSG_DONTWAIT and SO_RCVTIMEO or SO_SNDTIMEO. A call that may not wait any
+    longer fails with EAGAIN. Defaults here are those of net/core/sock.c: sock_no_bind and its neighbours.
     """
 
     __slots__ = ("family", "host", "inode", "proto", "type")

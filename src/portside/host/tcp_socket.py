@@ -151,7 +151,8 @@ class TcpSocket(InetSocket):
     def connect(self, process: Process, address: SockAddr, deadline: int | None = None) -> None:
         """Connect (inet_stream_connect): waits for the handshake, or says EINPROGRESS, EALREADY, EISCONN.
 
-        ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH ...: how the attempt ended. ENETUNREACH, EADDRNOTAVAIL ...: it never began.
+        ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH ...: how the attempt ended. ENETUNREACH, EADDRNOTAVAIL ...: it never
+        began.
         """
         if address[0] == AF_UNSPEC:
             self._disconnect()
@@ -283,8 +284,9 @@ class TcpSocket(InetSocket):
     ) -> int:
         """Send, waiting for room in the send buffer until all is taken (tcp_sendmsg).
 
-        A `deadline` that passes, or O_NONBLOCK, gives the number taken so far, or EAGAIN for none. EPIPE after SHUT_WR or
-        the end of the connection; ECONNRESET and its neighbours when that was not yet told. MSG_OOB is not modelled yet.
+        A `deadline` that passes, or O_NONBLOCK, gives the number taken so far, or EAGAIN for none. EPIPE after SHUT_WR
+        or the end of the connection; ECONNRESET and its neighbours when that was not yet told. MSG_OOB is not modelled
+        yet.
         """
         if flags & MSG_OOB:
             raise fail(errno.EOPNOTSUPP)

@@ -123,8 +123,8 @@ class UdpSocket(InetSocket):
     def connect(self, process: Process, address: SockAddr, deadline: int | None = None) -> None:
         """Set the default destination, and hear only from there (connect(2), udp(7)).
 
-        EACCES: a broadcast address without SO_BROADCAST. ENETUNREACH and its neighbours: no route. EAGAIN: no port left.
-        AF_UNSPEC dissolves the association.
+        EACCES: a broadcast address without SO_BROADCAST. ENETUNREACH and its neighbours: no route. EAGAIN: no port
+        left. AF_UNSPEC dissolves the association.
         """
         if address[0] == AF_UNSPEC:
             self._disconnect()
@@ -299,8 +299,8 @@ class UdpSocket(InetSocket):
     def recv(self, length: int, flags: int = 0, deadline: int | None = None) -> Received:
         """Take the oldest datagram, cut to `length` (udp_recvmsg). A pending error is reported first.
 
-        With MSG_TRUNC the whole datagram is returned: its length is what the call answers. EAGAIN: nothing there and may
-        not wait (any longer).
+        With MSG_TRUNC the whole datagram is returned: its length is what the call answers. EAGAIN: nothing there and
+        may not wait (any longer).
         """
         if flags & MSG_ERRQUEUE:
             data, _, answer, sender = self._recv_error(length)
@@ -460,5 +460,5 @@ def wildcard(address: int) -> int:
 
 
 def _dont_fragment(discover: int, size: int, mtu: int) -> bool:
-    """IP_MTU_DISCOVER: by default (WANT) what fits is sent unfragmentable, and what does not is cut (ip_dont_fragment)."""
+    """IP_MTU_DISCOVER: by default (WANT) what fits is sent unfragmentable, what does not is cut (ip_dont_fragment)."""
     return discover in (2, 3) or (discover == 1 and size <= mtu)

@@ -31,7 +31,7 @@ from portside.host.waiting import wait_for
 from portside.runtime.names import python_address, sockaddr
 from portside.runtime.program import program_of
 from portside.runtime.trap import current_process, nanoseconds, process_of
-from portside.sim.scheduler import Scheduler, Task
+from portside.sim.scheduler import Scheduler
 
 if TYPE_CHECKING:
     from portside.host.file import File
