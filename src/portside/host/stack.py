@@ -99,7 +99,7 @@ class BindEnvironment:
 class Stack:
     """The network stack of one host: it is what ip, icmp and tcp know as their effects."""
 
-    __slots__ = ("_secret", "arriving", "host", "icmp", "ip", "ports", "tcp", "udp", "udplite", "world")
+    __slots__ = ("_alarms", "_secret", "arriving", "host", "icmp", "ip", "ports", "tcp", "udp", "udplite", "world")
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -115,6 +115,7 @@ class Stack:
         self.tcp = SocketTable(IPPROTO_TCP, host.settings, seed)
         self.udp = SocketTable(IPPROTO_UDP, host.settings, seed)
         self.udplite = SocketTable(IPPROTO_UDPLITE, host.settings, seed)
+        self._alarms: dict[int, dict[Tcb | TimeWait, None]] = {}  # whose timers ring, by time
 
     # -- what ip, icmp and tcp ask for alike --
 
@@ -162,6 +163,7 @@ class Stack:
             if entry is None or entry.device:
                 self._deliver_tcp(segment, interface)
             else:
+                self.arriving = interface.index
                 segment_arrives(entry.owner, segment, self.world.now)  # type: ignore[arg-type]
         elif isinstance(packet, UdpDatagram):
             self._deliver_udp(packet, interface)
@@ -290,13 +292,33 @@ class Stack:
             file.wake(events)
 
     def arm(self, tcb: Tcb | TimeWait, when: int) -> None:
-        """Look at the timers of a connection at a virtual time."""
-        self.world.at(when, self._expire, tcb)
+        """Look at the timers of a connection at a virtual time.
 
-    def _expire(self, tcb: Tcb | TimeWait) -> None:
-        timeouts.expire(tcb, self.world.now)
-        if self.ip.backlog:
-            self.ip.run_backlog()
+        Connections of one moment share a timer of the world: over loopback, where time stands still, that is most.
+        """
+        alarms = self._alarms
+        if tcb.armed and tcb.armed in alarms:
+            alarms[tcb.armed].pop(tcb, None)
+        same = alarms.get(when)
+        if same is None:
+            alarms[when] = {tcb: None}
+            self.world.at(when, self._ring, when)
+        else:
+            same[tcb] = None
+
+    def _ring(self, when: int) -> None:
+        """The timers of a moment, in the order in which they were armed."""
+        for tcb in self._alarms.pop(when):
+            timeouts.expire(tcb, self.world.now)
+            if self.ip.backlog:
+                self.ip.run_backlog()
+
+    def _disarm(self, tcb: Tcb) -> None:
+        """A connection that is over needs no timer, and nobody shall hold it till then."""
+        same = self._alarms.get(tcb.armed)
+        if same is not None:
+            same.pop(tcb, None)
+        tcb.armed = 0
 
     def entered(self, tcb: Tcb, old: int) -> None:
         """Let the socket table follow the state of a connection."""
@@ -312,6 +334,7 @@ class Stack:
             self.tcp.inherit_port(parent.entry, entry)
 
     def _closed(self, connection: Connection) -> None:
+        self._disarm(connection)
         if not connection.replaced:
             if connection.owner is None or connection.orphan:
                 self.tcp.remove(connection.entry)

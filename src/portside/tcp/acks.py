@@ -33,23 +33,25 @@ def take(tcb: Tcb, segment: TcpSegment, now: int, quiet: bool = False) -> int:
     Returns: GOOD, OLD, TOO_OLD or UNSENT; the segment's data counts only when it is not negative.
     """
     ack = segment.ack
-    advance = diff(ack, tcb.snd_una)
+    advance = (ack - tcb.snd_una + 0x80000000 & MASK) - 0x80000000  # diff(), without the call
     if advance < 0:
         if -advance > tcb.max_window:
             if not quiet:
                 challenge.send(tcb, now)
             return TOO_OLD
         return OLD
-    if diff(ack, tcb.snd_nxt) > 0:
+    if 0 < (ack - tcb.snd_nxt) & MASK < 0x80000000:
         return UNSENT
-    update_recent(tcb, segment, now)
+    if tcb.timestamps_ok:
+        update_recent(tcb, segment, now)
     updated = _update_window(tcb, segment, advance > 0, now)
     tcb.soft_error = 0
     tcb.probes_out = 0
     tcb.last_ack_received = now
     if tcb.sent is None:
         tcb.snd_una = ack
-        _window_reopened(tcb, now)
+        if tcb.unsent is not None:
+            _window_reopened(tcb, now)
         return GOOD
     _process(tcb, segment, ack, advance, updated, now)
     return GOOD
@@ -80,7 +82,7 @@ def clean(tcb: Tcb, segment: TcpSegment, ack: int, now: int) -> int:
         tcb.snd_memory -= entry[6]
         if entry[5]:
             again = True
-        first = min(first, entry[4])
+        first = entry[4] if entry[4] < first else first
     tcb.snd_una = ack
     tcb.retransmits = 0
     if count == len(sent):
@@ -122,9 +124,10 @@ def _round_trip(tcb: Tcb, segment: TcpSegment, again: bool, first: int, now: int
 
 def update_recent(tcb: Tcb, segment: TcpSegment, now: int) -> None:
     """Remember the timestamp to echo: of the segment at the left edge (RFC 7323 4.3; tcp_replace_ts_recent())."""
-    if segment.timestamps is not None and tcb.timestamps_ok and diff(segment.seq, tcb.rcv_wup) <= 0:
-        value = segment.timestamps[0]
-        if diff(value, tcb.ts_recent) >= 0:
+    timestamps = segment.timestamps
+    if timestamps is not None and tcb.timestamps_ok and (tcb.rcv_wup - segment.seq) & MASK < 0x80000000:
+        value = timestamps[0]
+        if (value - tcb.ts_recent) & MASK < 0x80000000:
             tcb.ts_recent = value
             tcb.ts_recent_at = now or 1
 
@@ -132,14 +135,14 @@ def update_recent(tcb: Tcb, segment: TcpSegment, now: int) -> None:
 def _update_window(tcb: Tcb, segment: TcpSegment, advanced: bool, now: int) -> bool:
     """RFC 9293 section 3.10.7.4: SND.WND from a newer segment. True when it counts as one (tcp_may_update_window())."""
     new = segment.window
-    if not segment.flags & SYN:
-        new <<= max(tcb.snd_wscale, 0)
-    newer = diff(segment.seq, tcb.snd_wl1)
-    if not (advanced or newer > 0 or (newer == 0 and (new > tcb.snd_wnd or not new))):
-        return False
+    if tcb.snd_wscale > 0 and not segment.flags & SYN:
+        new <<= tcb.snd_wscale
+    if not advanced:
+        newer = diff(segment.seq, tcb.snd_wl1)
+        if newer < 0 or (newer == 0 and new <= tcb.snd_wnd and new):
+            return False
     tcb.snd_wl1 = segment.seq
-    changed = new != tcb.snd_wnd
-    if changed:
+    if new != tcb.snd_wnd:
         tcb.snd_wnd = new
         if tcb.unsent is not None:
             send.idle_restart(tcb, now)

@@ -220,8 +220,10 @@ def after_segment(tcb: Tcb, now: int) -> None:
         return
     if tcb.unsent is not None:
         send.push(tcb, now)
-    acks.made_room(tcb)
-    ack.check(tcb, now)
+    if tcb.no_space:
+        acks.made_room(tcb)
+    if tcb.ack_pending & SCHEDULED:
+        ack.check(tcb, now)
     predict(tcb)
 
 
@@ -231,6 +233,12 @@ def _validate(tcb: Tcb, segment: TcpSegment, now: int) -> bool:
     PAWS (RFC 7323 section 5) belongs here, before the sequence number; it is not modelled yet.
     """
     flags = segment.flags
+    if (
+        segment.seq == tcb.rcv_nxt
+        and not flags & (RST | SYN)
+        and len(segment.data) + (flags & FIN) <= (tcb.rcv_wup + tcb.rcv_wnd - tcb.rcv_nxt) & MASK < 0x80000000
+    ):
+        return True  # the next in order and inside the window: nearly all; the rest of this would find the same
     if not _acceptable(tcb, segment):
         if not flags & RST:
             if flags & SYN:
@@ -366,7 +374,9 @@ def _ack_in_fin_wait_1(tcb: Tcb, segment: TcpSegment, now: int) -> bool:
 def _text(tcb: Tcb, segment: TcpSegment, now: int) -> None:
     """Sixth to eighth step: URG (its place; not modelled yet), the segment text and FIN."""
     state = tcb.state
-    if state in (CLOSE_WAIT, CLOSING, LAST_ACK):
+    if state == ESTABLISHED:
+        pass
+    elif state in (CLOSE_WAIT, CLOSING, LAST_ACK):
         # The peer's FIN is behind us: nothing can follow it, but it may come again.
         if diff((segment.seq + segment.sequence_length()) & MASK, tcb.rcv_nxt) > 0 or segment.seq == tcb.rcv_nxt:
             return

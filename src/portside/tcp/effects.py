@@ -48,6 +48,7 @@ class Effects(Protocol):
     def arm(self, tcb: Tcb | TimeWait, when: int) -> None:
         """Make sure that `timeouts.expire(tcb, now)` is called at `when`, or once before it and then not again.
 
+        `tcb.armed` is the time that was asked for before, 0 for none: that timer is not needed any more.
         A timer is never cancelled: one that fires for nothing is harmless, also on a tcb that has become CLOSED.
         """
 

@@ -26,17 +26,21 @@ def prepare(tcb: Tcb) -> None:
 def _mss_of_path(tcb: Tcb) -> int:
     """MTU less the headers of IP and TCP; an IPv4 packet is at most 65535 bytes long (tcp_mtu_to_mss())."""
     if tcb.raddr >> 32 == 0xFFFF:
-        return min(tcb.path_mtu, 65535) - 40
+        return (tcb.path_mtu if tcb.path_mtu < 65535 else 65535) - 40
     return tcb.path_mtu - 60
 
 
 def synchronize_mss(tcb: Tcb) -> None:
     """The size of a full segment: peer, path and options; half of the largest window seen (tcp_sync_mss())."""
-    mss = min(_mss_of_path(tcb), tcb.mss_clamp)
-    mss = max(mss, tcb.settings.tcp_min_snd_mss)
+    # Comparisons instead of min() and max(): a connection comes here four times, and each of those is a call.
+    mss, clamp, least = _mss_of_path(tcb), tcb.mss_clamp, tcb.settings.tcp_min_snd_mss
+    mss = clamp if clamp < mss else mss
+    mss = least if least > mss else mss
     if tcb.timestamps_ok:
         mss -= TIMESTAMPS_LENGTH
-    tcb.mss = max(_half_window(tcb, mss), 1)
+    if mss > tcb.max_window >> 1:
+        mss = _half_window(tcb, mss)
+    tcb.mss = mss if mss > 1 else 1
 
 
 def _half_window(tcb: Tcb, size: int) -> int:

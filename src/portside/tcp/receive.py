@@ -27,7 +27,7 @@ def data_arrives(tcb: Tcb, segment: TcpSegment, now: int) -> None:
             ack.quick_mode(tcb)
             tcb.ack_pending |= SCHEDULED
         return
-    start = diff(segment.seq, tcb.rcv_nxt)
+    start = (segment.seq - tcb.rcv_nxt + 0x80000000 & MASK) - 0x80000000  # diff(), without the call
     if start > 0:
         if start >= window.left(tcb):
             _out_of_window(tcb)
@@ -39,7 +39,7 @@ def data_arrives(tcb: Tcb, segment: TcpSegment, now: int) -> None:
         ack.quick_mode(tcb)
         tcb.ack_pending |= SCHEDULED
         return
-    if not window.left(tcb) and not (fin and not length):
+    if length and not window.left(tcb):
         _out_of_window(tcb)
         return
     _in_order(tcb, segment, -start, now)
@@ -272,7 +272,8 @@ def discard(tcb: Tcb) -> None:
     tcb.received_offset = 0
     tcb.fin_queued = False
     tcb.copied_seq = tcb.rcv_nxt
-    _recount(tcb)
+    if tcb.rcv_memory:
+        _recount(tcb)
 
 
 def skip_fin(tcb: Tcb) -> None:

@@ -59,7 +59,9 @@ def _deviation(tcb: Tcb, m: int) -> None:
 
 
 def _set(tcb: Tcb) -> None:
-    tcb.rto = min(((tcb.srtt >> 3) + tcb.rttvar) * 1000, maximum(tcb))
+    rto = ((tcb.srtt >> 3) + tcb.rttvar) * 1000
+    most = tcb.settings.tcp_rto_max_ms * MILLISECOND
+    tcb.rto = rto if rto < most else most
 
 
 def maximum(tcb: Tcb) -> int:

@@ -279,8 +279,15 @@ def event_data_sent(tcb: Tcb, now: int) -> None:
 def fin(tcb: Tcb, now: int) -> None:
     """Queue our FIN behind the data and send what may be sent (tcp_send_fin())."""
     unsent = tcb.unsent
-    tcb.fin_unsent = True
     tcb.write_seq = (tcb.write_seq + 1) & MASK
+    room = (tcb.snd_una + tcb.snd_wnd - tcb.snd_nxt) & MASK
+    if unsent is None and 0 < room < 0x80000000 and in_flight(tcb) < tcb.cwnd:
+        # Nothing waits before it, and it may go: what `push` comes to then, 2 us later.
+        tcb.snd_memory += OVERHEAD
+        tcb.snd_sml = tcb.snd_nxt
+        first_transmission(tcb, ACK | FIN, b"", 1, OVERHEAD, now)
+        return
+    tcb.fin_unsent = True
     if unsent is None:
         tcb.unsent = [Unsent(b"", 0, OVERHEAD)]
         tcb.snd_memory += OVERHEAD

@@ -213,13 +213,24 @@ class Tcb:
 
     def inherit(self, parent: Tcb) -> None:
         """Take over the options of the listening socket (tcp_create_openreq_child(), inet_csk_clone_lock())."""
-        for name in INHERITED:
-            setattr(self, name, getattr(parent, name))
-
-
-INHERITED: Final = (
-    "congestion", "cork", "keepalive", "keepcnt", "keepidle", "keepintvl", "linger", "linger2", "maxseg", "nodelay",
-    "notsent_lowat", "oobinline", "rcvbuf", "rcvbuf_locked", "rcvlowat", "sndbuf", "sndbuf_locked", "syncnt",
-    "user_timeout", "window_clamp",
-)  # fmt: skip
-"""The options that an accepted socket has from its listener."""
+        # One by one: a loop over the names takes three times as long, 1.2 us.
+        self.congestion = parent.congestion
+        self.cork = parent.cork
+        self.keepalive = parent.keepalive
+        self.keepcnt = parent.keepcnt
+        self.keepidle = parent.keepidle
+        self.keepintvl = parent.keepintvl
+        self.linger = parent.linger
+        self.linger2 = parent.linger2
+        self.maxseg = parent.maxseg
+        self.nodelay = parent.nodelay
+        self.notsent_lowat = parent.notsent_lowat
+        self.oobinline = parent.oobinline
+        self.rcvbuf = parent.rcvbuf
+        self.rcvbuf_locked = parent.rcvbuf_locked
+        self.rcvlowat = parent.rcvlowat
+        self.sndbuf = parent.sndbuf
+        self.sndbuf_locked = parent.sndbuf_locked
+        self.syncnt = parent.syncnt
+        self.user_timeout = parent.user_timeout
+        self.window_clamp = parent.window_clamp

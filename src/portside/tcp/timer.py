@@ -9,8 +9,8 @@ def alarm(tcb: Tcb, when: int) -> None:
     """See to it that the host calls at `when` or earlier; nothing to do when an earlier call is due already."""
     armed = tcb.armed
     if not armed or when < armed:
-        tcb.armed = when
         tcb.effects.arm(tcb, when)
+        tcb.armed = when
 
 
 def rearm(tcb: Tcb) -> None:
