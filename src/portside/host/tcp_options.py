@@ -161,7 +161,7 @@ def _get_info(sock: InetSocket) -> bytes:
         "=8B", tcb.state, tcb.ca_state, tcb.retransmits, tcb.probes_out, tcb.backoff, options,
         tcb.snd_wscale & 15 | (tcb.rcv_wscale & 15) << 4, 0,
     )  # fmt: skip
-    ages = [(now - at) // 1_000_000 if at else 0 for at in (tcb.last_data_sent, tcb.last_data_received)]
+    ages = [(now - at) // 1_000_000 if at > 0 else 0 for at in (tcb.last_data_sent, tcb.last_data_received)]
     return head + pack(
         "=24I", tcb.rto // 1000, tcb.ato // 1000, tcb.mss, tcb.rcv_mss, unacked, 0, tcb.lost_out,
         tcb.retransmitted_out, 0, ages[0], 0, ages[1],

@@ -197,7 +197,8 @@ class TcpSocket(InetSocket):
         remote, port, scope = self._destination(address)
         stack, entry, tcb = self.stack, self.entry, self.tcb
         mixed = is_v4(entry.saddr) != is_v4(remote) and entry.saddr != V6_ANY
-        route = stack.ip.lookup(remote, 0 if mixed else entry.saddr, entry.device or scope)
+        source = V6_ANY if mixed or entry.transparent else entry.saddr
+        route = stack.ip.lookup(remote, source, entry.device or scope)
         if isinstance(route, Verdict):
             raise refuse(route)
         if mixed and not is_v4(remote):

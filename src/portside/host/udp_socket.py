@@ -27,7 +27,7 @@ from portside.addr.abi import (
     SHUT_WR,
     SOCK_DGRAM,
 )
-from portside.addr.ip import V4_ANY, V4_LOOPBACK, V6_ANY, V6_LOOPBACK, is_multicast, is_v4, needs_scope
+from portside.addr.ip import V4_ANY, V4_LOOPBACK, V6_ANY, V6_LOOPBACK, is_any, is_multicast, is_v4, needs_scope
 from portside.facts.sockaddr import SockAddr
 from portside.facts.state import CLOSED, ESTABLISHED
 from portside.facts.verdict import Verdict
@@ -139,6 +139,9 @@ class UdpSocket(InetSocket):
             raise fail(errno.EACCES)
         datagram.connect(self.host.stack.table(self.proto), entry, route.dst, port, route.src)
         self.route = route
+        if self.corked is not None and is_v4(remote):
+            # Linux keeps the destination of what is held back where connect(2) over IPv4 puts its own (inet->cork.fl).
+            self.corked = Corked(self.corked.data, route.dst, port, route)
 
     def _take_scope(self, scope: int) -> None:
         """A link-local peer binds the socket to the interface that its scope names (__ip6_datagram_connect)."""
@@ -180,7 +183,9 @@ class UdpSocket(InetSocket):
 
     def _route(self, remote: int, scope: int = 0, connected: bool = True) -> Route:
         # A socket that was connected over the other family keeps its name, and sends from what the route says.
-        source = self.entry.saddr if is_v4(self.entry.saddr) == is_v4(remote) else wildcard(remote)
+        entry = self.entry
+        own = is_v4(entry.saddr) == is_v4(remote) and not entry.transparent
+        source = entry.saddr if own else wildcard(remote)
         lookup = self.host.ip.lookup if connected else self.host.ip.lookup_unscoped
         route = lookup(remote, source, scope if scope and needs_scope(remote) else self.entry.device)
         if isinstance(route, Verdict):
@@ -260,7 +265,8 @@ class UdpSocket(InetSocket):
 
     def _transmit(self, data: Payload, remote: int, port: int, route: Route) -> int:
         entry, knobs = self.entry, self.knobs
-        packet = UdpDatagram(route.src, route.dst, entry.lport, port, bytes(data), self.proto)
+        source = entry.saddr if entry.transparent and not is_any(entry.saddr) else route.src
+        packet = UdpDatagram(source, route.dst, entry.lport, port, bytes(data), self.proto)
         if is_v4(remote):
             packet.tos = knobs.tos
             ttl = knobs.multicast_ttl if is_multicast(remote) else knobs.ttl

@@ -21,6 +21,7 @@ TIMEOUT_INIT: Final = SECOND  # TCP_TIMEOUT_INIT, RFC 6298 section 2.1
 RTO_MIN: Final = 200 * MILLISECOND  # TCP_RTO_MIN
 INITIAL_CWND: Final = 10  # TCP_INIT_CWND, RFC 6928
 INFINITE_SSTHRESH: Final = 0x7FFFFFFF
+LONG_AGO: Final = -SECOND * 3600  # before the world began: no answer is one to data that never came
 MSS_DEFAULT: Final = 536  # TCP_MSS_DEFAULT, RFC 9293 section 3.7.1
 OVERHEAD: Final = 832  # bytes that an sk_buff takes besides its data, as measured on Linux 6.18 (truesize)
 ATO_MIN: Final = 40 * MILLISECOND  # TCP_ATO_MIN: how long an acknowledgment is delayed at first
@@ -206,7 +207,8 @@ class Tcb:
         self.pingpong = 0
         self.rcv_mss = MSS_DEFAULT
         self.last_segment_size = 0
-        self.last_data_received = self.last_ack_received = self.last_data_sent = 0
+        self.last_data_received = LONG_AGO
+        self.last_ack_received = self.last_data_sent = 0
         self.rcvq_space = self.rcvq_seq = self.rcvq_time = 0
         self.rcv_rtt = self.rcv_rtt_seq = self.rcv_rtt_time = 0
         self.challenge_at = -1  # when the last ACK to a segment out of window was sent; -1: never
