@@ -215,9 +215,11 @@ class Stack:
 
     def _send(self, packet: Packet, oif: int = 0) -> None:
         """Send a packet that no socket has a route for; one that has none is dropped."""
-        route = self.ip.lookup(packet.dst, packet.src, 0)
+        # What a filter rejects in the name of another host is routed like the rest (FLOWI_FLAG_ANYSRC).
+        source = packet.src if self.ip.is_local(packet.src) else 0
+        route = self.ip.lookup(packet.dst, source, 0)
         if isinstance(route, Verdict) and oif:
-            route = self.ip.lookup(packet.dst, packet.src, oif)
+            route = self.ip.lookup(packet.dst, source, oif)
         if isinstance(route, Route):
             packet.src = packet.src or route.src
             self.ip.send(packet, route)
