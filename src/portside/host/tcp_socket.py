@@ -38,6 +38,7 @@ from portside.host.inet_socket import IP_MAX_MTU, MIN_RCVBUF, MIN_SNDBUF, InetSo
 from portside.host.options import DEFAULTS
 from portside.host.socket_file import Received
 from portside.host.tcp_options import TCP_OPTIONS
+from portside.host.waiting import wait_for
 from portside.ip.route import BROADCAST, MULTICAST, Route
 from portside.sockets import bind as bind_rules
 from portside.sockets import connect as connect_rules
@@ -335,6 +336,16 @@ class TcpSocket(InetSocket):
             stack.ip.run_backlog()
         if data.__class__ is bytes:
             return data
+        if data is None and not self.nonblocking and not flags and deadline is None and self.knobs is DEFAULTS:
+            # It waits, for ever if need be: three calls fewer than by way of `_recv_later`, of a round trip's 50.
+            world = self.host.world
+            while data is None:
+                wait_for(world, self, POLLIN | POLLRDHUP, None, "recv()")
+                data = tcp_receive(self.tcb, length, world.now)
+                if stack.ip.backlog:
+                    stack.ip.run_backlog()
+            if data.__class__ is bytes:
+                return data
         return self._recv_later(length, False, data, self.read_limit(flags, deadline))  # type: ignore[arg-type]
 
     def recv(self, length: int, flags: int = 0, deadline: int | None = None) -> Received:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from errno import EADDRNOTAVAIL
 from random import Random
 
@@ -118,7 +117,7 @@ def time_wait(table: SocketTable, entry: Entry, orphan: bool = True) -> Entry:
             bucket.file(home, entry)
         table.released(entry.lport)
         return entry
-    heir = copy(entry)
+    heir = entry.copy()
     heir.owner = None
     heir.state = TIME_WAIT
     heir.time_wait = True

@@ -109,6 +109,13 @@ class Entry:
         self.twin: Entry | None = None  # the next older connection with the same addresses and ports
         self.group: Group | None = None  # its SO_REUSEPORT group
 
+    def copy(self) -> Entry:
+        """Another entry with the same values, the table's own among them."""
+        other = Entry(self.proto, self.family)
+        for name in Entry.__slots__:
+            setattr(other, name, getattr(self, name))
+        return other
+
     @property
     def wildcard(self) -> int:
         """`0.0.0.0` or `::`, by its family."""

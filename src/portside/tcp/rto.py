@@ -27,13 +27,13 @@ def measured(tcb: Tcb, rtt: int) -> None:
     if srtt == 0:
         srtt = m << 3
         tcb.mdev = m << 1
-        tcb.rttvar = tcb.mdev_max = max(tcb.mdev, RTO_MIN_US)
+        tcb.rttvar = tcb.mdev_max = tcb.mdev if tcb.mdev > RTO_MIN_US else RTO_MIN_US
         tcb.rtt_seq = tcb.snd_nxt
     else:
         m -= srtt >> 3
         srtt += m
         _deviation(tcb, m)
-    tcb.srtt = max(1, srtt)
+    tcb.srtt = srtt if srtt > 1 else 1
     tcb.backoff = 0
     _set(tcb)
 

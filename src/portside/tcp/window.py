@@ -13,19 +13,23 @@ from portside.wire.packet import TcpSegment
 
 def initial(tcb: Tcb, mss: int, scaling: bool) -> None:
     """The window and the scale of the SYN (tcp_select_initial_window())."""
+    # Comparisons instead of min() and max(), here and below: each of those is a call.
+    full = full_space(tcb)
     clamp = tcb.window_clamp or 0xFFFF << 14
-    if tcb.rcvbuf_locked:
+    if tcb.rcvbuf_locked and full < clamp:
         # The buffer will not grow: no larger scale than it needs.
-        clamp = min(clamp, full_space(tcb))
-    space = min(full_space(tcb), clamp)
+        clamp = full
+    space = full if full < clamp else clamp
     if space > mss:
         space -= space % mss
-    tcb.rcv_wnd = min(space, 0xFFFF)
-    tcb.rcv_ssthresh = tcb.rcv_wnd
+    tcb.rcv_wnd = tcb.rcv_ssthresh = space if space < 0xFFFF else 0xFFFF
     tcb.rcv_wscale = 0
     if scaling:
-        space = min(max(space, tcb.settings.tcp_rmem[2], tcb.settings.rmem_max), clamp)
-        tcb.rcv_wscale = min(max(space.bit_length() - 16, 0), 14)
+        settings = tcb.settings
+        most = settings.tcp_rmem[2] if settings.tcp_rmem[2] > settings.rmem_max else settings.rmem_max
+        most = space if space > most else most
+        scale = (most if most < clamp else clamp).bit_length() - 16
+        tcb.rcv_wscale = 0 if scale < 0 else 14 if scale > 14 else scale
 
 
 def from_space(tcb: Tcb, space: int) -> int:
@@ -47,10 +51,12 @@ def left(tcb: Tcb) -> int:
 
 def offer(tcb: Tcb) -> int:
     """The window that the buffer allows now; not yet in regard of what was offered before (__tcp_select_window())."""
-    free = from_space(tcb, tcb.rcvbuf - tcb.rcv_memory)
-    allowed = from_space(tcb, tcb.rcvbuf)
-    full = full_space(tcb)
-    mss = min(tcb.rcv_mss, full)
+    ratio = tcb.scaling_ratio
+    free = (tcb.rcvbuf - tcb.rcv_memory) * ratio >> 8
+    full = allowed = tcb.rcvbuf * ratio >> 8
+    if tcb.window_clamp and tcb.window_clamp < full:
+        full = tcb.window_clamp
+    mss = tcb.rcv_mss if tcb.rcv_mss < full else full
     if mss <= 0:
         return 0
     if free < full >> 1:
@@ -58,7 +64,7 @@ def offer(tcb: Tcb) -> int:
         free = free >> tcb.rcv_wscale << tcb.rcv_wscale
         if free < allowed >> 4 or free < mss:
             return 0
-    free = min(free, tcb.rcv_ssthresh)
+    free = free if free < tcb.rcv_ssthresh else tcb.rcv_ssthresh
     if tcb.rcv_wscale:
         unit = (1 << tcb.rcv_wscale) - 1
         return (free + unit) & ~unit
@@ -77,14 +83,15 @@ def select(tcb: Tcb) -> int:
         tcb.rcv_wnd = 0
         tcb.rcv_wup = tcb.rcv_nxt
         return 0
-    current = left(tcb)
+    current = (tcb.rcv_wup + tcb.rcv_wnd - tcb.rcv_nxt) & 0xFFFFFFFF  # `left`, below half of the sequence space
     new = offer(tcb)
-    if new < current:
+    if new < current < 0x80000000:
         unit = (1 << tcb.rcv_wscale) - 1
         new = (current + unit) & ~unit
     tcb.rcv_wnd = new
     tcb.rcv_wup = tcb.rcv_nxt
-    return min(new, 0xFFFF << tcb.rcv_wscale) >> tcb.rcv_wscale
+    field = new >> tcb.rcv_wscale
+    return field if field < 0xFFFF else 0xFFFF
 
 
 def refresh(tcb: Tcb) -> None:
@@ -94,8 +101,10 @@ def refresh(tcb: Tcb) -> None:
         tcb.open_window = -1
         return
     unit = (1 << scale) - 1
-    tcb.open_window = (min(full_space(tcb), tcb.rcv_ssthresh) + unit) & ~unit
-    tcb.open_field = min(tcb.open_window >> scale, 0xFFFF)
+    full = full_space(tcb)
+    tcb.open_window = window = ((full if full < tcb.rcv_ssthresh else tcb.rcv_ssthresh) + unit) & ~unit
+    window >>= scale
+    tcb.open_field = window if window < 0xFFFF else 0xFFFF
 
 
 def set_ratio(tcb: Tcb, ratio: int) -> None:
@@ -145,9 +154,10 @@ def expand_send_buffer(tcb: Tcb) -> None:
     """Room for twice the congestion window (tcp_sndbuf_expand())."""
     if tcb.sndbuf_locked:
         return
-    segment = max(tcb.mss_clamp, tcb.mss) + 320 + 320  # MAX_TCP_HEADER, struct skb_shared_info
+    segment = tcb.mss_clamp if tcb.mss_clamp > tcb.mss else tcb.mss
+    segment += 320 + 320  # MAX_TCP_HEADER, struct skb_shared_info
     memory = (1 << (segment - 1).bit_length()) + 256  # struct sk_buff
-    want = 2 * max(INITIAL_CWND, tcb.cwnd) * memory
+    want = 2 * (tcb.cwnd if tcb.cwnd > INITIAL_CWND else INITIAL_CWND) * memory
     if tcb.sndbuf < want:
         tcb.sndbuf = min(want, tcb.settings.tcp_wmem[2])
 
