@@ -1,4 +1,4 @@
-"""All benchmarks, one command, one run: `python -m benchmarks [--rounds N] [--tables SIZE ...]`.
+"""All benchmarks, one command, one run: `python -m benchmarks [--rounds N] [--tables SIZE ...] [--memory SIZE ...]`.
 
 Sides alternate within each round, so that what else the machine does meets them alike. A ratio is theirs by ours: above
 one, portside is ahead. It is given as the median of the rounds, with the least and the greatest.
@@ -46,11 +46,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="how often each side runs (default 5)")
     parser.add_argument("--tables", type=int, nargs="*", default=[100, 10_000, 1_000_000],
                         help="sizes of the socket table (default 100 10000 1000000; none: leave it out)")  # fmt: skip
+    parser.add_argument("--memory", type=int, nargs="*", default=[100, 10_000],
+                        help="numbers of idle connections (default 100 10000; 1000000 takes 2 GB; none: leave it out)")  # fmt: skip
     arguments = parser.parse_args()
     for name in PROGRAMS:
         compare(name, arguments.rounds)
     if arguments.tables:
         subprocess.run([sys.executable, "-m", "benchmarks.tables", *map(str, arguments.tables)], check=True)
+    if arguments.memory:
+        subprocess.run([sys.executable, "-m", "benchmarks.memory", *map(str, arguments.memory)], check=True)
 
 
 if __name__ == "__main__":

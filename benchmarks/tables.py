@@ -16,6 +16,8 @@ from random import Random
 from statistics import median
 from time import perf_counter_ns
 
+from benchmarks.memory import resident
+
 from portside.addr.abi import AF_INET, IPPROTO_TCP
 from portside.addr.ip import V4_PREFIX, parse
 from portside.facts.settings import Settings
@@ -26,6 +28,7 @@ from portside.sockets.table import SocketTable
 SERVER = parse("10.0.0.1")
 CLIENTS = V4_PREFIX | 0x0B000000
 SAMPLES = 2_000
+MOST_TRACED = 10_000  # tracemalloc would take minutes for a million
 
 
 class Anywhere:
@@ -59,15 +62,19 @@ def fill(size: int) -> SocketTable:
 
 def measure(size: int) -> None:
     """Print a line for one size."""
-    tracemalloc.start() if size <= 10_000 else None
+    gc.disable()
+    before = resident()
+    if size <= MOST_TRACED:
+        tracemalloc.start()
     table = fill(size)
-    memory = tracemalloc.get_traced_memory()[0] // size if size <= 10_000 else 0
+    memory = (tracemalloc.get_traced_memory()[0] if size <= MOST_TRACED else resident() - before) // size
     tracemalloc.stop()
+    gc.enable()
     gc.freeze()
     random = Random(2)
     print(
         f"{size:>9} sockets: lookup {_lookup(table, size, random):6.2f} us   bind {_bind(table, random):6.2f} us"
-        + (f"   {memory} bytes per row of the table" if memory else ""),
+        f"   {memory} bytes per row of the table",
         flush=True,
     )
 
