@@ -301,6 +301,10 @@ def test_quickack_off_and_on() -> None:
     calls.set_quickack(dialogue.tcb, 0, dialogue.world.now)
     assert calls.quickack(dialogue.tcb) == 0
     dialogue.say("PA", data=b"x")
+    calls.set_quickack(dialogue.tcb, 1, dialogue.world.now)
+    dialogue.silent()  # what is unread is not acknowledged for that
+    calls.set_quickack(dialogue.tcb, 0, dialogue.world.now)
+    assert calls.receive(dialogue.tcb, 10, dialogue.world.now) == b"x"
     dialogue.silent()
     calls.set_quickack(dialogue.tcb, 1, dialogue.world.now)
     dialogue.hear("A", ack=2)

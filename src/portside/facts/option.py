@@ -276,7 +276,7 @@ _TCP: Final = """
 22  TCP_REPAIR_OPTIONS          bytes    R w
 23  TCP_FASTOPEN                int      S rw no connection opens so
 24  TCP_TIMESTAMP               int      R rw reading gives the clock of the timestamps; setting it takes TCP_REPAIR
-25  TCP_NOTSENT_LOWAT           int      S rw
+25  TCP_NOTSENT_LOWAT           int      M rw
 26  TCP_CC_INFO                 bytes    R r
 27  TCP_SAVE_SYN                int      R rw
 28  TCP_SAVED_SYN               bytes    R r

@@ -11,7 +11,7 @@ from portside.addr.abi import IPPROTO_TCP
 from portside.facts.state import CLOSED, LISTEN, SYN_SENT
 from portside.host.errors import fail
 from portside.host.options import Getter, Setter, Table, int_bytes, int_of, stored
-from portside.tcp import calls, window
+from portside.tcp import acks, calls, window
 
 if TYPE_CHECKING:
     from portside.host.inet_socket import InetSocket
@@ -138,6 +138,13 @@ def _set_user_timeout(sock: InetSocket, process: Process, value: bytes) -> None:
     _tcp(sock).tcb.user_timeout = number
 
 
+def _set_notsent_lowat(sock: InetSocket, process: Process, value: bytes) -> None:
+    """Any number, unsigned; a larger one wakes who may write now."""
+    tcb = _tcp(sock).tcb
+    tcb.notsent_lowat = int_of(value) & 0xFFFFFFFF
+    acks.made_room(tcb)
+
+
 def _get_congestion(sock: InetSocket) -> bytes:
     return _tcp(sock).tcb.congestion.encode().ljust(CONGESTION_NAME_SIZE, b"\0")
 
@@ -202,5 +209,5 @@ TCP_OPTIONS: Final[Table] = {
     18: ((lambda s: int_bytes(_tcp(s).tcb.user_timeout)), _set_user_timeout),
     23: _stored(23),  # TCP_FASTOPEN: a SYN never carries data here
     24: (_get_timestamp, _need_repair),
-    25: _stored(25),  # TCP_NOTSENT_LOWAT
+    25: ((lambda s: int_bytes(_tcp(s).tcb.notsent_lowat)), _set_notsent_lowat),
 }

@@ -281,6 +281,8 @@ class SimSocketMethods(_stdlib.socket):
             except BlockingIOError:
                 if world.now >= deadline:
                     raise TimeoutError("timed out") from None
+                # Readable and yet nothing to read, as a UDP socket after shutdown(2): CPython goes round in circles.
+                world.spin()
 
     def _plain(self, attempt: Callable[[SocketFile], object]) -> Any:
         """A call without a timeout: the descriptor's own mode decides whether it waits."""

@@ -13,6 +13,7 @@ from portside.tcp.tcb import ATO_MIN, NOW, OVERHEAD, PUSHED, PUSHED2, SCHEDULED,
 from portside.tcp.timer import alarm
 from portside.wire.packet import PSH, TcpSegment
 
+TICK: Final = 4 * MILLISECOND  # of the kernel's clock at 250 Hz
 DELAY_MAX: Final = 200 * MILLISECOND  # TCP_DELACK_MAX
 MAX_QUICKACKS: Final = 16  # TCP_MAX_QUICKACKS
 LARGE: Final = 536 + 20  # TCP_MSS_DEFAULT and a header: what no sender of small writes would send
@@ -94,14 +95,18 @@ def check(tcb: Tcb, now: int) -> None:
 
 def delay(tcb: Tcb, now: int) -> None:
     """Acknowledge later (tcp_send_delayed_ack())."""
-    ato = tcb.ato or ATO_MIN
+    ato = tcb.ato or TICK  # nothing but a FIN has come: the timer is due at once, that is at the next tick
     if ato > ATO_MIN:
         most = DELAY_MAX if tcb.pingpong or tcb.ack_pending & PUSHED else 500 * MILLISECOND
         if tcb.srtt:
             most = min(most, max((tcb.srtt >> 3) * 1000, ATO_MIN))
         ato = min(ato, most)
+    wait(tcb, now + min(ato, DELAY_MAX))
+
+
+def wait(tcb: Tcb, when: int) -> None:
+    """An acknowledgment is owed, and due at a time in ns."""
     tcb.ack_pending |= TIMER | SCHEDULED
-    when = now + min(ato, DELAY_MAX)
     tcb.delack_at = when
     alarm(tcb, when)
 
@@ -128,7 +133,7 @@ def after_reading(tcb: Tcb, copied: int, now: int) -> None:
         or (
             copied > 0
             and (pending & PUSHED2 or (pending & PUSHED and not tcb.pingpong))
-            and not tcb.rcv_memory
+            and not (tcb.rcv_memory or tcb.fin_queued)
         )
     ):
         send.acknowledge(tcb, now)

@@ -108,7 +108,8 @@ def _predicted(tcb: Tcb, segment: TcpSegment, now: int) -> bool:  # noqa: PLR091
     elif tcb.timestamps_ok:
         return False
     new = segment.window << tcb.snd_wscale
-    if new != tcb.snd_wnd:
+    moved = new != tcb.snd_wnd
+    if moved:
         tcb.snd_wnd = new
         if new > tcb.max_window:
             tcb.max_window = new
@@ -118,7 +119,7 @@ def _predicted(tcb: Tcb, segment: TcpSegment, now: int) -> bool:  # noqa: PLR091
     if advance:
         _new_ack(tcb, segment, now)
     if length:
-        _expected_data(tcb, segment, length, now)
+        _expected_data(tcb, segment, length, now, advance > 0 or moved)
     elif tcb.unsent is not None:
         send.push(tcb, now)
     if tcb.no_space:
@@ -152,8 +153,13 @@ def _new_ack(tcb: Tcb, segment: TcpSegment, now: int) -> None:
         control.acked(tcb, count, flying)
 
 
-def _expected_data(tcb: Tcb, segment: TcpSegment, length: int, now: int) -> None:  # noqa: PLR0912  for speed
-    """Queue data that is in order, owe an acknowledgment for it, and tell the program."""
+def _expected_data(  # noqa: PLR0912  for speed
+    tcb: Tcb, segment: TcpSegment, length: int, now: int, news: bool
+) -> None:
+    """Queue data that is in order, owe an acknowledgment for it, and tell the program.
+
+    Args: news: whether the segment says anything new of what was sent. If not, what waits (MSG_MORE) goes on waiting.
+    """
     if tcb.received is None:
         tcb.received = [segment.data]
     else:
@@ -169,7 +175,7 @@ def _expected_data(tcb: Tcb, segment: TcpSegment, length: int, now: int) -> None
         tcb.last_data_received = now
     else:
         ack.data_received(tcb, segment, length, now)
-    if tcb.unsent is not None:
+    if news and tcb.unsent is not None:
         send.push(tcb, now)
     pending = tcb.ack_pending
     if pending & SCHEDULED:
@@ -437,11 +443,10 @@ def _syn_acknowledged(tcb: Tcb, segment: TcpSegment, now: int) -> None:
     start_keepalive(tcb, now)
     if not tcb.orphan:
         tcb.effects.changed(tcb, CHANGED)
-    if tcb.pingpong:
-        # TCP_QUICKACK 0: the ACK may wait for the first data.
-        tcb.ack_pending |= SCHEDULED
+    if tcb.pingpong or tcb.defer_accept:
+        # TCP_QUICKACK 0, TCP_DEFER_ACCEPT: the ACK may wait for the first data.
         ack.quick_mode(tcb)
-        ack.delay(tcb, now)
+        ack.wait(tcb, now + ack.DELAY_MAX)
     else:
         send.acknowledge(tcb, now)
     predict(tcb)

@@ -34,6 +34,7 @@ from portside.tcp.effects import CHANGED, FAILED
 from portside.tcp.states import enter
 from portside.tcp.tcb import (
     OVERHEAD,
+    PUSHED,
     RCV_SHUTDOWN,
     SCHEDULED,
     SEND_SHUTDOWN,
@@ -60,6 +61,7 @@ def open_active(tcb: Tcb, now: int, isn: int) -> None:
     tcb.snd_nxt = tcb.write_seq = tcb.snd_sml = (isn + 1) & MASK
     tcb.rcv_nxt = tcb.rcv_wup = tcb.copied_seq = 0
     handshake.prepare(tcb)
+    tcb.mss = handshake.before_the_peer_answers(tcb)
     mss = tcb.advertised_mss - (handshake.TIMESTAMPS_LENGTH if tcb.ts_recent_at else 0)
     window.initial(tcb, mss, bool(tcb.settings.tcp_window_scaling))
     tcb.rto = TIMEOUT_INIT
@@ -319,7 +321,10 @@ def disconnect(tcb: Tcb, now: int) -> None:
     armed = tcb.armed
     # tcp_disconnect() leaves this much between write_seq and snd_una; the row of the socket shows it.
     left = (tcb.write_seq - tcb.snd_una + tcb.max_window + 2) & MASK
+    mss = tcb.mss
     tcb.reset()
+    tcb.mss = mss  # what the last attempt worked out: TCP_MAXSEG shows it
+    tcb.maxseg = tcb.window_clamp = 0  # these two options do not stay
     tcb.write_seq = left
     tcb.armed = armed
     tcb.shutdown = 0
@@ -428,7 +433,8 @@ def set_quickack(tcb: Tcb, value: int, now: int) -> None:
         return
     tcb.pingpong = 0
     if tcb.state in (ESTABLISHED, CLOSE_WAIT) and tcb.ack_pending & SCHEDULED:
-        output.acknowledge(tcb, now)
+        tcb.ack_pending |= PUSHED
+        ack.after_reading(tcb, 1, now)
         if not value & 1:
             tcb.pingpong = 1
 

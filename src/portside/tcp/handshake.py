@@ -11,6 +11,7 @@ from portside.wire.packet import ACK, SYN, TcpSegment
 
 MASK: Final = 0xFFFFFFFF
 TIMEOUT_FALLBACK: Final = 3 * SECOND  # TCP_TIMEOUT_FALLBACK
+MSS_DEFAULT_IPV6: Final = 1220  # IPV6_MIN_MTU less the headers
 TIMESTAMPS_LENGTH: Final = 12  # TCPOLEN_TSTAMP_ALIGNED
 GSO_SIZE: Final = 65536 - 1 - 320  # what one piece of the send buffer may hold: a super-segment without its headers
 
@@ -20,7 +21,12 @@ def prepare(tcb: Tcb) -> None:
     tcb.advertised_mss = _mss_of_path(tcb)
     if tcb.maxseg and tcb.maxseg < tcb.advertised_mss:
         tcb.advertised_mss = tcb.maxseg
-    tcb.mss_clamp = tcb.maxseg or MSS_DEFAULT
+    tcb.mss_clamp = tcb.maxseg or default_mss(tcb)
+
+
+def default_mss(tcb: Tcb) -> int:
+    """What to send to a peer that says no MSS: 536 for IPv4, 1220 for IPv6 (RFC 9293 section 3.7.1, MUST-15)."""
+    return MSS_DEFAULT if tcb.raddr >> 32 == 0xFFFF else MSS_DEFAULT_IPV6
 
 
 def _mss_of_path(tcb: Tcb) -> int:
@@ -41,6 +47,12 @@ def synchronize_mss(tcb: Tcb) -> None:
     if mss > tcb.max_window >> 1:
         mss = _half_window(tcb, mss)
     tcb.mss = mss if mss > 1 else 1
+
+
+def before_the_peer_answers(tcb: Tcb) -> int:
+    """The segment size that holds from our SYN on, as if the peer had said no MSS (tcp_connect_init())."""
+    mss = max(min(tcb.mss_clamp, _mss_of_path(tcb)), tcb.settings.tcp_min_snd_mss)
+    return mss - TIMESTAMPS_LENGTH if tcb.settings.tcp_timestamps else mss
 
 
 def _half_window(tcb: Tcb, size: int) -> int:
@@ -80,7 +92,7 @@ def take_options(tcb: Tcb, segment: TcpSegment, now: int) -> None:
 
     Until the connection is made, `snd_wscale` -1 says that the peer does not scale.
     """
-    mss = segment.mss or MSS_DEFAULT
+    mss = segment.mss or default_mss(tcb)
     tcb.mss_clamp = min(mss, tcb.maxseg) if tcb.maxseg else mss
     settings = tcb.settings
     if segment.window_scale is not None and settings.tcp_window_scaling:

@@ -265,7 +265,8 @@ def first_transmission(tcb: Tcb, flags: int, data: Payload, length: int, charge:
         alarm(tcb, when)
     else:
         tcb.sent.append(entry)
-    event_data_sent(tcb, now)
+    if len(data):  # a FIN alone is no answer
+        event_data_sent(tcb, now)
     transmit(tcb, seq, flags, data, now)
 
 
