@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--tables", type=int, nargs="*", default=[100, 10_000, 1_000_000],
                         help="sizes of the socket table (default 100 10000 1000000; none: leave it out)")  # fmt: skip
     parser.add_argument("--memory", type=int, nargs="*", default=[100, 10_000],
-                        help="numbers of idle connections (default 100 10000; 1000000 takes 2 GB; none: leave it out)")  # fmt: skip
+                        help="idle connections (default 100 10000; none: leave it out)")  # fmt: skip
     arguments = parser.parse_args()
     for name in PROGRAMS:
         compare(name, arguments.rounds)

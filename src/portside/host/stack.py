@@ -290,8 +290,12 @@ class Stack:
     def changed(self, tcb: Tcb, events: int) -> None:
         """Wake who waits on the socket."""
         file: TcpSocket | None = tcb.owner  # type: ignore[assignment]
-        if file is not None and file.waiters:
-            file.wake(events)
+        if file is not None:
+            waiters = file.waiters
+            if len(waiters) == 1:
+                waiters[0].notify(file, events)  # as `wake`, one call less
+            elif waiters:
+                file.wake(events)
 
     def arm(self, tcb: Tcb | TimeWait, when: int) -> None:
         """Look at the timers of a connection at a virtual time.

@@ -103,6 +103,35 @@ def for_connect(table: SocketTable, entry: Entry, now: int, random: Random, reus
     """
     ports = table.ports
     reserved = table.settings.ip_local_reserved_ports
+    low, high = port_range(table, entry)
+    span = high - low
+    step = 1 if entry.port_range is not None else 2
+    if step == 2 and span > 1:
+        span &= ~1
+    place = hash((table.seed, entry.laddr, entry.raddr, entry.rport)) * 0x9E3779B97F4A7C15
+    index = place >> 16 & 0xFFFF
+    offset = (table.perturbation.get(index, 0) + (place >> 32 & 0xFFFFFFFF)) % span
+    if step == 2:
+        offset &= ~1
+    first = low + offset
+    if first not in ports and first not in reserved:
+        port = first  # the first one is free, as nearly always: no search
+    else:
+        first, port = _search_for_connect(table, entry, first, high, span, step, now, reusable_at)
+    if port:
+        # On a quiet host the next port is hard to guess, on a busy one it is the next.
+        moved = max((port - first) % span, below(random, 8) * step) + step
+        table.perturbation[index] = table.perturbation.get(index, 0) + moved
+    return port
+
+
+def _search_for_connect(
+    table: SocketTable, entry: Entry, first: int, high: int, span: int, step: int, now: int, reusable_at: TimeWaitReuse
+) -> tuple[int, int]:
+    """Where the search began that found a port, and the port; 0 if there is none."""
+    ports = table.ports
+    settings = table.settings
+    reserved = settings.ip_local_reserved_ports
 
     def blocked(port: int) -> int:
         if port in reserved:
@@ -120,17 +149,6 @@ def for_connect(table: SocketTable, entry: Entry, now: int, random: Random, reus
         when = reusable_at(other, True)
         return 0 if when <= now else when
 
-    low, high = port_range(table, entry)
-    span = high - low
-    step = 1 if entry.port_range is not None else 2
-    if step == 2 and span > 1:
-        span &= ~1
-    place = hash((table.seed, entry.laddr, entry.raddr, entry.rport)) * 0x9E3779B97F4A7C15
-    index = place >> 16 & 0xFFFF
-    offset = (table.perturbation.get(index, 0) + (place >> 32 & 0xFFFFFFFF)) % span
-    if step == 2:
-        offset &= ~1
-    settings = table.settings
     key = (
         entry.laddr,
         entry.raddr,
@@ -142,16 +160,11 @@ def for_connect(table: SocketTable, entry: Entry, now: int, random: Random, reus
         reserved,
     )
     tries = (span + step - 1) // step
-    first = low + offset
     port = _search(table, key, first, tries, step, high, span, now, blocked)
     if not port and step == 2 and span > 1:
         first += 1
         port = _search(table, key, first, tries, step, high, span, now, blocked)
-    if port:
-        # On a quiet host the next port is hard to guess, on a busy one it is the next.
-        moved = max((port - first) % span, below(random, 8) * step) + step
-        table.perturbation[index] = table.perturbation.get(index, 0) + moved
-    return port
+    return first, port
 
 
 def for_datagram(table: SocketTable, entry: Entry, random: Random) -> int:
