@@ -41,7 +41,8 @@ def data_received(tcb: Tcb, segment: TcpSegment, length: int, now: int) -> None:
     """Data has arrived: an acknowledgment is owed, and how soon depends on the pace (tcp_event_data_recv())."""
     tcb.ack_pending |= SCHEDULED
     measure(tcb, segment, length)
-    window.measure_round_trip(tcb, segment, length, now)
+    if length >= tcb.rcv_mss or not tcb.timestamps_ok:  # with timestamps a smaller one says nothing
+        window.measure_round_trip(tcb, segment, length, now)
     if not tcb.ato:
         hurry(tcb, MAX_QUICKACKS)
         tcb.ato = ATO_MIN
@@ -61,7 +62,8 @@ def data_received(tcb: Tcb, segment: TcpSegment, length: int, now: int) -> None:
 
 def hurry(tcb: Tcb, most: int) -> None:
     """Acknowledge the next segments at once (tcp_incr_quickack())."""
-    tcb.quick = max(tcb.quick, min(tcb.rcv_wnd // (2 * tcb.rcv_mss) or 2, most))
+    quick = tcb.rcv_wnd // (2 * tcb.rcv_mss) or 2
+    tcb.quick = max(tcb.quick, quick if quick < most else most)
 
 
 def quick_mode(tcb: Tcb, most: int = MAX_QUICKACKS) -> None:

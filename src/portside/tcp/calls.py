@@ -164,10 +164,9 @@ def receive(tcb: Tcb, limit: int, now: int, peek: bool = False) -> bytes | int |
                 tcb.received = None
                 tcb.rcv_memory -= length + OVERHEAD
                 tcb.copied_seq = (tcb.copied_seq + length) & MASK
-                if tcb.ack_pending & SCHEDULED or 2 * (
-                    (tcb.rcv_wup + tcb.rcv_wnd - tcb.rcv_nxt) & MASK
-                ) <= window.full_space(tcb):
-                    ack.after_reading(tcb, length, now)
+                left = (tcb.rcv_wup + tcb.rcv_wnd - tcb.rcv_nxt) & MASK
+                if tcb.ack_pending & SCHEDULED or 2 * left <= tcb.rcvbuf * tcb.scaling_ratio >> 8:
+                    ack.after_reading(tcb, length, now)  # which looks closer
                 if tcb.rcv_rtt:
                     window.adjust(tcb, now)
                 return data

@@ -135,8 +135,7 @@ def agreed(tcb: Tcb, times: int, now: int) -> None:
 
 def guess_peer_mss(tcb: Tcb) -> None:
     """The first guess of the peer's segment size (tcp_initialize_rcv_mss())."""
-    guess = min(tcb.advertised_mss, tcb.mss, tcb.rcv_wnd // 2, MSS_DEFAULT)
-    tcb.rcv_mss = max(guess, 88)
+    tcb.rcv_mss = max(min(tcb.advertised_mss, tcb.mss, tcb.rcv_wnd // 2, MSS_DEFAULT), 88)
 
 
 def is_syn(flags: int) -> bool:
