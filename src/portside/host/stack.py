@@ -179,7 +179,7 @@ class Stack:
         entry = lookup.tcp(self.tcp, segment.src, segment.sport, segment.dst, segment.dport, index)
         if entry is not None:
             segment_arrives(entry.owner, segment, self.world.now)  # type: ignore[arg-type]
-        else:
+        elif self.is_unicast(segment.dst):  # tcp_v4_rcv: what is not for this host alone is dropped
             self.tcp_reset(segment, interface)
 
     def _deliver_udp(self, packet: UdpDatagram, interface: Interface) -> None:
