@@ -44,7 +44,12 @@ def take(tcb: Tcb, segment: TcpSegment, now: int, quiet: bool = False) -> int:
         return UNSENT
     if tcb.timestamps_ok:
         update_recent(tcb, segment, now)
-    updated = _update_window(tcb, segment, advance > 0, now)
+    scale = tcb.snd_wscale
+    if advance and scale >= 0 and segment.window << scale == tcb.snd_wnd and not segment.flags & SYN:
+        tcb.snd_wl1 = segment.seq  # all that `_update_window` would do
+        updated = True
+    else:
+        updated = _update_window(tcb, segment, advance > 0, now)
     tcb.soft_error = 0
     tcb.probes_out = 0
     tcb.last_ack_received = now
@@ -59,7 +64,8 @@ def take(tcb: Tcb, segment: TcpSegment, now: int, quiet: bool = False) -> int:
 
 def _process(tcb: Tcb, segment: TcpSegment, ack: int, advance: int, updated: bool, now: int) -> None:
     """There is something in flight: see what of it is acknowledged, and what that means for the rest."""
-    flying = send.in_flight(tcb)
+    sent = tcb.sent
+    flying = len(sent) - tcb.dupacks - tcb.lost_out if sent else 0  # send.in_flight(), without the call
     count = clean(tcb, segment, ack, now) if advance else 0
     duplicate = not (count or updated or len(segment.data) or segment.flags & 3)
     if duplicate or tcb.ca_state != loss.OPEN:
@@ -95,7 +101,10 @@ def clean(tcb: Tcb, segment: TcpSegment, ack: int, now: int) -> int:
             loss.removed(tcb, count)
         _trim(tcb, sent, ack)
     if count:
-        _round_trip(tcb, segment, again, first, now)
+        if again:
+            _round_trip_of_echo(tcb, segment, now)
+        else:
+            rto.measured(tcb, now - first)
         if tcb.sent is not None:
             tcb.retransmit_at = now + tcb.rto
             alarm(tcb, tcb.retransmit_at)
@@ -112,11 +121,9 @@ def _trim(tcb: Tcb, sent: list[Sent], ack: int) -> None:
         tcb.snd_memory -= covered_data
 
 
-def _round_trip(tcb: Tcb, segment: TcpSegment, again: bool, first: int, now: int) -> None:
+def _round_trip_of_echo(tcb: Tcb, segment: TcpSegment, now: int) -> None:
     """Karn's algorithm: a segment sent twice says nothing, but the peer's timestamp does (tcp_ack_update_rtt())."""
-    if not again:
-        rto.measured(tcb, now - first)
-    elif tcb.timestamps_ok and segment.timestamps is not None and segment.timestamps[1]:
+    if tcb.timestamps_ok and segment.timestamps is not None and segment.timestamps[1]:
         echo = diff((now // MILLISECOND + tcb.ts_offset) & MASK, segment.timestamps[1])
         if echo >= 0:
             rto.measured(tcb, max(echo, 1) * MILLISECOND)

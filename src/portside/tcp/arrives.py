@@ -368,8 +368,8 @@ def _ack_in_fin_wait_1(tcb: Tcb, segment: TcpSegment, now: int) -> bool:
     end.close_send_side_after_ack(tcb)
     if not tcb.orphan:
         return True
-    beyond = diff((segment.seq + len(segment.data)) & MASK, tcb.rcv_nxt) > 0
-    if tcb.linger2 < 0 or (len(segment.data) and beyond):
+    length = len(segment.data)
+    if tcb.linger2 < 0 or (length and diff((segment.seq + length) & MASK, tcb.rcv_nxt) > 0):
         end.done(tcb)
         _refuse(tcb, segment)
         return False

@@ -39,6 +39,9 @@ def data_arrives(tcb: Tcb, segment: TcpSegment, now: int) -> None:
         ack.quick_mode(tcb)
         tcb.ack_pending |= SCHEDULED
         return
+    if not length and not start:
+        _take_fin(tcb, now)  # and nothing else
+        return
     if length and not window.left(tcb):
         _out_of_window(tcb)
         return
