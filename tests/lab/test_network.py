@@ -304,6 +304,14 @@ class TestPrograms:
         assert sorted(program.output.split("\n")) == ["", "err", "out 1"]
         assert (program.stdout, program.stderr) == ("out 1\n", "err\n")
 
+    def test_a_function_of_the_standard_library_is_that_of_the_host(self, network):
+        host = network.host("a")
+        sleeper, pid = host.spawn(time.sleep, 100), host.spawn(os.getpid)
+        host.spawn(os.kill, 100, signal.SIGTERM, start=5)
+        network.run(check=False)
+        assert (sleeper.pid, sleeper.exit_code, pid.result) == (100, -signal.SIGTERM, 101)
+        assert network.now == 5
+
     def test_scripts_modules_and_code(self, network, tmp_path):
         script = tmp_path / "script.py"
         script.write_text("import sys, helper; print(sys.argv[1:], __name__, helper.x); sys.exit(3)")

@@ -34,6 +34,11 @@ def _the_patcher() -> Patcher:
     return _patcher
 
 
+def as_a_program_has_it(value: object) -> object:
+    """What a simulated program holds where a caller outside holds `value`: `os.kill`, say, is its host's."""
+    return next(iter(_the_patcher().replacements([value])), value)
+
+
 @contextmanager
 def installed() -> Iterator[None]:
     """Within this, simulated tasks reach their host and everything else the real machine.

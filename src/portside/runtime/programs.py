@@ -167,9 +167,13 @@ def function(
     process: Process, call: Callable[..., object], args: Sequence[object] = (), kwargs: dict[str, object] | None = None
 ) -> Body:
     """A body that calls a function. It shares the modules of the code that made it."""
+    from portside.runtime.installation import as_a_program_has_it
+
+    # The caller took it from a module before the border went up: os.kill must not reach the real machine.
+    simulated = cast("Callable[..., object]", as_a_program_has_it(call))
 
     def main(_: Program) -> object:
-        return call(*args, **(kwargs or {}))
+        return simulated(*args, **(kwargs or {}))
 
     return Body(process, main, process.argv, None)
 
