@@ -67,8 +67,10 @@ class UdpQueue:
 
         An empty queue takes one of any size. Source: __udp_enqueue_schedule_skb.
         """
-        length = len(datagram.data)
+        joined = datagram.joined
+        length = len(datagram.data) - joined
         size = EMPTY_COST if length <= SMALL_DATA else truesize(length, datagram.src >> 32 == 0xFFFF)
+        size += joined  # page by page, as it is (skb_append_pagefrags)
         memory = self.memory
         if memory and memory + size > self.rcvbuf:
             self.drops += 1

@@ -21,6 +21,10 @@ from portside.tcp.timewait import TimeWait
 from portside.wire.packet import ACK, FIN, RST, SYN, TcpSegment
 
 MASK = 0xFFFFFFFF
+# How long a network loses segments: then the next retransmission comes through, before either side may give up by
+# tcp_synack_retries (the one at 31 s of 63 s) or by tcp_retries2 (924 s).
+HANDSHAKE = 20 * SECOND
+CONVERSATION = 600 * SECOND
 EXAMPLES = int(os.environ.get("PORTSIDE_EXAMPLES", "60"))  # more for a deep run
 FAST = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -34,11 +38,12 @@ class BadNetwork(World):
         self.loss = loss
         self.double = double
         self.jitter = jitter
+        self.lossy_until = HANDSHAKE
         self.cut = self.treat
 
     def treat(self, segment: TcpSegment) -> bool:
         for _ in range(2 if self.random.random() < self.double else 1):
-            if self.random.random() >= self.loss:
+            if self.random.random() >= self.loss or self.now > self.lossy_until:
                 self.arm(segment, self.now + MILLISECOND + self.random.randrange(self.jitter + 1))
         return True
 
@@ -96,6 +101,8 @@ def converse(
         assert client.state != CLOSED, client.error
         accepted = listen.accept(listener)
     accepted.owner = object()
+    if isinstance(network, BadNetwork):
+        network.lossy_until = network.now + CONVERSATION
     programs = Program(client, streams[0], piece, reads), Program(accepted, streams[1], piece, reads)
     limit = network.now + 3600 * SECOND
     while not all(program.ended and program.shut for program in programs):

@@ -95,6 +95,8 @@ class TcpSocket(InetSocket):
         if not verdict:
             raise refuse(verdict)
         self.tcb.route = None
+        if self.family == AF_INET:
+            self.tcb.raddr = 0  # the last peer is forgotten; inet6_bind() does not
 
     def getsockname(self) -> SockAddr:
         """The local address: where it listens, or the source it sends from (inet_getname)."""
@@ -296,7 +298,7 @@ class TcpSocket(InetSocket):
         taken = tcp_send(self.tcb, data, stack.world.now, bool(flags & MSG_MORE))
         if stack.ip.backlog:
             stack.ip.run_backlog()
-        if taken == len(data):
+        if taken == len(data) and (taken or self.tcb.state not in OPENING):
             return taken
         return self._send_rest(data, taken, flags, deadline)
 
@@ -306,7 +308,7 @@ class TcpSocket(InetSocket):
         stack, world = self.stack, self.host.world
         limit = self.write_limit(flags, deadline)
         view = memoryview(data)
-        while taken < len(view):
+        while taken < len(view) or self.tcb.state in OPENING:
             if (limit is not None and limit <= world.now) or not self.wait(POLLOUT, limit, "send()"):
                 if not taken:
                     raise fail(errno.EAGAIN)

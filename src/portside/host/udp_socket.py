@@ -75,10 +75,11 @@ UDP_OPTIONS: Table = {
 class Corked:
     """A datagram that grows until MSG_MORE and UDP_CORK let it go, and where it will go to."""
 
-    __slots__ = ("data", "port", "remote", "route")
+    __slots__ = ("data", "joined", "port", "remote", "route")
 
-    def __init__(self, data: bytes, remote: int, port: int, route: Route) -> None:
+    def __init__(self, data: bytes, remote: int, port: int, route: Route, joined: int = 0) -> None:
         self.data = data
+        self.joined = joined  # bytes of it that came after the first piece
         self.remote = remote
         self.port = port
         self.route = route
@@ -141,7 +142,7 @@ class UdpSocket(InetSocket):
         self.route = route
         if self.corked is not None and is_v4(remote):
             # Linux keeps the destination of what is held back where connect(2) over IPv4 puts its own (inet->cork.fl).
-            self.corked = Corked(self.corked.data, route.dst, port, route)
+            self.corked = Corked(self.corked.data, route.dst, port, route, self.corked.joined)
 
     def _take_scope(self, scope: int) -> None:
         """A link-local peer binds the socket to the interface that its scope names (__ip6_datagram_connect)."""
@@ -243,6 +244,7 @@ class UdpSocket(InetSocket):
         if len(corked.data) + len(data) > _limit(corked.route):
             raise fail(errno.EMSGSIZE)
         corked.data += bytes(data)
+        corked.joined += len(data)
         if not (flags & MSG_MORE or self.knobs.other.get((IPPROTO_UDP, UDP_CORK))):
             self.push_corked()
         return len(data)
@@ -251,7 +253,7 @@ class UdpSocket(InetSocket):
         """Send what was held back (udp_push_pending_frames)."""
         corked, self.corked = self.corked, None
         if corked is not None:
-            self._transmit(corked.data, corked.remote, corked.port, corked.route)
+            self._transmit(corked.data, corked.remote, corked.port, corked.route, corked.joined)
 
     def _may_send(self, length: int, route: Route) -> None:
         """What sock_alloc_send_pskb and ip_append_data refuse."""
@@ -263,10 +265,11 @@ class UdpSocket(InetSocket):
         if self.closed_ways & SEND_SHUTDOWN:
             raise fail(errno.EPIPE)
 
-    def _transmit(self, data: Payload, remote: int, port: int, route: Route) -> int:
+    def _transmit(self, data: Payload, remote: int, port: int, route: Route, joined: int = 0) -> int:
         entry, knobs = self.entry, self.knobs
         source = entry.saddr if entry.transparent and not is_any(entry.saddr) else route.src
         packet = UdpDatagram(source, route.dst, entry.lport, port, bytes(data), self.proto)
+        packet.joined = joined
         if is_v4(remote):
             packet.tos = knobs.tos
             ttl = knobs.multicast_ttl if is_multicast(remote) else knobs.ttl
@@ -452,7 +455,9 @@ class UdpSocket(InetSocket):
     def ioctl_outq(self) -> int:
         """SIOCOUTQ: the buffer that a datagram takes which MSG_MORE or UDP_CORK holds back (sk_wmem_alloc)."""
         corked = self.corked
-        return truesize(len(corked.data), is_v4(corked.remote)) if corked is not None else 0
+        if corked is None:
+            return 0
+        return truesize(len(corked.data) - corked.joined, is_v4(corked.remote)) + corked.joined
 
 
 def _limit(route: Route) -> int:

@@ -341,7 +341,7 @@ def established(tcb: Tcb, segment: TcpSegment, now: int) -> None:
     handshake.agreed(tcb, times, now)
     tcb.snd_wnd = segment.window << tcb.snd_wscale
     tcb.snd_wl1 = segment.seq
-    if tcb.snd_wnd > tcb.max_window:
+    if tcb.snd_wnd > tcb.max_window and not segment.flags & SYN:  # the window of a SYN,ACK is not scaled
         tcb.max_window = tcb.snd_wnd
         handshake.synchronize_mss(tcb)
     tcb.last_data_sent = tcb.last_ack_received = now

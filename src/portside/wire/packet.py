@@ -112,7 +112,7 @@ class TcpSegment(Packet):
 class UdpDatagram(Packet):
     """A UDP datagram (RFC 768), or a UDP-Lite one (RFC 3828) when `proto` says so and `coverage` is not None."""
 
-    __slots__ = ("coverage", "data", "dport", "sport")
+    __slots__ = ("coverage", "data", "dport", "joined", "sport")
 
     def __init__(
         self, src: int, dst: int, sport: int, dport: int, data: Payload, proto: int = IPPROTO_UDP
@@ -128,6 +128,7 @@ class UdpDatagram(Packet):
         self.dport = dport
         self.data = data
         self.coverage: int | None = None
+        self.joined = 0  # bytes that the sender added later (MSG_MORE): they take less of the receiver's memory
 
     def payload_length(self) -> int:
         """Bytes after the IP header: the transport header with its options, and its data."""
