@@ -111,9 +111,36 @@ class Entry:
 
     def copy(self) -> Entry:
         """Another entry with the same values, the table's own among them."""
-        other = Entry(self.proto, self.family)
-        for name in Entry.__slots__:
-            setattr(other, name, getattr(self, name))
+        other = Entry(self.proto, self.family, self.uid, self.owner, self.created)
+        other.address_explicit = self.address_explicit
+        other.bind_address_no_port = self.bind_address_no_port
+        other.connect_bound = self.connect_bound
+        other.device = self.device
+        other.freebind = self.freebind
+        other.group = self.group
+        other.hashed = self.hashed
+        other.home = self.home
+        other.kind = self.kind
+        other.laddr = self.laddr
+        other.lport = self.lport
+        other.newer = self.newer
+        other.older = self.older
+        other.order = self.order
+        other.place = self.place
+        other.port_explicit = self.port_explicit
+        other.port_range = self.port_range
+        other.raddr = self.raddr
+        other.reuseaddr = self.reuseaddr
+        other.reuseport = self.reuseport
+        other.rport = self.rport
+        other.saddr = self.saddr
+        other.sport = self.sport
+        other.stale_peer = self.stale_peer
+        other.state = self.state
+        other.time_wait = self.time_wait
+        other.transparent = self.transparent
+        other.twin = self.twin
+        other.v6only = self.v6only
         return other
 
     @property

@@ -1,0 +1,119 @@
+"""What a connection and a round trip cost, counted in work and not in time: function calls, segments, timers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+from portside import Network
+
+
+class Work:
+    """Counts the calls of portside's own functions, in every task that calls `begin`."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def begin(self) -> None:
+        sys.setprofile(self._seen)
+
+    def _seen(self, frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and "/portside/" in frame.f_code.co_filename:
+            self.calls += 1
+
+
+def connections(count: int, work: Work) -> None:
+    import socket
+    import threading
+
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        work.begin()
+        for _ in range(count):
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(connection.recv(64))
+
+    server = threading.Thread(target=serve)
+    server.start()
+    work.begin()
+    for _ in range(count):
+        with socket.create_connection(listener.getsockname()) as client:
+            client.sendall(b"x" * 64)
+            assert client.recv(64) == b"x" * 64
+            assert client.recv(64) == b""
+    server.join()
+    listener.close()
+
+
+def round_trips(count: int, work: Work) -> None:
+    import socket
+    import threading
+
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        work.begin()
+        connection, _ = listener.accept()
+        with connection:
+            while data := connection.recv(4096):
+                connection.sendall(data)
+
+    server = threading.Thread(target=serve)
+    server.start()
+    with socket.create_connection(listener.getsockname()) as client:
+        work.begin()
+        for _ in range(count):
+            client.sendall(b"x" * 64)
+            assert client.recv(4096) == b"x" * 64
+    server.join()
+    listener.close()
+
+
+def work_of(program: Callable[[int, Work], None], count: int) -> tuple[int, int, int]:
+    """Calls, segments and timers that are left of `count` operations."""
+    network = Network(seed=1)
+    host = network.host("here")
+    segments = 0
+
+    def seen(*_: object) -> None:
+        nonlocal segments
+        segments += 1
+
+    work = Work()
+    host.spawn(program, count, work)
+    network.run()
+    timers = len(network.world._heap)
+    traced = Network(seed=1)
+    machine = traced.host("here")
+    machine.machine.ip.trace = seen
+    machine.spawn(program, count, Work())
+    traced.run()
+    return work.calls, segments, timers
+
+
+def each(program: Callable[[int, Work], None]) -> tuple[float, float, float]:
+    """What one more operation adds."""
+    few, many = work_of(program, 20), work_of(program, 40)
+    calls, segments, timers = ((b - a) / 20 for a, b in zip(few, many, strict=True))
+    return calls, segments, timers
+
+
+def test_a_connection_and_its_end() -> None:
+    """Ten segments: three to begin, two with data and their ACKs, two FINs and the last ACK; each is seen as it
+    leaves and as it arrives. Connections of one moment share their timers.
+    """
+    calls, segments, timers = each(connections)
+    assert segments == 2 * 10
+    assert timers < 0.2
+    assert calls < 450
+
+
+def test_a_round_trip() -> None:
+    """Two segments, for each carries the acknowledgment of the other; no timer is set anew."""
+    calls, segments, timers = each(round_trips)
+    assert segments == 2 * 2
+    assert timers == 0
+    assert calls < 60
