@@ -202,6 +202,8 @@ MISTAKES = [
     (MINIMAL + "start_ = 1", "lab.toml:8: program[0].start_: unknown key, did you mean 'start'?"),
     (MINIMAL + 'start = "x"', "lab.toml:8: program[0].start: 'x' is no duration"),
     (MINIMAL + "user = 1.5", "lab.toml:8: program[0].user: expected a user's name in quotes, or a number"),
+    (MINIMAL + "user = -5", "lab.toml:8: program[0].user: -5 is not a user id"),
+    (MINIMAL + '[host.b]\nuser = ""', "lab.toml:9: host.b.user: '' is no user"),
     (MINIMAL + 'arguments = "x"', "lab.toml:8: program[0].arguments: expected an array [...]"),
     (MINIMAL + "environment = { A = [] }", "lab.toml:8: program[0].environment.A: expected text in quotes"),
 ]

@@ -259,6 +259,8 @@ class _Builder:
             host = self.network.bare_host(name)
             if forward:
                 host.forward()
+        with (place / "user").blamed():
+            host.machine.users.uid(user)
         for at, notation in addresses:
             with at.blamed():
                 host.add_address(notation)
@@ -365,6 +367,8 @@ class _Builder:
         user = table.get("user", object, users[host])
         if isinstance(user, bool) or not isinstance(user, str | int):
             raise (place / "user").error("expected a user's name in quotes, or a number")
+        with (place / "user").blamed():
+            self.network.hosts[host].machine.users.uid(user)
         start = table.quantity("start", 0)
         name = table.get("name", str, "")
         background = table.get("background", bool, False)

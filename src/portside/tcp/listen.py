@@ -104,12 +104,15 @@ def _syn(listener: Listener, segment: TcpSegment, now: int, isn: int) -> None:
 
 
 def _syn_queue_full(listener: Listener, isn: int) -> bool:
-    """The SYN queue holds as many as the backlog; without cookies three quarters of tcp_max_syn_backlog at most."""
+    """One more than the backlog may be half open (inet_csk_reqsk_queue_is_full()).
+
+    Without cookies three quarters of tcp_max_syn_backlog at most.
+    """
     if isn:
         return False
     waiting = len(listener.half_open)
     settings = listener.tcb.settings
-    if waiting >= listener.backlog and waiting:
+    if waiting > listener.backlog:
         return True
     most = settings.tcp_max_syn_backlog
     return not settings.tcp_syncookies and most - waiting < most >> 2
