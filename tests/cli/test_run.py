@@ -276,7 +276,10 @@ class TestWrongUsage:
             (("--sysctl", "net.ipv4.ip_forward", "-c", "1"), "write NAME=VALUE"),
             (("--sysctl", "net.core.somaxconn=x", "-c", "1"), "does not take 'x'"),
             (("--until", "soon", "-c", "1"), "'soon' is no duration"),
-            (("--user", "-5", "-c", "1"), None),
+            (("--user", "-5", "-c", "1"), "'-5' is no user"),
+            (("--user", "", "-c", "1"), "'' is no user"),
+            (("-m",), "requires an argument"),
+            (("--seed", "1", "-c"), "requires an argument"),
         ],
     )
     def test_gets_a_sentence_and_2(self, arguments, words):

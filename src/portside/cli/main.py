@@ -61,7 +61,7 @@ class RunCommand(click.Command):
         while place < len(args) and args[place].startswith("-") and args[place] not in ("-", "--"):
             word = args[place]
             place += 2 if takes_value.get(word) else 1
-            if word[:2] in ("-m", "-c") and not word.startswith("--"):
+            if word[:2] in ("-m", "-c") and not word.startswith("--") and place <= len(args):
                 return [*args[:place], "--", *args[place:]]
         return args
 

@@ -27,8 +27,8 @@ class Users:
                 uid += 1
         if not 0 <= uid <= MAX_ID:
             raise ValueError(f"{uid} is not a user id: 0 to {MAX_ID}")
-        if not name:
-            raise ValueError("'' is no user: give a name or a number")
+        if not name or name[0] == "-" or any(each.isspace() or each in ":/" for each in name):
+            raise ValueError(f"{name!r} is no user: give a name or a number")
         if name in self._numbers or uid in self._names:
             raise ValueError(f"user {name!r} with uid {uid}: the name or the number is taken already")
         self._names[uid] = name
