@@ -472,7 +472,7 @@ def test_defer_accept_waits_for_data() -> None:
     assert dialogue.poll() == POLLIN | POLLRDNORM
 
 
-def test_closing_the_listener_resets_who_waits_and_forgets_who_does_not_yet() -> None:
+def test_closing_the_listener_resets_who_waits_and_then_who_completes_the_handshake() -> None:
     dialogue = Dialogue().listening()
     dialogue.say("S", seq=0)
     dialogue.hear("SA")
@@ -484,8 +484,20 @@ def test_closing_the_listener_resets_who_waits_and_forgets_who_does_not_yet() ->
     dialogue.close()
     dialogue.hear("RA", seq=1)
     dialogue.silent()
-    assert not dialogue.host.connections
     assert dialogue.state == "CLOSED"
+    dialogue.say("A")
+    dialogue.hear("R", seq=1)
+    assert not dialogue.host.connections
+
+
+def test_nobody_waits_for_ever_for_a_listener_that_has_closed() -> None:
+    dialogue = Dialogue().listening()
+    dialogue.say("S", seq=0)
+    dialogue.hear("SA")
+    dialogue.close()
+    dialogue.wait(1000)
+    dialogue.silent()
+    assert not dialogue.host.connections
 
 
 def test_children_inherit_the_listeners_options() -> None:

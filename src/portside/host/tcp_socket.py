@@ -201,15 +201,15 @@ class TcpSocket(InetSocket):
         stack, entry, tcb = self.stack, self.entry, self.tcb
         mixed = is_v4(entry.saddr) != is_v4(remote) and entry.saddr != V6_ANY
         source = V6_ANY if mixed or entry.transparent else entry.saddr
-        route = stack.ip.lookup(remote, source, entry.device or scope)
+        if scope and needs_scope(remote):
+            stack.tcp.set_device(entry, scope)  # and so it stays, whatever becomes of the connection
+        route = stack.ip.lookup(remote, source, entry.device)
         if isinstance(route, Verdict):
             raise refuse(route)
         if mixed and not is_v4(remote):
             raise fail(errno.EAFNOSUPPORT)  # ip6_dst_lookup_tail asks this after the route
         if route.kind in (BROADCAST, MULTICAST):
             raise fail(errno.ENETUNREACH)
-        if scope and needs_scope(remote):
-            stack.tcp.set_device(entry, scope)
         now = self.host.world.now
         verdict = connect_rules.connect(
             stack.tcp, entry, route.dst, port, route.src, now, stack.ports, stack.reusable_at

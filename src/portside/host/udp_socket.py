@@ -40,7 +40,7 @@ from portside.host.udp_control import QueuedError
 from portside.ip.route import BROADCAST, Route
 from portside.sockets import datagram
 from portside.udp import UdpQueue, truesize
-from portside.wire.packet import IcmpMessage, Payload, UdpDatagram
+from portside.wire.packet import Fragment, IcmpMessage, Payload, UdpDatagram
 
 if TYPE_CHECKING:
     from portside.host.kernel import Host
@@ -453,11 +453,17 @@ class UdpSocket(InetSocket):
         return self.queue.head_size()
 
     def ioctl_outq(self) -> int:
-        """SIOCOUTQ: the buffer that a datagram takes which MSG_MORE or UDP_CORK holds back (sk_wmem_alloc)."""
+        """SIOCOUTQ: the buffers of datagrams that MSG_MORE or UDP_CORK holds back, or that wait for a neighbour's
+        address (sk_wmem_alloc)."""
         corked = self.corked
-        if corked is None:
-            return 0
-        return truesize(len(corked.data) - corked.joined, is_v4(corked.remote)) + corked.joined
+        memory = 0
+        if corked is not None:
+            memory = truesize(len(corked.data) - corked.joined, is_v4(corked.remote)) + corked.joined
+        for packet in self.host.ip.neighbors.waiting():
+            whole = packet.whole if isinstance(packet, Fragment) else packet
+            if isinstance(whole, UdpDatagram) and whole.sport == self.entry.lport and whole.proto == self.proto:
+                memory += truesize(packet.payload_length() - 8, is_v4(packet.src))
+        return memory
 
 
 def _limit(route: Route) -> int:

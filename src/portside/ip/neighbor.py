@@ -5,7 +5,7 @@ net/core/neighbour.c).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from portside.addr.abi import SECOND
@@ -85,6 +85,10 @@ class NeighborTable:
             self._probe(row)
         else:
             self._enqueue(row, packet)
+
+    def waiting(self) -> Iterator[Packet]:
+        """What is not sent yet, for nobody has answered so far."""
+        return (packet for row in self.rows.values() for packet in row.queue)
 
     def _enqueue(self, row: Neighbor, packet: Packet) -> None:
         row.queue.append(packet)

@@ -103,13 +103,8 @@ def delay(tcb: Tcb, now: int) -> None:
         if tcb.srtt:
             most = min(most, max((tcb.srtt >> 3) * 1000, ATO_MIN))
         ato = min(ato, most)
-    wait(tcb, now + min(ato, DELAY_MAX))
-
-
-def wait(tcb: Tcb, when: int) -> None:
-    """An acknowledgment is owed, and due at a time in ns."""
     tcb.ack_pending |= TIMER | SCHEDULED
-    tcb.delack_at = when
+    when = tcb.delack_at = now + (ato if ato < DELAY_MAX else DELAY_MAX)
     alarm(tcb, when)
 
 

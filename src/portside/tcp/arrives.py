@@ -75,7 +75,12 @@ def segment_arrives(tcb: Tcb | TimeWait, segment: TcpSegment, now: int) -> None:
 
 def predict(tcb: Tcb) -> None:
     """Expect data in order and nothing unusual, or do not (tcp_fast_path_check())."""
-    if tcb.state == ESTABLISHED and tcb.ca_state == loss.OPEN and tcb.out_of_order is None:
+    if (
+        tcb.state == ESTABLISHED
+        and tcb.ca_state == loss.OPEN
+        and tcb.out_of_order is None
+        and not tcb.shutdown & SEND_SHUTDOWN
+    ):
         tcb.predicted = PREDICTED
     else:
         tcb.predicted = 0
@@ -446,7 +451,9 @@ def _syn_acknowledged(tcb: Tcb, segment: TcpSegment, now: int) -> None:
     if tcb.pingpong or tcb.defer_accept:
         # TCP_QUICKACK 0, TCP_DEFER_ACCEPT: the ACK may wait for the first data.
         ack.quick_mode(tcb)
-        ack.wait(tcb, now + ack.DELAY_MAX)
+        tcb.ack_pending |= SCHEDULED | TIMER
+        tcb.delack_at = now + ack.DELAY_MAX
+        alarm(tcb, tcb.delack_at)
     else:
         send.acknowledge(tcb, now)
     predict(tcb)
@@ -472,6 +479,10 @@ def _request(tcb: Tcb, segment: TcpSegment, now: int) -> None:
     """A segment for a connection that a listener is about to make."""
     flags = segment.flags
     seq = segment.seq
+    if listen.holder(tcb) is None:
+        end.done(tcb)
+        _refuse(tcb, segment)
+        return
     if seq == tcb.irs and flags & (SYN | ACK | RST | FIN) == SYN:
         # Our SYN,ACK was lost, or is late.
         if not challenge.limited(tcb, now):

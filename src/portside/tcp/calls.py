@@ -61,7 +61,6 @@ def open_active(tcb: Tcb, now: int, isn: int) -> None:
     tcb.snd_nxt = tcb.write_seq = tcb.snd_sml = (isn + 1) & MASK
     tcb.rcv_nxt = tcb.rcv_wup = tcb.copied_seq = 0
     handshake.prepare(tcb)
-    tcb.mss = handshake.before_the_peer_answers(tcb)
     mss = tcb.advertised_mss - (handshake.TIMESTAMPS_LENGTH if tcb.ts_recent_at else 0)
     window.initial(tcb, mss, bool(tcb.settings.tcp_window_scaling))
     tcb.rto = TIMEOUT_INIT

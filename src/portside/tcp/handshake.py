@@ -18,10 +18,15 @@ GSO_SIZE: Final = 65536 - 1 - 320  # what one piece of the send buffer may hold:
 
 def prepare(tcb: Tcb) -> None:
     """Work out what our SYN offers: MSS and window of the path to the peer (tcp_connect_init())."""
-    tcb.advertised_mss = _mss_of_path(tcb)
-    if tcb.maxseg and tcb.maxseg < tcb.advertised_mss:
+    mss = tcb.advertised_mss = _mss_of_path(tcb)
+    if tcb.maxseg and tcb.maxseg < mss:
         tcb.advertised_mss = tcb.maxseg
-    tcb.mss_clamp = tcb.maxseg or default_mss(tcb)
+    clamp = tcb.mss_clamp = tcb.maxseg or (MSS_DEFAULT if tcb.raddr >> 32 == 0xFFFF else MSS_DEFAULT_IPV6)
+    # Until the peer answers, as if it had said no MSS.
+    settings = tcb.settings
+    mss = clamp if clamp < mss else mss
+    mss = settings.tcp_min_snd_mss if settings.tcp_min_snd_mss > mss else mss
+    tcb.mss = mss - TIMESTAMPS_LENGTH if settings.tcp_timestamps else mss
 
 
 def default_mss(tcb: Tcb) -> int:
@@ -47,12 +52,6 @@ def synchronize_mss(tcb: Tcb) -> None:
     if mss > tcb.max_window >> 1:
         mss = _half_window(tcb, mss)
     tcb.mss = mss if mss > 1 else 1
-
-
-def before_the_peer_answers(tcb: Tcb) -> int:
-    """The segment size that holds from our SYN on, as if the peer had said no MSS (tcp_connect_init())."""
-    mss = max(min(tcb.mss_clamp, _mss_of_path(tcb)), tcb.settings.tcp_min_snd_mss)
-    return mss - TIMESTAMPS_LENGTH if tcb.settings.tcp_timestamps else mss
 
 
 def _half_window(tcb: Tcb, size: int) -> int:

@@ -158,8 +158,10 @@ def expire(tcb: Tcb, now: int) -> None:
 
     `tcb.retransmits` is num_timeout; `tcb.done` says that the peer's ACK was here and had to be ignored.
     """
-    listener = tcb.listener
-    assert listener is not None
+    listener = holder(tcb)
+    if listener is None:
+        end.done(tcb)
+        return
     parent = listener.tcb
     most = parent.syncnt or parent.settings.tcp_synack_retries
     times = tcb.retransmits
@@ -197,14 +199,12 @@ def accept(listener: Listener) -> Tcb | None:
 def close(listener: Listener, now: int) -> None:
     """Stop listening: close(2) or shutdown(2) on the listening socket. Its tcb becomes CLOSED.
 
-    Connections that wait for accept are reset, those in SYN-RECEIVED forgotten. Source: inet_csk_listen_stop().
+    Connections that wait for accept are reset. Those in SYN-RECEIVED find out at their next segment or timer.
+    Source: inet_csk_listen_stop().
     """
     tcb = listener.tcb
     tcb.listener = None
     enter(tcb, CLOSED)
-    for child in list(listener.half_open):
-        child.orphan = True
-        end.done(child)
     waiting = listener.accept_queue
     listener.accept_queue = []
     for child in waiting:
@@ -215,6 +215,13 @@ def close(listener: Listener, now: int) -> None:
             end.done(child)
     if not tcb.orphan:
         tcb.effects.changed(tcb, CHANGED)
+
+
+def holder(tcb: Tcb) -> Listener | None:
+    """Whose connection in SYN-RECEIVED it is: its listener, which may have begun anew, or None when it has stopped."""
+    assert tcb.listener is not None
+    tcb.listener = tcb.listener.tcb.listener or tcb.listener
+    return tcb.listener if tcb.listener.tcb.state == LISTEN else None
 
 
 def poll(listener: Listener) -> int:
