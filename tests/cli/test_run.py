@@ -238,6 +238,30 @@ class TestLabs:
         (lab / "client.py").write_text(CLIENT + "raise SystemExit(6)")
         assert run("lab.toml", cwd=lab)[0] == 5
 
+    def test_the_same_seed_gives_the_same_trace_of_all_hosts(self, lab):
+        (lab / "lab.toml").write_text(LAB.replace('latency = "10ms"', 'latency = "10ms"\nloss = 0.1'))
+        (lab / "client.py").write_text(
+            "import socket\n"
+            "with socket.create_connection(('server', 7)) as connection:\n"
+            "    connection.sendall(bytes(10_000))\n"
+            "    connection.shutdown(socket.SHUT_WR)\n"
+            "    while connection.recv(1000):\n"
+            "        pass\n"
+        )
+        traces = []
+        for seed, hash_seed in ((5, "0"), (5, "1"), (6, "0")):
+            subprocess.run(
+                command("run", "--seed", seed, "--trace", "trace.txt", "lab.toml"),
+                cwd=lab,
+                env={**environment(), "PYTHONHASHSEED": hash_seed},
+                capture_output=True,
+                timeout=60,
+                check=True,
+            )
+            traces.append((lab / "trace.txt").read_bytes())
+        assert traces[0] == traces[1] != traces[2]
+        assert traces[0].count(b"(lost)") > 1
+
     def test_a_deadlock_names_hosts(self, lab):
         (lab / "client.py").write_text("raise SystemExit(0)")
         code, _, err = run("lab.toml", cwd=lab)
