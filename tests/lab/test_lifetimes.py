@@ -215,6 +215,71 @@ class TestALinkThatIsCut:
         assert program.result == "ETIMEDOUT"
 
 
+class TestAReaderThatDoesNotRead:
+    """The window closes, the sender waits; what happens then depends on what becomes of the reader."""
+
+    @staticmethod
+    def pour(connection):
+        started = time.monotonic()
+        connection.sendall(bytes(20_000_000))
+        return time.monotonic() - started
+
+    def poured(self, pair, reader, cut=None):
+        def client():
+            with socket.create_connection((SERVER, 7000)) as connection:
+                started = time.monotonic()
+                try:
+                    return "sent", self.pour(connection)
+                except OSError as error:
+                    return code(error), time.monotonic() - started
+
+        server = pair.server.spawn(accepting(reader), check=False, background=cut is not None)
+        if cut is not None:
+            pair.cut(cut)
+        program = pair.client.spawn(client, start=1)
+        pair.run()
+        return program.result, server.result
+
+    def test_the_sender_goes_on_when_it_reads_again(self, pair):
+        def reader(connection):
+            time.sleep(300)
+            total = 0
+            while data := connection.recv(1 << 20):
+                total += len(data)
+            return total
+
+        (result, seconds), total = self.poured(pair, reader)
+        assert (result, total) == ("sent", 20_000_000)
+        # It was asked again and again meanwhile; what it says when it has room goes out at once, and is heard.
+        assert 298 < seconds < 310
+
+    def test_it_ends_and_the_sender_hears_a_reset(self, pair):
+        (result, seconds), _ = self.poured(pair, lambda connection: time.sleep(300))
+        assert result == "ECONNRESET"
+        assert 298 < seconds < 301
+
+    def test_the_link_is_cut_meanwhile(self, pair):
+        pair.client.sysctl["net.ipv4.tcp_retries2"] = 5
+        (result, seconds), _ = self.poured(pair, hold, cut=100)
+        assert result in ("ETIMEDOUT", "EHOSTUNREACH")
+        assert 100 < seconds < 1000
+
+    def test_it_lives_and_never_reads(self, pair):
+        def client():
+            with socket.create_connection((SERVER, 7000)) as connection:
+                connection.settimeout(50_000)
+                try:
+                    self.pour(connection)
+                except TimeoutError:
+                    return states()
+
+        pair.server.spawn(accepting(hold), background=True)
+        program = pair.client.spawn(client, start=1)
+        pair.run()
+        # Probes that are answered keep a connection for ever (RFC 9293 section 3.8.6.1).
+        assert program.result == ["ESTABLISHED"]
+
+
 class TestTimers:
     def test_time_wait_lasts_a_minute_and_is_the_clients_that_closed_first(self, pair):
         def client():
