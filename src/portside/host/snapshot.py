@@ -159,7 +159,7 @@ def _udp(entry: Entry, owners: Owners) -> Socket:
         _named(entry, SOCK_DGRAM),
         raddr=entry.raddr if entry.rport else entry.stale_peer or entry.raddr,
         inode=file.inode,
-        receive_queue=file.queue.memory - file.queue.owed,  # udp_rqueue_get
+        receive_queue=file.received_memory(),
         send_queue=file.ioctl_outq(),
         shutdown=file.closed_ways,
         drops=file.queue.drops,

@@ -249,6 +249,7 @@ class TcpSocket(InetSocket):
         if is_multicast(remote) and not is_v4(remote):
             raise fail(errno.ENETUNREACH)
         if is_v4(remote):
+            self.tcb.raddr = remote
             if entry.v6only:
                 raise fail(errno.ENETUNREACH)
             return self.this_host(remote), port, 0
@@ -258,6 +259,7 @@ class TcpSocket(InetSocket):
             scope = scope or entry.device
             if not scope:
                 raise fail(errno.EINVAL)
+        self.tcb.raddr = remote  # and LISTEN shows it later, even if there is no way to it
         return remote, port, scope
 
     def _disconnect(self) -> None:

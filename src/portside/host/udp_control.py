@@ -10,6 +10,7 @@ from portside.addr.ip import is_v4
 from portside.facts.sockaddr import SockAddr
 from portside.host.options import Knobs
 from portside.host.socket_file import Ancillary
+from portside.udp import truesize
 from portside.wire.packet import IcmpMessage, UdpDatagram
 
 IP_TOS: Final = 1
@@ -40,6 +41,12 @@ class QueuedError:
         self.number = number
         self.message = message
         self.datagram = datagram
+
+    def memory(self) -> int:
+        """Bytes of receive buffer that the ICMP message takes, which quotes the datagram as far as fits."""
+        v4 = self.message.proto == IPPROTO_ICMP
+        length = len(self.datagram.data)
+        return truesize(min(length + 28, 548), True) if v4 else truesize(min(length + 48, 1232), False)
 
     def control(self, family: int) -> Ancillary:
         """The control message: the error, and who reported it (ip_recv_error, ipv6_recv_error)."""

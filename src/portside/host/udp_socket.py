@@ -448,6 +448,13 @@ class UdpSocket(InetSocket):
             return 0
         return min(self.route.mtu, IP_MAX_MTU) if is_v4(self.route.dst) else self.route.mtu
 
+    def received_memory(self) -> int:
+        """Bytes of receive buffer that datagrams and errors take which nobody has read (udp_rqueue_get)."""
+        memory = self.queue.memory - self.queue.owed
+        for error in self.errors:
+            memory += error.memory()
+        return memory
+
     def ioctl_inq(self) -> int:
         """FIONREAD: bytes of the oldest datagram (udp(7))."""
         return self.queue.head_size()

@@ -118,7 +118,7 @@ def send(tcb: Tcb, data: Payload, now: int, more: bool = False) -> int:
 
 def _send(tcb: Tcb, data: Payload, now: int, more: bool) -> int:
     state = tcb.state
-    if state in (SYN_SENT, SYN_RECEIVED) and not tcb.error and not tcb.shutdown & SEND_SHUTDOWN:
+    if state in (SYN_SENT, SYN_RECEIVED) and not tcb.error:
         tcb.no_space = True
         return 0
     if tcb.error or tcb.shutdown & SEND_SHUTDOWN or state not in (ESTABLISHED, CLOSE_WAIT):

@@ -228,6 +228,7 @@ class Tcb:
         self.nodelay = parent.nodelay
         self.notsent_lowat = parent.notsent_lowat
         self.oobinline = parent.oobinline
+        self.pingpong = parent.pingpong  # TCP_QUICKACK 0
         self.rcvbuf = parent.rcvbuf
         self.rcvbuf_locked = parent.rcvbuf_locked
         self.rcvlowat = parent.rcvlowat
