@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import subprocess
 import sys
@@ -573,6 +574,15 @@ class TestCost:
         world.close()
         return count, compared
 
+    @pytest.fixture
+    def no_collection(self):
+        """What others left behind is not finalized while calls are counted."""
+        gc.collect()
+        gc.disable()
+        yield
+        gc.enable()
+
+    @pytest.mark.usefixtures("no_collection")
     def test_a_hand_over_costs_the_same_among_thousands_of_sleepers(self):
         few = self.calls(0, 0)
         many = self.calls(1000, 5000)
