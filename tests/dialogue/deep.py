@@ -1,13 +1,15 @@
 """`python -m tests.dialogue.deep --calls 200000 --seed 1`: many generated programs, on Linux and on portside.
 
 It goes on where it stopped when it is started again with the same seed, uses `--jobs` processes, and ends with the
-kinds of differences that it found, each with its shortest program. The exit code is 1 if there are any.
+kinds of differences that it found, each with its shortest program. Kinds that a dialogue of docs/differences.md shows
+are known and marked so. The exit code is 1 if there are others.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
 import traceback
@@ -24,6 +26,7 @@ from tests.dialogue.generate import programs
 from tests.dialogue.program import Program
 
 PROGRAMS_A_CHUNK = 100
+DIALOGUE = re.compile(r"^```dialogue\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 class Found(TypedDict):
@@ -141,10 +144,23 @@ def main() -> int:
 
 def summary(state: State) -> int:
     """Print all kinds, the most frequent first; 1 if there are any."""
+    explained = known_kinds() if state["found"] else set()
     for kind, entry in sorted(state["found"].items(), key=lambda item: -item[1]["times"]):
-        print(f"\n== {entry['times']} times: {kind}\n{entry['shown']}")
-    print(f"\n{state['calls']} calls in {state['programs']} programs: {len(state['found'])} kinds of differences")
-    return 1 if state["found"] else 0
+        mark = " (known)" if kind in explained else ""
+        print(f"\n== {entry['times']} times{mark}: {kind}\n{entry['shown']}")
+    new = len(state["found"].keys() - explained)
+    done = f"{state['calls']} calls in {state['programs']} programs"
+    print(f"\n{done}: {len(state['found'])} kinds of differences, {new} of them not known")
+    return 1 if new else 0
+
+
+def known_kinds() -> set[str]:
+    """The kinds of differences that docs/differences.md explains, each with a dialogue."""
+    worker = linux_side.shared()
+    assert isinstance(worker, linux_side.Linux)
+    page = (linux_side.ROOT / "docs" / "differences.md").read_text()
+    shown = [compare(Program.parse(text), worker.run, simulated.run) for text in DIALOGUE.findall(page)]
+    return {difference.bucket for difference in shown if difference is not None}
 
 
 if __name__ == "__main__":

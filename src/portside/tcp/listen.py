@@ -47,6 +47,7 @@ def open_passive(tcb: Tcb, backlog: int, now: int) -> Listener:
     listener = Listener(tcb, backlog)
     tcb.listener = listener
     tcb.done = False
+    tcb.pingpong = 0  # inet_csk_delack_init()
     enter(tcb, LISTEN)
     return listener
 
