@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from errno import EADDRINUSE
 from random import Random
 from typing import Final, Protocol
@@ -89,7 +88,7 @@ def decide(
     For port 0 it says whether the address may be bound; the ports that are left are `ephemeral`'s to tell.
     Errors: as `bind`.
     """
-    probe = copy(entry)
+    probe = entry.copy()
     refusal = _admit(table, probe, address, port, environment, scope)
     if refusal is not None:
         return refusal

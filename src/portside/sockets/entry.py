@@ -84,11 +84,11 @@ class Entry:
         self.lport = 0  # inet_num: the port it holds
         self.sport = 0  # inet_sport: the port in its name, which outlives the hold on it
         self.rport = 0
-        self.device = 0  # SO_BINDTODEVICE, or the scope of a link-local address: interface index
+        self.device: int = 0  # SO_BINDTODEVICE, or the scope of a link-local address: interface index
         self.state = CLOSED
         self.v6only = False
-        self.reuseaddr = False
-        self.reuseport = False
+        self.reuseaddr: bool = False
+        self.reuseport: bool = False
         self.freebind = False  # IP_FREEBIND
         self.transparent = False  # IP_TRANSPARENT
         self.bind_address_no_port = False  # IP_BIND_ADDRESS_NO_PORT

@@ -67,11 +67,8 @@ def _in_order(tcb: Tcb, segment: TcpSegment, known: int, now: int) -> None:
         ack.data_received(tcb, segment, length, now)
     if fin:
         _take_fin(tcb, now)
-    if tcb.out_of_order is not None:
-        _join(tcb, now)
-        # RFC 5681 section 4.2: when a gap is filled, at once.
-        if tcb.out_of_order is None:
-            tcb.ack_pending |= NOW
+    if tcb.out_of_order is not None and _join(tcb, now):
+        tcb.ack_pending |= NOW  # RFC 5681 section 4.2: when a gap is filled, at once
     if length > 0:
         readable(tcb)
 
@@ -192,14 +189,14 @@ def _insert(tcb: Tcb, queue: list[tuple[int, Payload, int]], seq: int, data: Pay
         tcb.rcv_memory += len(data) + OVERHEAD
 
 
-def _join(tcb: Tcb, now: int) -> None:
-    """A gap is filled: what follows without another is in order now (tcp_ofo_queue())."""
+def _join(tcb: Tcb, now: int) -> bool:
+    """A gap is filled: what follows without another is in order now; whether it was the last (tcp_ofo_queue())."""
     queue = tcb.out_of_order
     while queue:
         seq, data, fin = queue[0]
         start = diff(seq, tcb.rcv_nxt)
         if start > 0:
-            return
+            return False
         del queue[0]
         tcb.rcv_memory -= len(data) + OVERHEAD
         length = len(data) + start
@@ -209,8 +206,9 @@ def _join(tcb: Tcb, now: int) -> None:
             append(tcb, memoryview(data)[-start:] if start else data, length)
         if fin:
             _take_fin(tcb, now)
-            return
+            return True
     tcb.out_of_order = None
+    return True
 
 
 # -- what the program reads --
