@@ -72,6 +72,10 @@ UDP_OPTIONS: Table = {
 }
 
 
+END: Final = UdpDatagram(0, 0, 0, 0, b"")
+"""What is received after shutdown(2), when nothing else is: no data, from nobody."""
+
+
 class Corked:
     """A datagram that grows until MSG_MORE and UDP_CORK let it go, and where it will go to."""
 
@@ -329,7 +333,7 @@ class UdpSocket(InetSocket):
             data, control, answer, sender = self._recv_error(length)
         else:
             packet, ifindex = self._take(flags, deadline)
-            control = udp_control.describe(self.family, self.knobs, packet, ifindex)
+            control = udp_control.describe(self.family, self.knobs, packet, ifindex) if packet is not END else []
             data = bytes(packet.data[:length])
             answer = MSG_TRUNC if len(packet.data) > length else 0
             sender = self._sender(packet, ifindex)
@@ -369,11 +373,13 @@ class UdpSocket(InetSocket):
             if limit is not None and limit <= self.host.world.now:
                 raise fail(errno.EAGAIN)
             if self.closed_ways & RCV_SHUTDOWN:
-                return UdpDatagram(self.entry.raddr, self.entry.laddr, self.entry.rport, 0, b""), 0
+                return END, 0
             if not self.wait(POLLIN, limit, "recv()"):
                 raise fail(errno.EAGAIN)
 
-    def _sender(self, packet: UdpDatagram, ifindex: int) -> SockAddr:
+    def _sender(self, packet: UdpDatagram, ifindex: int) -> SockAddr | None:
+        if packet is END:
+            return None
         source = packet.src
         if self.family == AF_INET:
             return AF_INET, source, packet.sport

@@ -59,7 +59,7 @@ def open_active(tcb: Tcb, now: int, isn: int) -> None:
     tcb.error = 0  # tcp_connect_init()
     tcb.iss = tcb.snd_una = tcb.snd_up = isn
     tcb.snd_nxt = tcb.write_seq = tcb.snd_sml = (isn + 1) & MASK
-    tcb.rcv_nxt = tcb.rcv_wup = tcb.copied_seq = 0
+    tcb.rcv_nxt = tcb.rcv_wup = tcb.copied_seq = tcb.max_window = 0
     handshake.prepare(tcb)
     mss = tcb.advertised_mss - (handshake.TIMESTAMPS_LENGTH if tcb.ts_recent_at else 0)
     window.initial(tcb, mss, bool(tcb.settings.tcp_window_scaling))
@@ -319,9 +319,10 @@ def disconnect(tcb: Tcb, now: int) -> None:
     armed = tcb.armed
     # tcp_disconnect() leaves this much between write_seq and snd_una; the row of the socket shows it.
     left = (tcb.write_seq - tcb.snd_una + tcb.max_window + 2) & MASK
-    mss = tcb.mss
+    mss, max_window = tcb.mss, tcb.max_window
     tcb.reset()
     tcb.mss = mss  # what the last attempt worked out: TCP_MAXSEG shows it
+    tcb.max_window = max_window
     tcb.maxseg = tcb.window_clamp = 0  # these two options do not stay
     tcb.write_seq = left
     tcb.armed = armed
