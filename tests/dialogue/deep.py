@@ -1,8 +1,8 @@
 """`python -m tests.dialogue.deep --calls 200000 --seed 1`: many generated programs, on Linux and on portside.
 
 It goes on where it stopped when it is started again with the same seed, uses `--jobs` processes, and ends with the
-kinds of differences that it found, each with its shortest program. Kinds that a dialogue of docs/differences.md shows
-are known and marked so. The exit code is 1 if there are others.
+kinds of differences that it found, each with its shortest program. Those of the kind of a dialogue in
+docs/differences.md, with the same options and flags, are known and marked so. The exit code is 1 if there are others.
 """
 
 from __future__ import annotations
@@ -144,7 +144,11 @@ def main() -> int:
 
 def summary(state: State) -> int:
     """Print all kinds, the most frequent first; 1 if there are any."""
-    explained = known_kinds() if state["found"] else set()
+    known = known_differences() if state["found"] else []
+    explained = {
+        kind for kind, entry in state["found"].items()
+        if any(kind == other and words <= features(entry["shown"]) for other, words in known)
+    }  # fmt: skip
     for kind, entry in sorted(state["found"].items(), key=lambda item: -item[1]["times"]):
         mark = " (known)" if kind in explained else ""
         print(f"\n== {entry['times']} times{mark}: {kind}\n{entry['shown']}")
@@ -154,13 +158,22 @@ def summary(state: State) -> int:
     return 1 if new else 0
 
 
-def known_kinds() -> set[str]:
-    """The kinds of differences that docs/differences.md explains, each with a dialogue."""
+def known_differences() -> list[tuple[str, set[str]]]:
+    """What docs/differences.md explains with a dialogue each: the kind, and the options and flags that it takes."""
     worker = linux_side.shared()
     assert isinstance(worker, linux_side.Linux)
     page = (linux_side.ROOT / "docs" / "differences.md").read_text()
-    shown = [compare(Program.parse(text), worker.run, simulated.run) for text in DIALOGUE.findall(page)]
-    return {difference.bucket for difference in shown if difference is not None}
+    found = []
+    for text in DIALOGUE.findall(page):
+        difference = compare(Program.parse(text), worker.run, simulated.run)
+        if difference is not None:
+            found.append((difference.bucket, features(text)))
+    return found
+
+
+def features(text: str) -> set[str]:
+    """Options, flags and IPv4-mapped addresses in the text of a program."""
+    return set(re.findall(r"\b[A-Z][A-Z_0-9]{2,}\b|::ffff:", text))
 
 
 if __name__ == "__main__":
