@@ -154,7 +154,9 @@ def receive(tcb: Tcb, limit: int, now: int, peek: bool = False) -> bytes | int |
     received = tcb.received
     if received is not None and limit > 0:
         if peek:
-            return incoming.peek(tcb, limit)
+            seen = incoming.peek(tcb, limit)
+            ack.after_reading(tcb, len(seen), now)
+            return seen
         if len(received) == 1 and not tcb.received_offset:
             data = received[0]
             length = len(data)
