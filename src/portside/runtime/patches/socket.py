@@ -284,9 +284,18 @@ FUNCTIONS: Final = (
 )  # fmt: skip
 
 
+def _inherited() -> list[str]:
+    """The methods that socket.socket has from the C type."""
+    return [name for name in vars(_C) if not name.startswith("__") and name not in vars(socket.socket)
+            and callable(getattr(_C, name))]  # fmt: skip
+
+
 def add(patcher: Patcher) -> None:
-    """Replace the class's constructor, the C type's name, and the functions of `_socket`."""
+    """Replace the constructor of the class, its methods from C, the name of the C type, and functions of `_socket`."""
     patcher.attribute(socket.socket, "__new__", staticmethod(new))
+    for name in _inherited():
+        # `socket.socket.recv(self, n)` in a user's class names the C method, which knows no simulated socket.
+        patcher.attribute(socket.socket, name, _method(name))
     patcher.value(_C, CSocket())
     patcher.hook(sim_socket.begin, sim_socket.end)
     for function in FUNCTIONS:
