@@ -220,3 +220,10 @@ def test_a_file_that_cannot_be_read(tmp_path):
     (tmp_path / "latin1.toml").write_bytes(b"# \xe9")
     with pytest.raises(toml.LabFileError, match="not UTF-8"):
         toml.load(tmp_path / "latin1.toml")
+
+
+def test_a_directory_is_a_program_only_with_a_main(tmp_path):
+    (tmp_path / "project").mkdir()
+    words = complaint(tmp_path, MINIMAL + '[[program]]\nhost = "a"\nscript = "project"')
+    assert words.startswith("lab.toml:10: program[1].script: ")
+    assert words.endswith("project' is a directory without __main__.py")

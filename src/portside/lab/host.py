@@ -199,6 +199,8 @@ class Host:
         path = os.fspath(what[0]) if isinstance(what[0], str | os.PathLike) else ""
         if not path or not Path(path).exists():
             raise LabError(f"there is no program {path or what[0]!r}")
+        if Path(path).is_dir() and not (Path(path) / "__main__.py").is_file():
+            raise LabError(f"{path!r} is a directory without __main__.py")
         return partial(programs.script, path=path, argv=words[1:], paths=paths), ["python3", *words], Path(path).name
 
 
