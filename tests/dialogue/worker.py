@@ -134,8 +134,6 @@ def furnish(addresses, sysctls):
             present.append(interface)
             add_interface(interface, len(present))
         add_address(address, int(prefix), interface)
-    if addresses:
-        time.sleep(0.002)  # what the kernel says of new links by itself goes first
     for path, value in sysctls:
         set_sysctl(path, value.replace(",", " "))
 
