@@ -13,7 +13,6 @@ import signal
 import socket
 import struct
 import sys
-import time
 import traceback
 
 from tests.dialogue import interpreter
