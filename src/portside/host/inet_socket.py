@@ -13,7 +13,6 @@ from portside.addr.abi import (
     IPPROTO_TCP,
     IPPROTO_UDP,
     IPPROTO_UDPLITE,
-    MSG_DONTWAIT,
 )
 from portside.addr.ip import V4_ANY, V4_LOOPBACK, is_any, is_v4, needs_scope, text
 from portside.facts.sockaddr import SockAddr
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from portside.host.processes import Process
 
 IP_MAX_MTU = 65535  # <net/ip.h>
-MIN_SNDBUF = 4608  # SOCK_MIN_SNDBUF: 2 * TCP_SKB_MIN_TRUESIZE
-MIN_RCVBUF = 2304  # SOCK_MIN_RCVBUF: TCP_SKB_MIN_TRUESIZE
 
 
 class InetSocket(SocketFile):
@@ -92,21 +89,11 @@ class InetSocket(SocketFile):
 
     def read_limit(self, flags: int, deadline: int | None) -> int | None:
         """Until when a receiving call may wait: None for ever, a time that has passed for not at all."""
-        if deadline is not None:
-            return deadline
-        if self.nonblocking or flags & MSG_DONTWAIT:
-            return 0
-        timeout = self.knobs.rcvtimeo
-        return self.host.world.now + timeout if timeout else None
+        return self.wait_limit(self.knobs.rcvtimeo, flags, deadline)
 
     def write_limit(self, flags: int, deadline: int | None) -> int | None:
         """Until when a sending or connecting call may wait."""
-        if deadline is not None:
-            return deadline
-        if self.nonblocking or flags & MSG_DONTWAIT:
-            return 0
-        timeout = self.knobs.sndtimeo
-        return self.host.world.now + timeout if timeout else None
+        return self.wait_limit(self.knobs.sndtimeo, flags, deadline)
 
     # -- options --
 

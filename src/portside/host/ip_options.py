@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Final
 from portside.addr.abi import IPPROTO_IP, IPPROTO_IPV6, SOCK_STREAM
 from portside.host.errors import fail
 from portside.host.options import (
-    CAP_NET_ADMIN,
-    CAP_NET_RAW,
     Getter,
     Setter,
     Table,
@@ -25,6 +23,7 @@ from portside.host.options import (
     small_int_of,
     stored,
 )
+from portside.host.processes import CAP_NET_ADMIN, CAP_NET_RAW
 
 if TYPE_CHECKING:
     from portside.host.inet_socket import InetSocket

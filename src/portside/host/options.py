@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from portside.addr.abi import SECOND
 from portside.host.errors import fail
+from portside.host.processes import CAP_NET_ADMIN, CAP_NET_RAW
 
 if TYPE_CHECKING:
     from portside.host.inet_socket import InetSocket
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 SOL_SOCKET: Final = 1
 INT_MAX: Final = 0x7FFFFFFF
 MAX_LINGER: Final = (2**63 - 1) // 250  # seconds: LONG_MAX jiffies, 250 of which are a second
-
-CAP_NET_ADMIN: Final = 12
-CAP_NET_RAW: Final = 13
 
 Getter: TypeAlias = "Callable[[InetSocket], bytes]"
 Setter: TypeAlias = "Callable[[InetSocket, Process, bytes], None]"

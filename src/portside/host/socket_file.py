@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, NoReturn
 
+from portside.addr.abi import MSG_DONTWAIT
 from portside.facts.sockaddr import SockAddr
 from portside.host.errors import fail
 from portside.host.file import File
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from portside.host.kernel import Host
     from portside.host.processes import Process
     from portside.wire.packet import Payload
+
+MIN_SNDBUF = 4608  # SOCK_MIN_SNDBUF: 2 * TCP_SKB_MIN_TRUESIZE
+MIN_RCVBUF = 2304  # SOCK_MIN_RCVBUF: TCP_SKB_MIN_TRUESIZE
 
 Ancillary = tuple[int, int, bytes]  # level, type, data: what cmsg(3) carries
 Received = tuple[bytes, SockAddr | None, int]  # data, sender, MSG_* flags of the answer
@@ -40,6 +44,20 @@ class SocketFile(File):
 
     def _unsupported(self) -> NoReturn:
         raise fail(errno.EOPNOTSUPP)
+
+    def wait_limit(self, timeout: int, flags: int, deadline: int | None) -> int | None:
+        """Until when a call may wait: None for ever, a time that has passed for not at all.
+
+        Args: timeout: SO_RCVTIMEO or SO_SNDTIMEO (ns), 0 for ever. MSG_DONTWAIT in `flags` comes first, then `deadline`
+        (ns, absolute), then O_NONBLOCK and `timeout` (sock_rcvtimeo, sock_sndtimeo).
+        """
+        if flags & MSG_DONTWAIT:
+            return 0
+        if deadline is not None:
+            return deadline
+        if self.nonblocking:
+            return 0
+        return self.host.world.now + timeout if timeout else None
 
     def bind(self, process: Process, address: SockAddr) -> None:
         """Give the socket a name (bind(2))."""

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, Protocol
 
 from portside.host.errors import fail
+from portside.host.socket_file import MIN_RCVBUF, MIN_SNDBUF
 
 if TYPE_CHECKING:
     from portside.facts.settings import Settings
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 INT_MAX: Final = 0x7FFFFFFF
 INT_MIN: Final = -INT_MAX - 1
 JIFFIES: Final = INT_MAX // 250  # the most seconds that a time in ticks, 250 a second, can hold
-MIN_SNDBUF: Final = 4608
-MIN_RCVBUF: Final = 2304
 PORTS: Final = 65536
 CONGESTION_CONTROLS: Final = ("reno",)
 

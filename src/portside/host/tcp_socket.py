@@ -34,9 +34,9 @@ from portside.facts.sockaddr import SockAddr
 from portside.facts.state import CLOSED, LISTEN, SYN_RECEIVED, SYN_SENT
 from portside.facts.verdict import Verdict
 from portside.host.errors import fail
-from portside.host.inet_socket import IP_MAX_MTU, MIN_RCVBUF, MIN_SNDBUF, InetSocket, describe, refuse
+from portside.host.inet_socket import IP_MAX_MTU, InetSocket, describe, refuse
 from portside.host.options import DEFAULTS
-from portside.host.socket_file import Received
+from portside.host.socket_file import MIN_RCVBUF, MIN_SNDBUF, Received
 from portside.host.tcp_options import TCP_OPTIONS
 from portside.host.waiting import wait_for
 from portside.ip.route import BROADCAST, MULTICAST, Route

@@ -33,9 +33,9 @@ from portside.facts.state import CLOSED, ESTABLISHED
 from portside.facts.verdict import Verdict
 from portside.host import udp_control
 from portside.host.errors import fail
-from portside.host.inet_socket import IP_MAX_MTU, MIN_RCVBUF, MIN_SNDBUF, InetSocket, describe, refuse
+from portside.host.inet_socket import IP_MAX_MTU, InetSocket, describe, refuse
 from portside.host.options import Table, int_of, stored
-from portside.host.socket_file import Ancillary, Received
+from portside.host.socket_file import MIN_RCVBUF, MIN_SNDBUF, Ancillary, Received
 from portside.host.udp_control import QueuedError
 from portside.ip.route import BROADCAST, Route
 from portside.sockets import datagram

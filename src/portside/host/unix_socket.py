@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from portside.addr.abi import (
     AF_UNIX,
     MSG_CTRUNC,
-    MSG_DONTWAIT,
     MSG_OOB,
     POLLERR,
     POLLHUP,
@@ -33,7 +32,7 @@ from portside.host import unix_dgram, unix_gc, unix_stream
 from portside.host.errors import fail
 from portside.host.file import File
 from portside.host.processes import CAP_NET_ADMIN, Process
-from portside.host.socket_file import Ancillary, Received, SocketFile
+from portside.host.socket_file import MIN_RCVBUF, MIN_SNDBUF, Ancillary, Received, SocketFile
 from portside.host.unix_message import (
     NOBODY,
     Credentials,
@@ -62,8 +61,6 @@ _IN: Final = POLLIN | POLLRDNORM
 _DATA: Final = POLLIN | POLLPRI | POLLRDNORM | POLLRDBAND  # what sock_def_readable wakes
 _OUT: Final = POLLOUT | POLLWRNORM | POLLWRBAND
 
-MIN_SNDBUF: Final = 4608  # SOCK_MIN_SNDBUF
-MIN_RCVBUF: Final = 2304  # SOCK_MIN_RCVBUF
 _TYPE_NAMES: Final = {SOCK_STREAM: "stream", SOCK_DGRAM: "dgram", SOCK_SEQPACKET: "seqpacket"}
 
 
@@ -496,23 +493,11 @@ class UnixSocket(SocketFile):
 
     def receive_limit(self, flags: int, deadline: int | None) -> int | None:
         """Until when a receiving call may wait: `deadline`, else as MSG_DONTWAIT, O_NONBLOCK and SO_RCVTIMEO say."""
-        if flags & MSG_DONTWAIT:
-            return 0
-        if deadline is not None:
-            return deadline
-        if self.nonblocking:
-            return 0
-        return self.host.world.now + self.rcvtimeo if self.rcvtimeo else None
+        return self.wait_limit(self.rcvtimeo, flags, deadline)
 
     def send_limit(self, flags: int, deadline: int | None) -> int | None:
         """Until when a sending call may wait: `deadline`, else as MSG_DONTWAIT, O_NONBLOCK and SO_SNDTIMEO say."""
-        if flags & MSG_DONTWAIT:
-            return 0
-        if deadline is not None:
-            return deadline
-        if self.nonblocking:
-            return 0
-        return self.host.world.now + self.sndtimeo if self.sndtimeo else None
+        return self.wait_limit(self.sndtimeo, flags, deadline)
 
     # -- who waits for room in whose queue --
 
