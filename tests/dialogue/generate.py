@@ -297,6 +297,7 @@ class Author:
         self.call(self.pick(("poll", "poll", "poll", "select")), *((self.socket(),) if self.chance(2) else ()))
 
     def states(self) -> None:
+        self.call("settle")
         self.call("states")
 
     def settle(self) -> None:
@@ -345,6 +346,7 @@ class Author:
         if self.users:
             self.call("seteuid", 0)
         self.call("everything")
+        self.call("settle")  # a bare FIN is acknowledged at the next tick of a clock that stands still here
         self.call("states")
         addresses = ("10.0.0.1/24@eth0", "fd00::1/64@eth0") if self.interfaces else ()
         return Program(tuple(self.calls), addresses, tuple(self.sysctls))
