@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import heapq
 from collections.abc import Callable
 from itertools import count
@@ -53,7 +52,7 @@ class Wire:
         self.carried.append(packet)
         for interface in self.interfaces:
             if interface is not sender and next_hop in (0, interface.link_address) and interface.up:
-                self.world.at(self.world.now + self.delay, interface.receiver, copy.copy(packet), interface)
+                self.world.at(self.world.now + self.delay, interface.receiver, packet.copy(), interface)
 
 
 class Host:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inspect import isdatadescriptor
+
 from hypothesis import strategies as st
 
 from portside.addr import ip
@@ -19,7 +21,9 @@ families = st.sampled_from((4, 6))
 
 def fields(packet: Packet) -> dict[str, object]:
     """Every slot of the packet by name; packets within it as their own fields."""
-    names = [name for kind in type(packet).__mro__ for name in getattr(kind, "__slots__", ())]
+    # Data descriptors are what slots and a compiled class's attributes have in common.
+    names = [name for kind in type(packet).__mro__[:-1] for name, it in vars(kind).items() if isdatadescriptor(it)]
+    assert "src" in names
     found: dict[str, object] = {"kind": type(packet).__name__}
     for name in names:
         value = getattr(packet, name)

@@ -5,7 +5,7 @@ A link is made by the simulated network (or stands for a TUN device). Its contra
 - `transmit` never calls back into the sender: what arrives, arrives later, as an event of its own.
 - What arrives is handed to `interface.receiver(packet, interface)` of the interface with that link address.
 - A router lowers the TTL of the very object that it was given. A link that delivers a packet twice, or keeps
-it, hands over `copy.copy(packet)` and keeps the original.
+it, hands over `packet.copy()` and keeps the original.
 - An interface that is not `up` gets nothing.
 """
 
@@ -56,6 +56,12 @@ class NeighborMessage(Packet):
         IPv6's 40.
         """
         return 8 if is_v4(self.dst) else 32
+
+    def copy(self) -> NeighborMessage:
+        """Another message that says the same."""
+        other = NeighborMessage(self.src, self.dst, self.link_address, self.request)
+        other._same_header(self)
+        return other
 
     def __repr__(self) -> str:
         return f"<NeighborMessage {'request' if self.request else 'reply'}>"

@@ -6,7 +6,6 @@ direction: what leaves the host there. Time is ns, sizes are bytes of IP packet.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from random import Random
 from typing import Final, Protocol
@@ -166,7 +165,7 @@ class Link:
                     self._lose(packet, port, decision.reason)
                     return
                 for delay in decision.duplicates:
-                    world.at(when + delay, self._arrive, copy.copy(packet), port, next_hop)
+                    world.at(when + delay, self._arrive, packet.copy(), port, next_hop)
                 when += decision.delay
         world.at(when, self._arrive, packet, port, next_hop)
 
@@ -189,7 +188,7 @@ class Link:
         else:
             for port in self.ports:
                 if port is not sent_by:
-                    self._hand_over(copy.copy(packet), port)
+                    self._hand_over(packet.copy(), port)
 
     def _hand_over(self, packet: Packet, port: Port) -> None:
         interface = port.interface

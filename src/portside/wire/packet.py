@@ -46,6 +46,16 @@ class Packet:
         """Bytes after the IP header: the transport header with its options, and its data."""
         raise NotImplementedError
 
+    def copy(self) -> Packet:
+        """Another packet with the same fields: what a second receiver gets, whose router counts its own TTL down."""
+        raise NotImplementedError
+
+    def _same_header(self, of: Packet) -> None:
+        self.ttl = of.ttl
+        self.tos = of.tos
+        self.dont_fragment = of.dont_fragment
+        self.ident = of.ident
+
 
 class TcpSegment(Packet):
     """A TCP segment (RFC 9293 section 3.1), with the options that are modelled as fields; absent options are None.
@@ -108,6 +118,20 @@ class TcpSegment(Packet):
         """SEG.LEN: the octets occupied in sequence space, counting SYN and FIN (RFC 9293 section 3.4)."""
         return len(self.data) + (self.flags & 1) + (self.flags >> 1 & 1)
 
+    def copy(self) -> TcpSegment:
+        """Another segment with the same fields."""
+        other = TcpSegment(
+            self.src, self.dst, self.sport, self.dport, self.seq, self.ack, self.flags, self.window, self.data
+        )
+        other._same_header(self)
+        other.urgent = self.urgent
+        other.mss = self.mss
+        other.window_scale = self.window_scale
+        other.sack_permitted = self.sack_permitted
+        other.timestamps = self.timestamps
+        other.sack = self.sack
+        return other
+
 
 class UdpDatagram(Packet):
     """A UDP datagram (RFC 768), or a UDP-Lite one (RFC 3828) when `proto` says so and `coverage` is not None."""
@@ -133,6 +157,14 @@ class UdpDatagram(Packet):
     def payload_length(self) -> int:
         """Bytes after the IP header: the transport header with its options, and its data."""
         return 8 + len(self.data)
+
+    def copy(self) -> UdpDatagram:
+        """Another datagram with the same fields."""
+        other = UdpDatagram(self.src, self.dst, self.sport, self.dport, self.data, self.proto)
+        other._same_header(self)
+        other.coverage = self.coverage
+        other.joined = self.joined
+        return other
 
 
 class IcmpMessage(Packet):
@@ -163,6 +195,14 @@ class IcmpMessage(Packet):
         whole = self.quoted.payload_length() + (20 if v4 else 40)
         return 8 + min(whole, 548 if v4 else 1232)
 
+    def copy(self) -> IcmpMessage:
+        """Another message with the same fields, about the same packet."""
+        other = IcmpMessage(
+            self.src, self.dst, self.proto, self.type, self.code, extra=self.extra, quoted=self.quoted, data=self.data
+        )
+        other._same_header(self)
+        return other
+
 
 class Fragment(Packet):
     """A piece of an IP datagram: bytes `offset` to `offset + length` of `whole`'s payload (RFC 791 section 3.2)."""
@@ -184,6 +224,12 @@ class Fragment(Packet):
         """Bytes after the IP header (and, for IPv6, after the fragment header of 8 bytes, which is counted)."""
         return self.length + (8 if self.src >> 32 != 0xFFFF else 0)
 
+    def copy(self) -> Fragment:
+        """Another piece of the same datagram."""
+        other = Fragment(self.whole, self.offset, self.length, self.more)
+        other._same_header(self)
+        return other
+
 
 class RawPacket(Packet):
     """An IP datagram whose payload is not looked into: of another protocol, or a piece put together so far."""
@@ -198,3 +244,9 @@ class RawPacket(Packet):
     def payload_length(self) -> int:
         """Bytes after the IP header."""
         return len(self.data)
+
+    def copy(self) -> RawPacket:
+        """Another packet with the same fields."""
+        other = RawPacket(self.src, self.dst, self.proto, self.data)
+        other._same_header(self)
+        return other
