@@ -53,6 +53,10 @@ class Ring:
         """Bytes that wait to be read (FIONREAD)."""
         return sum(len(buffer.data) - buffer.start for buffer in self.buffers)
 
+    def broken(self) -> bool:
+        """Whether nobody can read any more."""
+        return self.reader is None
+
     def append(self, data: memoryview, packet: bool) -> None:
         """Begin a new buffer with up to a page of `data`."""
         self.buffers.append(Buffer(bytes(data[:PAGE]), packet))
@@ -194,7 +198,7 @@ class WriteEnd(PipeEnd):
         if not total:
             return 0
         ring = self.ring
-        if ring.reader is None:
+        if ring.broken():
             raise fail(errno.EPIPE)
         was_empty = not ring.buffers
         odd = total % PAGE
@@ -202,7 +206,7 @@ class WriteEnd(PipeEnd):
             left = left[odd:]
         waited = False
         while left:
-            if ring.reader is None:
+            if ring.broken():
                 if len(left) == total:
                     raise fail(errno.EPIPE)
                 break
@@ -239,7 +243,7 @@ class WriteEnd(PipeEnd):
         ring = self.ring
         ring.polled = True
         events = 0 if ring.full() else _OUT
-        return events | POLLERR if ring.reader is None else events
+        return events | POLLERR if ring.broken() else events
 
     def release(self) -> None:
         """Readers come to the end of file once they have read what is there."""

@@ -313,7 +313,7 @@ class IpLayer:
         Source: fib_create_info, fib_check_nh; ip6_route_info_create.
         """
         v4 = is_v4(prefix)
-        if prefix_of(prefix, prefix_length) != prefix or kind not in (UNICAST, *REFUSALS):
+        if prefix_of(prefix, prefix_length) != prefix or not (kind == UNICAST or kind in REFUSALS):
             return errno.EINVAL
         if kind in REFUSALS:
             interface, via = None if v4 else self.lo, 0

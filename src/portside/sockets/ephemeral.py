@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Final
 
 from portside.sockets import conflict
 from portside.sockets.crowd import NEVER
@@ -19,7 +18,7 @@ count; for a port that the program bound, timestamps on the old connection are e
 Blocked = Callable[[int], int]
 """Until when (ns) a port can't be had: 0 if it can, NEVER if something must change first."""
 
-PATIENCE: Final = 32
+PATIENCE = 32
 """Tries before a search begins to write down what it finds."""
 
 

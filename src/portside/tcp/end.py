@@ -43,7 +43,8 @@ def done(tcb: Tcb) -> None:
 
 def purge(tcb: Tcb) -> None:
     """Throw away what was to be sent (tcp_write_queue_purge())."""
-    tcb.sent = tcb.unsent = None
+    tcb.sent = None
+    tcb.unsent = None
     tcb.fin_unsent = False
     tcb.snd_memory = 0
     tcb.dupacks = tcb.lost_out = tcb.retransmitted_out = 0

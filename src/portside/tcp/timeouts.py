@@ -111,8 +111,12 @@ def orphan_retries(tcb: Tcb, alive: bool) -> int:
 # -- zero window: tcp_probe_timer(), tcp_send_probe0() --
 
 
+def _only_unsent(tcb: Tcb) -> bool:
+    return tcb.sent is None and tcb.unsent is not None
+
+
 def _probe(tcb: Tcb, now: int) -> None:
-    if tcb.sent is not None or tcb.unsent is None:
+    if not _only_unsent(tcb):
         tcb.probes_out = 0
         tcb.probe_began = 0
         return
@@ -132,7 +136,7 @@ def _probe(tcb: Tcb, now: int) -> None:
         end.timed_out(tcb)
         return
     send.wake_up(tcb, now)
-    if tcb.sent is not None or tcb.unsent is None:
+    if not _only_unsent(tcb):
         tcb.probes_out = 0
         tcb.backoff = 0
         tcb.probe_began = 0
