@@ -49,10 +49,12 @@ def test_the_first_command_installs_what_the_command_needs() -> None:
     assert project["scripts"]["portside"] == "portside.cli.main:main"
 
 
-def test_ci_runs_the_second_command() -> None:
-    command = marked("tests").text
-    assert command == f"{INSTALL}-e '.[test]' && .venv/bin/python -m pytest\n"
+def test_ci_runs_the_second_command_and_the_compiled_build() -> None:
+    assert marked("tests").text == f"{INSTALL}-e '.[test]' && .venv/bin/python -m pytest\n"
     script = (ROOT / ".ci" / "run").read_text()
-    (extraction,) = re.findall(r'^command="\$\((sed .*)\)"$', script, re.MULTILINE)
-    assert shell(extraction).stdout == command
+    (extraction,) = re.findall(r'^ *command="\$\((sed .*)\)"$', script, re.MULTILINE)
     assert 'bash -euo pipefail -c "$command"' in script
+    asked = re.findall(r"^from_readme (\w+)$", script, re.MULTILINE)
+    assert asked == ["tests", "compiled"]
+    for mark in asked:
+        assert shell(f"set -- {mark}; {extraction}").stdout == marked(mark).text

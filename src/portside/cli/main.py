@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from collections.abc import Sequence
 
@@ -28,12 +29,23 @@ BUG = 70
 """EX_SOFTWARE of sysexits.h."""
 
 
+def _version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    """Say which portside this is, and whether the modules that every segment passes through are compiled."""
+    if wanted and not ctx.resilient_parsing:
+        from portside.wire import seq
+
+        compiled = "no" if seq.__file__.endswith(".py") else "yes"
+        click.echo(f"portside {__version__} (compiled: {compiled}) on Python {platform.python_version()}")
+        ctx.exit()
+
+
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=EPILOG,
     no_args_is_help=True,
 )
-@click.version_option(__version__, "-V", "--version", prog_name="portside", message="%(prog)s %(version)s")
+@click.option("-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version,
+              help="Show the version, how it was built, and exit.")
 def cli() -> None:
     """The ports-and-sockets layer of an operating system.
 
