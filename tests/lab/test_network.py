@@ -13,6 +13,7 @@ import time
 import pytest
 
 from portside import Deadlock, LabError, Network, ProgramFailed
+from portside.addr.ip import parse
 from portside.sim.faults import DropNth
 
 
@@ -58,6 +59,16 @@ class TestBuilding:
     def test_an_address_is_given_once(self, network):
         with pytest.raises(LabError, match="already"):
             network.host("a", "10.0.0.1/24", "10.0.0.1/24")
+
+    def test_an_address_is_one_hosts_on_a_segment(self, network):
+        first, second = network.host("first", "10.0.0.1/24"), network.host("second", "10.0.0.2/24")
+        network.host("elsewhere", "10.0.0.1/24")
+        network.segment("one", first, second)
+        with pytest.raises(LabError, match=r"second and first both have the address 10\.0\.0\.1 on one"):
+            second.add_address("10.0.0.1/24")
+        first.machine.ip.remove_address(first.interface("eth0"), parse("10.0.0.1"))
+        second.add_address("10.0.0.1/24")
+        network.run()
 
     def test_a_link_takes_the_interfaces_that_share_a_subnet(self, network):
         router = network.host("router", "10.0.1.1/24@eth0", "10.0.2.1/24@eth1")

@@ -107,7 +107,8 @@ def test_everything_comes_about(tmp_path):
     assert r.machine.settings.somaxconn == 7
     assert a.machine.ip.firewall.forward.policy == "drop"
     assert a.machine.ip.firewall.output.rules[0].dports == ((53, 53), (5000, 5010))
-    (link,) = network.links
+    link, lan = network.links
+    assert lan.name == "lan"
     port = link.wire.ports[0]
     assert (link.name, port.latency, port.bandwidth, port.queue, len(port.faults)) == (
         "wire",
@@ -191,6 +192,14 @@ MISTAKES = [
     ),
     (MINIMAL + '[host.b]\n[[link]]\nends = ["a", "b"]\nloss = 2', "lab.toml:9: link[0]: 2 is no loss rate"),
     (MINIMAL + '[host.b]\n[[link]]\nends = ["a", "b"]\nmtu = 1', "lab.toml:9: link[0]: 1 is no MTU"),
+    (
+        MINIMAL + '[host.b]\naddresses = ["10.0.0.7"]\n[host.c]\naddresses = ["10.0.0.7"]',
+        "lab.toml:10: host.c: c and b both have the address 10.0.0.7 on lan",
+    ),
+    (
+        MINIMAL + '[host.b]\naddresses = ["10.0.0.7"]\n[host.c]\naddresses = ["10.0.0.7"]\n[[link]]\nends = ["b", "c"]',
+        "lab.toml:12: link[0]: c and b both have the address 10.0.0.7 on b@eth0 - c@eth0",
+    ),
     (MINIMAL + '[[program]]\nhost = "aa"', "lab.toml:9: program[1].host: there is no host 'aa': did you mean 'a'?"),
     (MINIMAL + "[[program]]", "lab.toml:8: program[1]: host is missing"),
     (MINIMAL + '[[program]]\nhost = "a"', "lab.toml:8: program[1]: write one of script"),

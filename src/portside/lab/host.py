@@ -17,6 +17,7 @@ from portside.lab.errors import LabError, near
 from portside.lab.firewall import Filter
 from portside.lab.program import MakeBody, Program
 from portside.sim.clock import duration
+from portside.sim.network import Link as Wire
 
 if TYPE_CHECKING:
     from portside.host.kernel import Host as Machine
@@ -79,6 +80,8 @@ class Host:
         wanted = assignment(notation)
         ip = self.machine.ip
         interface = ip.interface_named(wanted.interface) or ip.add_interface(wanted.interface)
+        if isinstance(interface.link, Wire):
+            self.network.take_address(interface.link, self, wanted.address)
         error = ip.add_address(interface, wanted.address, wanted.prefix_length)
         if error == errno.EEXIST:
             raise LabError(f"{self.name} has the address {text(wanted.address)} already")

@@ -118,6 +118,7 @@ class Network:
         self.assigned: set[int] = set()  # addresses that hosts have been given
         self._number = 0  # of the addresses that were given without being asked for
         self._plugged: dict[int, str] = {}  # link address -> name of the host
+        self._owners: dict[tuple[Wire, int], Host] = {}  # of each address on each wire
         self._segments: dict[str, Link] = {}
         self._output = None if quiet else output or Output()
         self._failed: Program | None = None
@@ -255,9 +256,18 @@ class Network:
         return link
 
     def _plug(self, wire: Wire, host: Host, interface: Interface) -> None:
+        for each in interface.addresses:
+            self.take_address(wire, host, each.address)
         wire.plug(interface)
         self._plugged[interface.link_address] = host.name
         host.machine.ip.set_mtu(interface, wire.mtu)
+
+    def take_address(self, wire: Wire, host: Host, address: int) -> None:
+        """Note who has an address on a wire. LabError if another host has it: which of the two answers, is chance."""
+        owner = self._owners.get((wire, address))
+        if owner is not None and owner is not host and address in owner.numbers():
+            raise LabError(f"{host.name} and {owner.name} both have the address {text(address)} on {wire.name}")
+        self._owners[wire, address] = host
 
     def _pair(self, one: End, other: End) -> list[tuple[Host, Interface]]:
         (first, first_name), (second, second_name) = self.end(one), self.end(other)
@@ -290,10 +300,11 @@ class Network:
             raise LabError(f"{host.name}@{name} is connected already")
         return interface
 
-    def _connect_the_rest(self) -> None:
+    def connect_the_rest(self, *hosts: Host) -> None:
+        """Connect what interfaces are left, of these hosts or of all, to the segment `lan`; `run` does. LabError."""
         rest = [
             (host, interface)
-            for host in self.hosts.values()
+            for host in hosts or self.hosts.values()
             for interface in host.interfaces()
             if interface.link is None
         ]
@@ -324,7 +335,7 @@ class Network:
         """
         from portside.runtime.installation import installed
 
-        self._connect_the_rest()
+        self.connect_the_rest()
         if self._output is not None:
             self._output.hosts(list(self.hosts))
         self._check = check

@@ -243,6 +243,9 @@ class _Builder:
         top.end()
         for number, value in enumerate(links):
             self._link(Table(top.place / "link" / number, value))
+        for name, host in self.network.hosts.items():
+            with (top.place / "host" / name).blamed():
+                self.network.connect_the_rest(host)
         for number, value in enumerate(programs):
             self._program(Table(top.place / "program" / number, value), users)
         if not programs:
