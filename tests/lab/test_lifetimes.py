@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import pytest
 
-from portside import Network
+from portside import Deadlock, Network
 
 SERVER = "10.0.0.1"
 
@@ -57,6 +57,10 @@ def accepting(body, port=7000):
 
 def hold(connection):
     time.sleep(100_000)
+
+
+def hold_for_ever(connection):
+    signal.pause()
 
 
 def proc_net_tcp():
@@ -278,6 +282,27 @@ class TestAReaderThatDoesNotRead:
         pair.run()
         # Probes that are answered keep a connection for ever (RFC 9293 section 3.8.6.1).
         assert program.result == ["ESTABLISHED"]
+
+    def test_it_lives_and_never_reads_and_the_sender_waits_for_ever(self, pair):
+        def client():
+            with socket.create_connection((SERVER, 7000)) as connection:
+                self.pour(connection)
+
+        pair.server.spawn(accepting(hold_for_ever), background=True)
+        pair.client.spawn(client, start=1)
+        with pytest.raises(Deadlock, match=r"client \(pid 100\) on client: send.* ESTABLISHED"):
+            pair.run()
+
+    def test_keepalive_keeps_no_world_alive(self, pair):
+        def client():
+            with socket.create_connection((SERVER, 7000)) as connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                connection.recv(1)
+
+        pair.server.spawn(accepting(hold_for_ever), background=True)
+        pair.client.spawn(client, start=1)
+        with pytest.raises(Deadlock, match=r"client .* on client: recv"):
+            pair.run()
 
 
 class TestTimers:

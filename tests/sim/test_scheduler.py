@@ -15,7 +15,7 @@ from greenlet import greenlet
 from portside.host.file import Blocked
 from portside.sim import scheduler
 from portside.sim.errors import Deadlock, WorldClosed, WorldError
-from portside.sim.scheduler import FREE_CALLS, FREE_TURNS, Scheduler, Task
+from portside.sim.scheduler import FREE_CALLS, FREE_TURNS, QUIET_EVENTS, QUIET_TIME, Scheduler, Task
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -358,6 +358,56 @@ class TestDeadlock:
         with pytest.raises(Deadlock):
             world.run()
         assert world.now == 60 * SECOND
+
+    def test_timers_that_only_lead_to_timers_keep_no_world_alive(self, world):
+        def probe():
+            world.at(world.now + 120 * SECOND, probe)
+
+        def main():
+            probe()
+            world.block(None, WAIT)
+
+        spawn(world, main)
+        with pytest.raises(Deadlock):
+            world.run()
+        with pytest.raises(Deadlock):
+            world.run()
+        world.run(until=world.now + 2 * QUIET_TIME)
+
+    @pytest.mark.parametrize("pause", [60 * SECOND, 9 * 3600 * SECOND])
+    def test_but_what_was_asked_for_is_waited_for(self, world, pause):
+        def probe():
+            if not world.now > 30 * QUIET_TIME:
+                world.at(world.now + pause, probe)
+
+        def main():
+            world.at(3 * QUIET_TIME, world.wake, task)
+            probe()
+            world.block(None, WAIT)
+            assert world.now == 3 * QUIET_TIME
+            assert not world.block(7 * QUIET_TIME, WAIT)
+
+        task = spawn(world, main)
+        world.run()
+        assert world.now == 7 * QUIET_TIME
+
+    def test_nor_is_a_long_chain_cut_short(self, world):
+        left = [QUIET_EVENTS // 4]
+
+        def probe():
+            left[0] -= 1
+            if left[0]:
+                world.at(world.now + 3600 * SECOND, probe)
+            else:
+                world.wake(task)
+
+        def main():
+            probe()
+            world.block(None, WAIT)
+
+        task = spawn(world, main)
+        world.run()
+        assert world.now == (QUIET_EVENTS // 4 - 1) * 3600 * SECOND
 
 
 class TestKill:

@@ -14,6 +14,10 @@ is, and what they wait for would never come. So:
   waited.
 * `FREE_TURNS` hand-overs from task to task in one instant are free; after that each costs 10 us, in steps of
   100 us.
+
+Timers can go on by themselves for ever: TCP probes a window that stays closed, and a peer that keeps quiet. They
+don't keep a world alive. When nobody has been woken for `QUIET_TIME` and `QUIET_EVENTS`, and all that is to come was
+asked for by such timers themselves, everybody waits for ever.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ from typing import Final
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from portside.host.file import Blocked
-from portside.sim.clock import DEFAULT_START
+from portside.sim.clock import DEFAULT_START, SECOND
 from portside.sim.errors import Deadlock, WorldClosed, WorldError
 from portside.sim.random import Streams
 
@@ -35,6 +39,8 @@ FREE_CALLS: Final = 1_000
 FREE_TURNS: Final = 10_000
 TURNS_PER_STEP: Final = 10
 STEP: Final = 100_000  # ns
+QUIET_TIME: Final = 86_400 * SECOND  # the longest that TCP waits between two probes is 32,767 s
+QUIET_EVENTS: Final = 20_000
 NEVER: Final = 1 << 62  # ns: 146 years
 
 REFUSALS: Final = 100
@@ -454,15 +460,20 @@ class Scheduler:
     def _advance(self) -> Task | None:
         """Run timers, in order, until a task is ready; None when the run is over or cannot go on.
 
-        This runs in the greenlet of whoever waits last. None may mean: `until` is reached, no event is left,
-        or an action failed. The hub finds out which.
+        This runs in the greenlet of whoever waits last. None may mean: `until` is reached, no event is left
+        that would wake anybody, or an action failed. The hub finds out which.
         """
         heap, ready = self._heap, self._ready
         self._running = None
+        asked, quiet = self._sequence, self.now + QUIET_TIME
         try:
             while not self._stop:
                 if not heap or heap[0][0] > self._until:
                     return None
+                if heap[0][0] > quiet:
+                    if self._goes_on_by_itself(asked):
+                        return None
+                    quiet += QUIET_TIME
                 when, sequence, action, arguments = heappop(heap)
                 if action is not None:
                     if when > self.now:
@@ -478,6 +489,12 @@ class Scheduler:
             self._failure = self._failure or error
             self._stop = True
         return None
+
+    def _goes_on_by_itself(self, asked: int) -> bool:
+        """Whether timers have only led to timers since `asked`, the sequence when a task last ran."""
+        if self._until != NEVER or self._sequence - asked < QUIET_EVENTS:
+            return False
+        return all(sequence > asked for _, sequence, _, _ in self._heap)
 
     def _deadline(self, task: Task, when: int, sequence: int) -> None:
         """A task's entry in the heap has come up: its deadline, or one of an earlier wait, long over."""
