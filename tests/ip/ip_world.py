@@ -161,3 +161,19 @@ class Host:
     def errnos(self, family: int = 2) -> list[int]:
         """The errnos of the errors that were heard."""
         return [errno_for(family, type, code)[0] for _, type, code, _ in self.errors]
+
+
+def routed(mtu: int = 1500, forward: bool = True) -> tuple[World, Host, Host, Host]:
+    """client -- router -- server; the second link has the MTU."""
+    world = World()
+    client = Host(world, "10.0.1.1/24 2001:db8:1::1/64")
+    router = Host(world, "10.0.1.254/24 2001:db8:1::fe/64", "10.0.2.254/24 2001:db8:2::fe/64", forward=forward)
+    server = Host(world, "10.0.2.2/24 2001:db8:2::2/64")
+    Wire(world, client.interfaces[0], router.interfaces[0])
+    Wire(world, router.interfaces[1], server.interfaces[0])
+    for host, via4, via6 in ((client, "10.0.1.254", "2001:db8:1::fe"), (server, "10.0.2.254", "2001:db8:2::fe")):
+        assert host.ip.add_route(parse("0.0.0.0"), 0, via=parse(via4)) == 0
+        assert host.ip.add_route(0, 0, via=parse(via6)) == 0
+    for interface in (router.interfaces[1], server.interfaces[0]):
+        router.ip.set_mtu(interface, mtu)
+    return world, client, router, server

@@ -10,35 +10,17 @@ from pathlib import Path
 import ip_cases
 import ip_kernel
 import pytest
+from ip_host import host
 
-from portside.addr.ip import V4_ANY, parse, text
+from portside.addr.ip import parse, text
 from portside.facts.settings import Settings
 from portside.facts.verdict import Verdict
 from portside.ip.layer import IpLayer
-from portside.ip.route import BLACKHOLE, BROADCAST, LOCAL, MULTICAST, PROHIBIT, UNICAST, UNREACHABLE, Route
+from portside.ip.route import BROADCAST, LOCAL, MULTICAST, UNICAST, Route
 
 RECORDED = Path(__file__).parent / "recorded" / "routes.json"
 DEEP = bool(os.environ.get("PORTSIDE_DEEP"))
 FAST_SEEDS = 40
-
-
-def host() -> IpLayer:
-    """lo; eth0 with two subnets, a secondary and IPv6; eth1; a default route; and routes that refuse."""
-    layer = IpLayer(Settings(), ip_cases.Nothing())
-    eth0, eth1 = layer.add_interface("eth0"), layer.add_interface("eth1")
-    for interface, address, length in (
-        (eth0, "10.0.0.1", 24), (eth0, "10.0.0.2", 24), (eth0, "10.1.0.1", 16), (eth1, "192.168.7.7", 24),
-        (eth0, "2001:db8::1", 64), (eth0, "fd00::1", 64), (eth1, "2001:db8:7::7", 64),
-    ):  # fmt: skip
-        assert layer.add_address(interface, parse(address), length) == 0
-    assert layer.add_route(V4_ANY, 0, via=parse("10.1.0.254")) == 0
-    assert layer.add_route(0, 0, via=parse("fe80::1"), interface=eth0) == 0
-    for prefix, length, kind in (
-        ("172.16.0.0", 12, UNREACHABLE), ("172.17.0.0", 16, PROHIBIT), ("172.18.0.0", 16, BLACKHOLE),
-        ("2001:db8:66::", 48, UNREACHABLE), ("2001:db8:67::", 48, PROHIBIT), ("2001:db8:68::", 48, BLACKHOLE),
-    ):  # fmt: skip
-        assert layer.add_route(parse(prefix), length, kind=kind) == 0
-    return layer
 
 
 @pytest.mark.parametrize(
@@ -144,17 +126,6 @@ def test_device_matters_for_link_local_only() -> None:
     assert not layer.is_local(eth0.link_local(), eth1.index)
     assert layer.is_local(parse("2001:db8::1"), eth1.index)
     assert layer.is_local(parse("10.0.0.1"), eth1.index)
-
-
-def test_down_takes_routes_and_ipv6_addresses() -> None:
-    layer = host()
-    layer.set_up(layer.interface_named("eth0"), False)
-    assert layer.lookup(parse("10.0.0.9")).errno == errno.ENETUNREACH
-    assert layer.is_local(parse("10.0.0.1"))
-    assert not layer.is_local(parse("2001:db8::1"))
-    layer.set_up(layer.interface_named("eth0"), True)
-    assert isinstance(layer.lookup(parse("10.0.0.9")), Route)
-    assert layer.lookup(parse("8.8.8.8")).errno == errno.ENETUNREACH  # static routes are gone
 
 
 def test_lookup_cost_does_not_grow_with_the_cache() -> None:

@@ -43,7 +43,6 @@ __all__ = [
 ]  # fmt: skip
 
 KERNEL_V4: Final = "net/ipv4/route.c ip_route_output_key_hash_rcu"
-KERNEL_V6: Final = "net/ipv6/route.c ip6_route_output_flags"
 
 NO_ROUTE = Rule("no-route", "no route leads to {subject}", "ip-route(8); fib_table_lookup, ip6_null_entry")
 UNREACHABLE_ROUTE = Rule("unreachable", "the route {0} says that {subject} is unreachable", "ip-route(8)")
@@ -234,8 +233,9 @@ class RouteTable:
         table = self.v4 if is_v4(prefix) else self.v6_main
         return [entry for entry in table.at(prefix, length) if entry.kind not in LOCAL_KINDS]
 
-    def on_link(self, address: int) -> Iterator[RouteEntry]:
-        """The entries of table `main` that cover an address, the longest prefix first."""
+    def covering(self, address: int) -> Iterator[RouteEntry]:
+        """The entries that cover an address, the longest prefix first: of both tables for IPv4, of `main` for IPv6.
+        """
         return (self.v4 if is_v4(address) else self.v6_main).matches(address)
 
     def learn_mtu(self, dst: int, mtu: int, until: int) -> None:
@@ -497,5 +497,3 @@ def _refusal(dst: int, entry: RouteEntry | None) -> Verdict:
         return Verdict(errno.ENETUNREACH, NO_ROUTE, (), text(dst))
     number, rule = REFUSALS[entry.kind]
     return Verdict(number, rule, (entry,), text(dst))
-
-
