@@ -13,8 +13,8 @@ from portside.runtime.patcher import Patcher
 from portside.runtime.patches.thread import leave_shutdown_locks
 
 PATCHES: Final = (
-    "time", "datetime", "thread", "queue", "local", "sys", "atexit", "os", "io", "select", "socket", "signal", "fcntl",
-    "random", "pwd", "logging", "pickle", "traceback",
+    "time", "datetime", "lock", "thread", "threading", "queue", "local", "sys", "atexit", "os", "io", "select",
+    "socket", "signal", "fcntl", "random", "pwd", "logging", "pickle", "traceback",
 )  # fmt: skip
 
 _guard = _thread.allocate_lock()

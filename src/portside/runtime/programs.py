@@ -22,7 +22,8 @@ from greenlet import getcurrent
 from portside.host.processes import ProcessExit
 from portside.runtime.loader import Loader, import_name
 from portside.runtime.patches.signal import signals_of
-from portside.runtime.patches.thread import ENDINGS, begin_main_thread, end_of_thread, join_all
+from portside.runtime.patches.thread import ENDINGS, end_of_thread
+from portside.runtime.patches.threading import begin_main_thread, join_all
 from portside.runtime.program import Program, program_of
 from portside.runtime.raw import standard_streams
 from portside.runtime.report import print_exception, strip_all
