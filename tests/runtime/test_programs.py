@@ -145,6 +145,18 @@ def test_a_module_is_run_as_python_m_runs_it(world, project, monkeypatch):
     assert [program.exit_code for program in programs] == [0, 0, 1, 1]
 
 
+def test_a_stream_that_mock_replaced_is_the_programs_own_again(world):
+    (program,) = world.run("""
+        import io, sys
+        from unittest import mock
+        with mock.patch.object(sys, "stdout", io.StringIO()):
+            print("hidden")
+        print("seen")
+        sys.stdout.flush()
+    """)
+    assert (program.exit_code, program.output) == (0, "seen\n")
+
+
 def test_streams_arguments_and_paths_are_a_programs_own(world):
     one = "import sys, contextlib, io\nsys.argv.append('x')\nsys.path.insert(0, '/one')\nsys.stdout = io.StringIO()\nprint('hidden')\n" + (
         "import time; time.sleep(1)\nsys.__stdout__.write(repr((sys.argv, sys.path[:2], sys.stdout.getvalue())))"

@@ -107,12 +107,11 @@ def test_a_program_that_will_not_end_is_ended(world):
         ("os.fork()", "os.fork"), ("os.system('true')", "os.system"), ("os.execv('/bin/true', ['true'])", "os.execv"),
         ("os.posix_spawn('/bin/true', ['true'], {})", "os.posix_spawn"), ("subprocess.run(['true'])", "subprocess.Popen"),
         ("os.popen('true')", "subprocess.Popen"), ("multiprocessing.Process(target=print).start()", "os.fork"),
-        ("multiprocessing.Lock()", "multiprocessing"), ("mmap.mmap(-1, 10)", "mmap.mmap"), ("os.waitpid(-1, 0)", "os.waitpid"),
+        ("multiprocessing.Lock()", "multiprocessing"),
     ],
 )  # fmt: skip
 def test_what_would_leave_the_world_is_refused_by_name(world, call, named):
     def program():
-        import mmap  # noqa: F401
         import multiprocessing  # noqa: F401
         import os  # noqa: F401
         import subprocess  # noqa: F401
@@ -122,7 +121,51 @@ def test_what_would_leave_the_world_is_refused_by_name(world, call, named):
     with pytest.raises(EscapeError) as refused:
         world.call(program)
     assert refused.value.call == named
-    assert str(refused.value).startswith(f"{named} would leave the simulated world: ")
+    assert str(refused.value).startswith(f"[Errno 1] {named} would leave the simulated world: ")
+
+
+def test_a_library_that_can_do_without_does(world):
+    def program():
+        import platform
+
+        return platform.platform(), platform.processor()
+
+    assert world.call(program)[1] == ""
+
+
+def test_a_process_has_no_children(world):
+    def program():
+        import os
+
+        for call, *arguments in ((os.wait,), (os.waitpid, -1, os.WNOHANG), (os.waitid, os.P_ALL, 0, os.WEXITED)):
+            with pytest.raises(ChildProcessError):
+                call(*arguments)
+
+    world.call(program)
+
+
+def test_memory_and_files_can_be_mapped(world, tmp_path):
+    def program():
+        import mmap
+        import os
+        import socket
+
+        with mmap.mmap(-1, 10) as memory:
+            memory[:5] = b"hello"
+        path = tmp_path / "file"
+        path.write_bytes(b"x" * 10)
+        with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+            assert isinstance(mapped, mmap.mmap)
+            mapped[:3] = b"abc"
+        assert path.read_bytes() == b"abcxxxxxxx"
+        with socket.socket(type=socket.SOCK_DGRAM) as datagrams:
+            for fd in (os.pipe()[0], datagrams.fileno()):
+                with pytest.raises(OSError, match="No such device"):
+                    mmap.mmap(fd, 10)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            mmap.mmap(99, 10)
+
+    world.call(program)
 
 
 def test_families_that_reach_the_real_machine_are_unsupported(world):

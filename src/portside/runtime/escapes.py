@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 from collections.abc import Callable
 from typing import Final
@@ -10,15 +11,16 @@ from portside.runtime.patcher import Patcher
 from portside.runtime.trap import current_process
 
 
-class EscapeError(RuntimeError):
+class EscapeError(PermissionError):
     """A simulated program called something that would act on the real machine, or start something out there.
 
-    `call` is what it called, as it is written in a program.
+    `call` is what it called, as it is written in a program. To a program it is the EPERM of a machine that forbids the
+    call: a library that can do without (`platform.platform()` asks uname(1)) does.
     """
 
     def __init__(self, call: str, advice: str) -> None:
         self.call = call
-        super().__init__(f"{call} would leave the simulated world: {advice}")
+        super().__init__(errno.EPERM, f"{call} would leave the simulated world: {advice}")
 
 
 _PROCESS: Final = (
@@ -26,18 +28,16 @@ _PROCESS: Final = (
     "LAB.toml; run parts of one program in threads"
 )
 _THREADS: Final = "use threads (threading, concurrent.futures.ThreadPoolExecutor), which are simulated"
-_MAP: Final = "the descriptor of a simulated process names no real file: map the file outside the world"
 
 REFUSED: Final[tuple[tuple[str, tuple[str, ...], str], ...]] = (
     ("os", ("fork", "forkpty", "posix_spawn", "posix_spawnp", "execv", "execve", "system"), _PROCESS),
-    ("os", ("wait", "wait3", "wait4", "waitpid", "waitid", "pidfd_open"), "a simulated process has no children"),
+    ("os", ("pidfd_open",), "a simulated process has no children"),
     ("os", ("openpty", "login_tty", "posix_openpt"), "there are no terminals"),
     ("os", ("eventfd", "memfd_create", "timerfd_create", "splice", "copy_file_range"), "use pipes and ordinary files"),
     ("os", ("chroot", "unshare", "setns"), "a host is a namespace of its own: make another host"),
     ("subprocess", ("Popen",), _PROCESS),
     ("_posixsubprocess", ("fork_exec",), _PROCESS),
     ("_multiprocessing", ("SemLock",), _THREADS),
-    ("mmap", ("mmap",), _MAP),
     ("signal", ("pidfd_send_signal",), "use os.kill(), within the host"),
 )
 

@@ -111,6 +111,8 @@ class RawFile(io.RawIOBase):
         self._check()
         if not self._writable:
             raise io.UnsupportedOperation("File not open for writing")
+        if not self._process.alive:  # what a buffer still holds is lost with the memory of its process
+            return memoryview(data).nbytes
         try:
             return files.write(self._process, self._fd, bytes(data))
         except BlockingIOError:

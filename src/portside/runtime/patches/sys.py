@@ -65,7 +65,8 @@ def _property(name: str) -> property:
     def put(module: ModuleType, value: object) -> None:
         program = current_program()
         if program is not None:
-            program.values[name] = value
+            # unittest.mock puts back what it found in the module's dictionary.
+            program.values[name] = program.values.get(f"__{name}__") if type(value) is Forward else value
             return
         found = module.__dict__.get(name)
         if type(found) is Forward and type(value) is not Forward:
