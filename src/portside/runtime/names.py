@@ -1,21 +1,18 @@
-"""Names and addresses as CPython's `_socket` takes and gives them, against the names that a simulated host knows.
+"""Names of hosts and services, as a program on a simulated host resolves them.
 
-`sockaddr` and `python_address` convert between an address tuple of the program and the kernel's (facts/sockaddr.py),
-with the errors of getsockaddrarg() and makesockaddr() in Modules/socketmodule.c. `getaddrinfo` answers as
-getaddrinfo(3) does for numeric addresses, `localhost` and the names of the network.
+`getaddrinfo` answers as getaddrinfo(3) does for numeric addresses, `localhost` and the names of the network.
 """
 
 from __future__ import annotations
 
 import _socket
-import os
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NoReturn, cast
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from portside.addr import services
-from portside.addr.abi import AF_INET, AF_INET6, AF_UNIX, AF_UNSPEC, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM
+from portside.addr.abi import AF_INET, AF_INET6, AF_UNSPEC, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM
 from portside.addr.ip import V4_ANY, V4_BROADCAST, V4_LOOPBACK, V4_PREFIX, V6_ANY, V6_LOOPBACK, parse, text, text_v6
-from portside.facts.sockaddr import SockAddr
+from portside.runtime.arguments import integer
 
 if TYPE_CHECKING:
     from portside.host.kernel import Host
@@ -83,7 +80,7 @@ def host_name(value: object) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _dotted(name: str) -> int | None:
+def dotted_quad(name: str) -> int | None:
     """What inet_aton(3) makes of a notation, as a v4-mapped address; None for a name. Remembered: 0.8 us each time."""
     if not name[:1].isdigit() or name[-1:].isspace() or "\0" in name:
         return None
@@ -99,7 +96,7 @@ def numeric(host: Host | None, name: str) -> Found | None:
     The host is asked for zones alone.
     """
     if ":" not in name:
-        dotted = _dotted(name)
+        dotted = dotted_quad(name)
         return None if dotted is None else (dotted, 0)
     plain, percent, zone = name.partition("%")
     try:
@@ -146,96 +143,6 @@ def resolve_one(host: Host, name: str, family: int) -> Found:
         if (address >> 32 == 0xFFFF) == (family == AF_INET):
             return address, 0
     refuse(EAI_NONAME)
-
-
-# -- socket addresses --
-
-_IPV4_WORDS: Final = "AF_INET address must be a pair (host, port)"
-_IPV6_WORDS: Final = "AF_INET6 address must be a tuple (host, port[, flowinfo[, scopeid]])"
-
-
-def _number(value: object, name: str, port: bool = False) -> int:
-    """A C int or unsigned int of an address tuple."""
-    if not hasattr(type(value), "__index__"):
-        raise TypeError(f"'{type(value).__name__}' object cannot be interpreted as an integer")
-    number = value.__index__()  # type: ignore[attr-defined]
-    if port and not -(1 << 31) <= number < 1 << 31:
-        raise OverflowError(f"{name}(): port must be 0-65535.")
-    return cast(int, number)
-
-
-def sockaddr(host: Host, family: int, address: object, call: str) -> SockAddr:
-    """The kernel's address for the program's. `call` is whose argument it is: error messages name it."""
-    if family == AF_INET:
-        if address.__class__ is tuple and len(address) == 2:
-            place, number = address
-            if place.__class__ is str and number.__class__ is int and 0 <= number <= 0xFFFF:
-                dotted = _dotted(place)
-                if dotted is not None:
-                    return AF_INET, dotted, number
-        if not isinstance(address, tuple):
-            raise TypeError(f"{call}(): AF_INET address must be tuple, not {type(address).__name__}")
-        if len(address) != 2:
-            raise TypeError(_IPV4_WORDS)
-        name = host_name(address[0])
-        port = _number(address[1], call, port=True)
-        ip, _ = resolve_one(host, name, AF_INET)
-        if not 0 <= port <= 0xFFFF:
-            raise OverflowError(f"{call}(): port must be 0-65535.")
-        return AF_INET, ip, port
-    if family == AF_INET6:
-        return _sockaddr_v6(host, address, call)
-    if family == AF_UNIX:
-        return AF_UNIX, _unix_path(address)
-    raise OSError(f"{call}(): bad family")
-
-
-def _sockaddr_v6(host: Host, address: object, call: str) -> SockAddr:
-    if not isinstance(address, tuple):
-        raise TypeError(f"{call}(): AF_INET6 address must be tuple, not {type(address).__name__}")
-    if not 2 <= len(address) <= 4:
-        raise TypeError(_IPV6_WORDS)
-    name = host_name(address[0])
-    port = _number(address[1], call, port=True)
-    flow = _number(address[2], call) & 0xFFFFFFFF if len(address) > 2 else 0
-    scope = _number(address[3], call) & 0xFFFFFFFF if len(address) > 3 else 0
-    ip, _ = resolve_one(host, name, AF_INET6)
-    if not 0 <= port <= 0xFFFF:
-        raise OverflowError(f"{call}(): port must be 0-65535.")
-    if flow > 0xFFFFF:
-        raise OverflowError(f"{call}(): flowinfo must be 0-1048575.")
-    return AF_INET6, ip, port, flow, scope
-
-
-def _unix_path(address: object) -> bytes:
-    if isinstance(address, str):
-        path = os.fsencode(address)
-    else:
-        try:
-            path = bytes(memoryview(address))  # type: ignore[arg-type]
-        except TypeError:
-            words = f"a bytes-like object is required, not '{type(address).__name__}'"
-            raise TypeError(words) from None
-    if len(path) > 108 or (len(path) == 108 and path[0]):
-        raise OSError("AF_UNIX path too long")
-    return path
-
-
-def python_address(address: SockAddr | None) -> object:
-    """The program's address for the kernel's (makesockaddr)."""
-    if address is None:
-        return None
-    family = address[0]
-    if family == AF_INET:
-        _, ip, port = cast("tuple[int, int, int]", address)
-        return text(ip), port
-    if family == AF_INET6:
-        _, ip, port, flow, scope = cast("tuple[int, int, int, int, int]", address)
-        return text_v6(ip), port, flow, scope
-    if family == AF_UNIX:
-        path = cast("tuple[int, bytes]", address)[1]
-        return path if path[:1] == b"\0" else os.fsdecode(path)
-    return None if family == AF_UNSPEC else address
 
 
 # -- services: those of the real machine's /etc/services, which programs can read, and beside them IANA's --
@@ -342,7 +249,7 @@ def getaddrinfo(
     host: Host, name: object, port: object, family: int, type: int, proto: int, flags: int
 ) -> list[Info]:  # fmt: skip
     """getaddrinfo(3): (family, type, proto, canonical name, address) of each answer. Raises gaierror."""
-    if name.__class__ is str and port.__class__ is int and _dotted(name) is not None:
+    if name.__class__ is str and port.__class__ is int and dotted_quad(name) is not None:
         return list(_numeric_answers(name, port, family, type, proto, flags))
     return _answers(host, name, port, family, type, proto, flags)
 
@@ -415,9 +322,9 @@ def getnameinfo(host: Host, address: object, flags: int) -> tuple[str, str]:
         raise TypeError("getnameinfo() argument 1 must be a tuple")
     if not 2 <= len(address) <= 4 or not isinstance(address[0], str):
         raise TypeError("getnameinfo(): illegal sockaddr argument")
-    port = _number(address[1], "getnameinfo")
-    scope = _number(address[3], "getnameinfo") if len(address) > 3 else 0
-    if len(address) > 2 and _number(address[2], "getnameinfo") > 0xFFFFF:
+    port = integer(address[1])
+    scope = integer(address[3]) if len(address) > 3 else 0
+    if len(address) > 2 and integer(address[2]) > 0xFFFFF:
         raise OverflowError("getnameinfo(): flowinfo must be 0-1048575.")
     found = numeric(host, address[0])
     if found is None:

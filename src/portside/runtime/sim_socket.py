@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import _socket
 import errno
-import gc
 import socket as _stdlib
 import sys
 import warnings
@@ -28,9 +27,11 @@ from portside.host.syscalls import name as _name
 from portside.host.syscalls import options as _options
 from portside.host.syscalls import socket as _calls
 from portside.host.waiting import wait_for
-from portside.runtime.names import python_address, sockaddr
+from portside.runtime import collector
+from portside.runtime.arguments import bytes_like, c_int, integer, timeout_argument, writable
 from portside.runtime.program import program_of
-from portside.runtime.trap import current_process, nanoseconds, process_of
+from portside.runtime.sockaddr import python_address, sockaddr
+from portside.runtime.trap import current_process, process_of
 from portside.sim.scheduler import Scheduler
 
 if TYPE_CHECKING:
@@ -58,50 +59,6 @@ def _as_type(number: int) -> object:
     return _stdlib._intenum_converter(number, _stdlib.SocketKind)  # type: ignore[attr-defined]
 
 
-def _integer(value: object) -> int:
-    """An int argument of a C function."""
-    if type(value) is int:
-        return value
-    if not hasattr(type(value), "__index__"):
-        raise TypeError(f"'{type(value).__name__}' object cannot be interpreted as an integer")
-    return cast(int, value.__index__())  # type: ignore[attr-defined]
-
-
-def _c_int(value: object) -> int:
-    # An IntEnum member, as the socket module's constants are, has its value taken without the detour of __index__.
-    number = int.__index__(value) if isinstance(value, int) else _integer(value)
-    if not -0x80000000 <= number <= 0x7FFFFFFF:
-        raise OverflowError(
-            "signed integer is greater than maximum" if number > 0 else "signed integer is less than minimum"
-        )
-    return number
-
-
-def _buffer(data: object) -> Payload:
-    """A bytes-like argument that is to be sent: bytes as they are, everything else copied."""
-    if type(data) is bytes:
-        return data
-    try:
-        view = memoryview(data)  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(f"a bytes-like object is required, not '{type(data).__name__}'") from None
-    if not view.c_contiguous:
-        raise BufferError("memoryview: underlying buffer is not C-contiguous")
-    return view.tobytes()
-
-
-def _writable(buffer: object, call: str) -> memoryview:
-    """A writable bytes-like argument."""
-    try:
-        view: memoryview | None = memoryview(buffer)  # type: ignore[arg-type]
-    except TypeError:
-        view = None
-    if view is None or view.readonly:
-        words = f"{call} argument 1 must be read-write bytes-like object, not {type(buffer).__name__}"
-        raise TypeError(words)
-    return view.cast("B") if view.format != "B" or view.ndim != 1 else view
-
-
 class SimSocketMethods(_stdlib.socket):
     """The methods; each subclass adds the slots, so that a user's class with slots of its own can take part."""
 
@@ -126,7 +83,7 @@ class SimSocketMethods(_stdlib.socket):
     def _make(self, family: int, type: int, proto: int, fileno: object = None) -> None:
         """What _socket.socket.__init__ does (sock_initobj)."""
         process = process_of(getcurrent())  # type: ignore[arg-type]
-        family, type, proto = _c_int(family), _c_int(type), _c_int(proto)
+        family, type, proto = c_int(family), c_int(type), c_int(proto)
         if fileno is None:
             if family == -1:
                 family = AF_INET
@@ -136,7 +93,7 @@ class SimSocketMethods(_stdlib.socket):
                 proto = 0
             fd = _calls.socket(process, family, type | SOCK_CLOEXEC, proto)
         else:
-            fd = _c_int(fileno)
+            fd = c_int(fileno)
             if fd < 0:
                 raise ValueError("negative file descriptor")
             file = _calls.socket_of(process, fd)
@@ -206,7 +163,7 @@ class SimSocketMethods(_stdlib.socket):
 
     def _close_forgotten(self, process: Process, fd: int) -> None:
         if fd in self._open:
-            if _collecting:
+            if collector.collecting:  # in the middle of anything: a little later
                 world = cast(Scheduler, process.host.world)
                 world.at(world.now, _close_later, process, fd, self._open[fd])
             else:
@@ -243,7 +200,7 @@ class SimSocketMethods(_stdlib.socket):
         self._set_nonblocking(timeout >= 0)
 
     def setblocking(self, flag: object, /) -> None:
-        blocking = bool(flag if sys.version_info >= (3, 12) else _integer(flag))
+        blocking = bool(flag if sys.version_info >= (3, 12) else integer(flag))
         self._timeout = -1 if blocking else 0
         self._set_nonblocking(not blocking)
 
@@ -304,7 +261,7 @@ class SimSocketMethods(_stdlib.socket):
     def listen(self, *backlog: object) -> None:
         if len(backlog) > 1:
             raise TypeError(f"listen expected at most 1 argument, got {len(backlog)}")
-        _calls.listen(self._process, self._fd, max(0, _c_int(backlog[0])) if backlog else 128)
+        _calls.listen(self._process, self._fd, max(0, c_int(backlog[0])) if backlog else 128)
 
     def _accept(self) -> tuple[int, object]:
         if self._timeout > 0:
@@ -366,23 +323,23 @@ class SimSocketMethods(_stdlib.socket):
         return 0
 
     def shutdown(self, how: object, /) -> None:
-        _calls.shutdown(self._process, self._fd, _c_int(how))
+        _calls.shutdown(self._process, self._fd, c_int(how))
 
     # -- sending --
 
     def send(self, data: object, flags: int = 0, /) -> int:
-        payload = data if type(data) is bytes else _buffer(data)
+        payload = data if type(data) is bytes else bytes_like(data)
         if self._timeout < 0 and not flags:
             # The common case, and nothing else: one dictionary, one method.
             file = self._open.get(self._fd)
             if isinstance(file, SocketFile):
                 return file.send(payload)
-        number = _c_int(flags)
+        number = c_int(flags)
         return cast(int, self._call(POLLOUT, "send", lambda file: file.send(payload, number)))
 
     def sendall(self, data: object, flags: int = 0, /) -> None:
-        payload = data if type(data) is bytes else _buffer(data)
-        number = _c_int(flags) if flags else 0
+        payload: Payload = data if type(data) is bytes else bytes_like(data)
+        number = c_int(flags) if flags else 0
         left = len(payload)
         timeout = self._timeout
         if timeout < 0:
@@ -414,8 +371,8 @@ class SimSocketMethods(_stdlib.socket):
         if not 2 <= len(arguments) <= 3:
             raise TypeError(f"sendto() takes 2 or 3 arguments ({len(arguments)} given)")
         data, address = arguments[0], arguments[-1]
-        payload = _buffer(data)
-        flags = _c_int(arguments[1]) if len(arguments) == 3 else 0
+        payload = bytes_like(data)
+        flags = c_int(arguments[1]) if len(arguments) == 3 else 0
         place = sockaddr(self._process.host, self._family, address, "sendto")
         return cast(int, self._call(POLLOUT, "sendto", lambda file: file.send(payload, flags, place)))
 
@@ -423,7 +380,7 @@ class SimSocketMethods(_stdlib.socket):
         self, buffers: Iterable[object], ancdata: Iterable[object] = (), flags: object = 0, address: object = None, /
     ) -> int:
         try:
-            pieces = [_buffer(one) for one in buffers]
+            pieces = [bytes_like(one) for one in buffers]
         except TypeError as error:
             if not isinstance(buffers, Iterable):
                 raise TypeError("sendmsg() argument 1 must be an iterable") from None
@@ -431,7 +388,7 @@ class SimSocketMethods(_stdlib.socket):
         if not isinstance(ancdata, Iterable):
             raise TypeError("sendmsg() argument 2 must be an iterable")
         ancillary = [_ancillary(item) for item in ancdata]
-        number = _c_int(flags)
+        number = c_int(flags)
         host = self._process.host
         place = None if address is None else sockaddr(host, self._family, address, "sendmsg")
         fd, process = self._fd, self._process
@@ -450,7 +407,7 @@ class SimSocketMethods(_stdlib.socket):
             file = self._open.get(self._fd)
             if isinstance(file, SocketFile):
                 return file.recv_data(bufsize)
-        length, number = _integer(bufsize), _c_int(flags)
+        length, number = integer(bufsize), c_int(flags)
         if length < 0:
             raise ValueError("negative buffersize in recv")
         return self._receive(length, number, "recv")
@@ -461,9 +418,9 @@ class SimSocketMethods(_stdlib.socket):
         return cast(bytes, self._call(POLLIN, call, lambda file: file.recv_data(length, flags)))
 
     def recv_into(self, buffer: object, nbytes: int = 0, flags: int = 0) -> int:
-        view = _writable(buffer, "recv_into()")
-        length = _integer(nbytes)
-        number = _c_int(flags)
+        view = writable(buffer, "recv_into()")
+        length = integer(nbytes)
+        number = c_int(flags)
         if length < 0:
             raise ValueError("negative buffersize in recv_into")
         if length == 0:
@@ -476,16 +433,16 @@ class SimSocketMethods(_stdlib.socket):
         return len(data)  # with MSG_TRUNC more than the buffer holds
 
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
-        length, number = _integer(bufsize), _c_int(flags)
+        length, number = integer(bufsize), c_int(flags)
         if length < 0:
             raise ValueError("negative buffersize in recvfrom")
         data, sender, _ = self._call(POLLIN, "recvfrom", lambda file: file.recv(length, number))
         return data, python_address(sender)
 
     def recvfrom_into(self, buffer: object, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
-        view = _writable(buffer, "recvfrom_into()")
-        length = _integer(nbytes)
-        number = _c_int(flags)
+        view = writable(buffer, "recvfrom_into()")
+        length = integer(nbytes)
+        number = c_int(flags)
         if length < 0:
             raise ValueError("negative buffersize in recvfrom_into")
         if length == 0:
@@ -498,7 +455,7 @@ class SimSocketMethods(_stdlib.socket):
         return len(data), python_address(sender)
 
     def recvmsg(self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /) -> tuple[bytes, list[Any], int, Any]:
-        length, room, number = _integer(bufsize), _integer(ancbufsize), _c_int(flags)
+        length, room, number = integer(bufsize), integer(ancbufsize), c_int(flags)
         if length < 0:
             raise ValueError("negative buffer size in recvmsg()")
         return self._receive_message(length, room, number, "recvmsg")
@@ -520,13 +477,13 @@ class SimSocketMethods(_stdlib.socket):
         views = []
         for one in buffers:
             try:
-                views.append(_writable(one, "recvmsg_into()"))
+                views.append(writable(one, "recvmsg_into()"))
             except TypeError:
                 words = "recvmsg_into() argument 1 must be an iterable of single-segment read-write buffers"
                 raise TypeError(words) from None
         total = sum(len(view) for view in views)
         data, ancillary, answer, sender = self._receive_message(
-            total, _integer(ancbufsize), _c_int(flags), "recvmsg_into"
+            total, integer(ancbufsize), c_int(flags), "recvmsg_into"
         )
         at = 0
         for view in views:
@@ -538,7 +495,7 @@ class SimSocketMethods(_stdlib.socket):
     # -- options --
 
     def getsockopt(self, level: object, optname: object, buflen: object = 0, /) -> Any:
-        kind, option, length = _c_int(level), _c_int(optname), _c_int(buflen)
+        kind, option, length = c_int(level), c_int(optname), c_int(buflen)
         if length == 0:
             value = _options.getsockopt(self._process, self._fd, kind, option, 4)
             return int.from_bytes(value, "little", signed=True)
@@ -547,7 +504,7 @@ class SimSocketMethods(_stdlib.socket):
         return _options.getsockopt(self._process, self._fd, kind, option, length)
 
     def setsockopt(self, level: object, optname: object, *rest: object) -> None:
-        kind, option = _c_int(level), _c_int(optname)
+        kind, option = c_int(level), c_int(optname)
         value = rest[0] if rest else None
         if len(rest) == 2 and value is None and isinstance(rest[1], int):
             data = bytes(rest[1])
@@ -556,7 +513,7 @@ class SimSocketMethods(_stdlib.socket):
         elif isinstance(value, int) and -0x80000000 <= value <= 0x7FFFFFFF:
             data = (value & 0xFFFFFFFF).to_bytes(4, "little")
         else:
-            data = bytes(_buffer(value))
+            data = bytes_like(value)
         _options.setsockopt(self._process, self._fd, kind, option, data)
 
 
@@ -574,22 +531,17 @@ def _ancillary(item: object) -> tuple[int, int, bytes]:
     if not isinstance(item, (tuple, list)) or len(item) != 3:
         words = "[sendmsg() ancillary data items]() argument must be 3-item sequence"
         raise TypeError(words if isinstance(item, (tuple, list)) else f"{words}, not {type(item).__name__}")
-    return _c_int(item[0]), _c_int(item[1]), bytes(_buffer(item[2]))
+    return c_int(item[0]), c_int(item[1]), bytes_like(item[2])
 
 
-def timeout_argument(value: object) -> int:
-    """A timeout in seconds or None, as ns or -1 (socket_parse_timeout)."""
-    if value is None:
-        return -1
-    timeout = nanoseconds(value)
-    if timeout < 0:
-        raise ValueError("Timeout value out of range")
-    return timeout
+def _close_later(process: Process, fd: int, file: File) -> None:
+    """Close what a collection has found, now that it has ended."""
+    if process.alive and process.files.open.get(fd) is file:
+        process.files.close(fd)
 
 
 SimSocket: Final = type("socket", (SimSocketMethods,), {"__slots__": STORAGE, "__module__": "socket"})
 """What `socket.socket()` makes in a simulated program: a twin of `socket.socket` that looks like it."""
-
 
 
 def _c_repr(self: SimSocketMethods) -> str:
@@ -626,48 +578,3 @@ def make(process: Process, fd: int, family: int, type: int, proto: int) -> _stdl
     made._closed = False
     made._adopt(process, fd, family, type, proto)
     return made
-
-
-# A collection may run in the middle of anything, of the simulated kernel too: what it finds is closed a little later.
-
-_collecting = False
-
-
-def watch_collections(phase: str, _: object) -> None:
-    """Note when the garbage collector begins and ends."""
-    global _collecting  # noqa: PLW0603
-    _collecting = phase == "start"
-
-
-def _close_later(process: Process, fd: int, file: File) -> None:
-    if process.alive and process.files.open.get(fd) is file:
-        process.files.close(fd)
-
-
-_USUAL: Final = (700, 2000)  # CPython's thresholds as they come: until 3.12, and 3.13
-YOUNG: Final = 10_000
-"""How many new objects there may be before the garbage collector looks at them, during a run; CPython's own 700 costs
-a connection 10 of its 180 us: connections make many objects, and those that stay are looked at again and again.
-"""
-
-_threshold: tuple[int, int, int] | None = None
-
-
-def begin() -> None:
-    """Watch the garbage collector, and let it run less often, unless somebody has set when it does."""
-    global _threshold  # noqa: PLW0603 - put back by `end`
-    gc.callbacks.append(watch_collections)
-    found = gc.get_threshold()
-    if found[0] in _USUAL:
-        _threshold = found
-        gc.set_threshold(YOUNG, *found[1:])
-
-
-def end() -> None:
-    """Watch it no more, and put back when it runs."""
-    global _threshold  # noqa: PLW0603
-    gc.callbacks.remove(watch_collections)
-    if _threshold is not None and gc.get_threshold()[0] == YOUNG:
-        gc.set_threshold(*_threshold)
-    _threshold = None
-    forget_twins()

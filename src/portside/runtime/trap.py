@@ -1,11 +1,9 @@
-"""Who calls: the simulated task that runs now, its process and its world; and times as CPython takes them."""
+"""Who calls: the simulated task that runs now, its process and its world."""
 
 from __future__ import annotations
 
-import math
-import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NoReturn, SupportsIndex, cast
+from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 from greenlet import getcurrent, greenlet
 
@@ -16,18 +14,8 @@ from portside.sim.scheduler import Scheduler, Task
 if TYPE_CHECKING:
     from portside.host.processes import Process
 
-MAX_TIME: Final = (1 << 63) - 1
-_TOO_LARGE: Final = "timestamp too large to convert to C " + (
-    "PyTime_t" if sys.version_info >= (3, 13) else "_PyTime_t"
-)
 _ENDED: Final = Blocked("its process has ended")
 SLEEPING: Final = Blocked("sleep")
-
-
-def current_task() -> Task | None:
-    """The simulated task that runs now; None in code outside a world."""
-    task = getcurrent()
-    return task if type(task) is Task else None
 
 
 def current_process() -> Process | None:
@@ -70,27 +58,3 @@ def sleep_until(world: Scheduler, deadline: int) -> None:
     """Park the current task until virtual time `deadline` (ns), whatever wakes it before."""
     while world.now < deadline:
         world.block(deadline, SLEEPING)
-
-
-def nanoseconds(seconds: object) -> int:
-    """A duration in seconds as CPython takes it: int or float, rounded away from zero to ns (_PyTime_ROUND_TIMEOUT).
-
-    Raises TypeError, ValueError (NaN) and OverflowError with the interpreter's words.
-    """
-    if isinstance(seconds, float):
-        if math.isnan(seconds):
-            raise ValueError("Invalid value NaN (not a number)")
-        scaled = seconds * 1e9
-        if not -MAX_TIME - 1 <= scaled < MAX_TIME:
-            raise OverflowError("timestamp out of range for platform time_t")
-        return math.ceil(scaled) if scaled >= 0 else math.floor(scaled)
-    if type(seconds) is int:
-        whole = seconds
-    elif hasattr(type(seconds), "__index__"):
-        whole = cast(SupportsIndex, seconds).__index__()
-    else:
-        raise TypeError(f"'{type(seconds).__name__}' object cannot be interpreted as an integer")
-    result = whole * 1_000_000_000
-    if not -MAX_TIME - 1 <= result <= MAX_TIME:
-        raise OverflowError(_TOO_LARGE)
-    return result

@@ -15,9 +15,9 @@ from greenlet import getcurrent
 
 from portside.host.file import Blocked
 from portside.runtime import waiting
+from portside.runtime.arguments import nanoseconds
 from portside.runtime.patcher import Patcher
 from portside.runtime.program import ident_of
-from portside.runtime.trap import nanoseconds
 from portside.sim.scheduler import Task
 
 Real = Callable[..., object]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
@@ -17,7 +16,8 @@ from greenlet import getcurrent
 from portside.host.errors import fail
 from portside.host.syscalls import files
 from portside.host.syscalls import process as _calls
-from portside.runtime.patcher import Patcher, dispatcher
+from portside.runtime.arguments import bytes_like, integer
+from portside.runtime.patcher import Patcher
 from portside.runtime.real_file import RealFile, install, real_fd
 from portside.runtime.socket_files import path_bytes, socket_file, stat_socket_file
 from portside.runtime.trap import current_process, process_of
@@ -29,29 +29,13 @@ if TYPE_CHECKING:
 
 Real = Callable[..., object]
 
-_ABSENT: Final = object()
-
 
 def _fd(value: object) -> int:
     """A descriptor argument: a C int."""
-    if type(value) is int:
-        number = value
-    elif not hasattr(type(value), "__index__"):
-        raise TypeError(f"'{type(value).__name__}' object cannot be interpreted as an integer")
-    else:
-        number = cast(int, value.__index__())  # type: ignore[attr-defined]
+    number = value if type(value) is int else integer(value)
     if not -0x80000000 <= number <= 0x7FFFFFFF:
         raise OverflowError("fd is greater than maximum" if number > 0 else "fd is less than minimum")
     return number
-
-
-def _bytes(data: object) -> bytes:
-    if type(data) is bytes:
-        return data
-    try:
-        return memoryview(data).tobytes()  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(f"a bytes-like object is required, not '{type(data).__name__}'") from None
 
 
 # -- read, write, close --
@@ -83,7 +67,7 @@ def write(real: Real, fd: object, data: object, /) -> object:
     task = getcurrent()
     if type(task) is not Task:
         return real(fd, data)
-    number, payload = _fd(fd), _bytes(data)
+    number, payload = _fd(fd), bytes_like(data)
     process = process_of(task)
     return _try(process, lambda: files.write(process, number, payload))
 
@@ -108,7 +92,7 @@ def writev(real: Real, fd: object, buffers: Sequence[object], /) -> object:
     process = current_process()
     if process is None:
         return real(fd, buffers)
-    return files.write(process, _fd(fd), b"".join(map(_bytes, buffers)))
+    return files.write(process, _fd(fd), b"".join(map(bytes_like, buffers)))
 
 
 def close(real: Real, fd: object) -> object:
@@ -478,7 +462,7 @@ REAL_ONLY: Final = (
 
 PATHS: Final = (
     "chdir", "truncate", "utime", "statvfs", "mkdir", "rmdir",
-    "link", "symlink", "mkfifo", "mknod", "execve", "pathconf", "getxattr", "setxattr",
+    "link", "symlink", "mkfifo", "mknod", "pathconf", "getxattr", "setxattr",
 )  # fmt: skip
 
 
@@ -501,8 +485,7 @@ def add(patcher: Patcher) -> None:
     for name in REAL_ONLY:
         patcher.function(os, name, real_only)
     for name in PATHS:
-        if name != "execve":
-            patcher.function(os, name, path_or_fd)
+        patcher.function(os, name, path_or_fd)
     for name, call in IDENTITY.items():
         patcher.function(os, name, identity(call))
     for name, call in USERS.items():
@@ -524,5 +507,3 @@ def _keep_supports(patcher: Patcher) -> None:
 
     patcher.hook(enter, leave)
 
-
-__all__ = ["add", "dispatcher", "stat"]

@@ -13,8 +13,9 @@ from greenlet import getcurrent
 from portside.host.errors import fail
 from portside.host.processes import Process
 from portside.host.syscalls import poll as _calls
+from portside.runtime.arguments import integer, nanoseconds
 from portside.runtime.patcher import Patcher
-from portside.runtime.trap import nanoseconds, process_of
+from portside.runtime.trap import process_of
 from portside.sim.scheduler import Scheduler, Task
 
 Real = Callable[..., object]
@@ -98,9 +99,7 @@ def _seconds(timeout: object, words: str) -> int:
 
 
 def _c_number(value: object, top: int, name: str) -> int:
-    if not hasattr(type(value), "__index__"):
-        raise TypeError(f"'{type(value).__name__}' object cannot be interpreted as an integer")
-    number = cast(int, value.__index__())  # type: ignore[attr-defined]
+    number = integer(value)
     if number < 0:
         raise ValueError("value must be positive")
     if number > top:

@@ -18,13 +18,13 @@ from portside.host.file import Blocked
 from portside.host.processes import Process
 from portside.host.syscalls import files
 from portside.host.syscalls import process as _calls
+from portside.runtime.arguments import integer, nanoseconds
 from portside.runtime.patcher import Patcher
 from portside.runtime.program import Program, program_of
-from portside.runtime.trap import current_process, nanoseconds, process_of
+from portside.runtime.trap import current_process, process_of
 from portside.sim.scheduler import Scheduler, Task
 
 Real = Callable[..., object]
-Handler = Callable[[int, object], object]
 
 SIG_DFL: Final = _signal.SIG_DFL
 SIG_IGN: Final = _signal.SIG_IGN
@@ -137,9 +137,7 @@ def signals_of(process: Process) -> Signals:
 
 
 def _number(value: object) -> int:
-    if not hasattr(type(value), "__index__"):
-        raise TypeError(f"'{type(value).__name__}' object cannot be interpreted as an integer")
-    number = cast(int, value.__index__())  # type: ignore[attr-defined]
+    number = integer(value)
     if not 1 <= number <= 64:
         raise ValueError("signal number out of range")
     return number

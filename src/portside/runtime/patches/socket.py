@@ -16,10 +16,11 @@ from portside.addr.ip import V4_ANY, text, text_v6
 from portside.host.errors import fail
 from portside.host.syscalls import files
 from portside.host.syscalls import socket as _calls
-from portside.runtime import names, sim_socket
+from portside.runtime import collector, names
+from portside.runtime.arguments import integer, timeout_argument
 from portside.runtime.patcher import Patcher
 from portside.runtime.program import program_of
-from portside.runtime.sim_socket import SimSocketMethods, make, timeout_argument, twin_of
+from portside.runtime.sim_socket import CSimSocket, SimSocketMethods, forget_twins, make, twin_of
 from portside.runtime.trap import process_of
 from portside.sim.scheduler import Task
 
@@ -48,7 +49,7 @@ class CSocket:
         """Make a socket: a simulated program's, or a real one."""
         if current() is None:
             return _C(family, type, proto, fileno)  # type: ignore[arg-type]
-        made = cast(SimSocketMethods, _c_new(sim_socket.CSimSocket))
+        made = cast(SimSocketMethods, _c_new(CSimSocket))
         made._io_refs = 0
         made._closed = False
         made._make(family, type, proto, fileno)
@@ -120,7 +121,7 @@ def close(real: Real, fd: object, /) -> object:
     task = current()
     if task is None:
         return real(fd)
-    files.close(process_of(task), sim_socket._integer(fd))
+    files.close(process_of(task), integer(fd))
     return None
 
 
@@ -129,7 +130,7 @@ def dup(real: Real, fd: object, /) -> object:
     task = current()
     if task is None:
         return real(fd)
-    return files.fcntl(process_of(task), sim_socket._integer(fd), files.F_DUPFD_CLOEXEC, 0)
+    return files.fcntl(process_of(task), integer(fd), files.F_DUPFD_CLOEXEC, 0)
 
 
 def getdefaulttimeout(real: Real) -> object:
@@ -271,7 +272,7 @@ def if_indextoname(real: Real, index: object, /) -> object:
     task = current()
     if task is None:
         return real(index)
-    interface = _host(task).ip.interfaces.get(sim_socket._integer(index))
+    interface = _host(task).ip.interfaces.get(integer(index))
     if interface is None:
         raise fail(errno.ENXIO)
     return interface.name
@@ -297,6 +298,7 @@ def add(patcher: Patcher) -> None:
         # `socket.socket.recv(self, n)` in a user's class names the C method, which knows no simulated socket.
         patcher.attribute(socket.socket, name, _method(name))
     patcher.value(_C, CSocket())
-    patcher.hook(sim_socket.begin, sim_socket.end)
+    patcher.hook(collector.begin, collector.end)
+    patcher.hook(forget_twins, forget_twins)
     for function in FUNCTIONS:
         patcher.function(_socket, function.__name__, function)

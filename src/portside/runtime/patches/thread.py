@@ -12,11 +12,12 @@ from greenlet import getcurrent
 from portside.host.file import Blocked
 from portside.host.processes import Process, ProcessExit
 from portside.runtime import waiting
+from portside.runtime.arguments import nanoseconds
 from portside.runtime.patcher import Patcher
 from portside.runtime.patches.lock import release
 from portside.runtime.program import ident_of, program_of, threads
 from portside.runtime.report import print_exception
-from portside.runtime.trap import nanoseconds, process_of
+from portside.runtime.trap import process_of
 from portside.sim.errors import WorldClosed
 from portside.sim.scheduler import Task
 

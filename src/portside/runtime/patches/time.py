@@ -8,8 +8,9 @@ from typing import Final
 
 from greenlet import getcurrent
 
+from portside.runtime.arguments import nanoseconds
 from portside.runtime.patcher import Patcher
-from portside.runtime.trap import nanoseconds, process_of, sleep_until, wall_clock
+from portside.runtime.trap import process_of, sleep_until, wall_clock
 from portside.sim.scheduler import Scheduler, Task
 
 Real = Callable[..., object]
