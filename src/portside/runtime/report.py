@@ -5,27 +5,33 @@ from __future__ import annotations
 import linecache
 import sys
 import traceback
-from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Final, cast
 
 from portside.runtime.program import current_program
 from portside.runtime.trap import outside
 
-_OURS: Final = str(Path(__file__).parent.parent) + "/"
-_BORDER: Final = str(Path(__file__).parent) + "/"
+_OURS: Final = "portside."
+_BORDER: Final = "portside.runtime."
 
 
-def is_ours(filename: str) -> bool:
-    """Whether a file of code is portside's own or the import system's: there the interpreter shows no frame."""
-    return filename.startswith((_OURS, "<frozen importlib"))
+def is_ours(frame: FrameType) -> bool:
+    """Whether a frame is portside's own or the import system's: there the interpreter shows none.
+
+    It is told by the module, which a frame of compiled code has too; the path of its file is that of the build.
+    """
+    return _module(frame).startswith(_OURS) or frame.f_code.co_filename.startswith("<frozen importlib")
+
+
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__"))
 
 
 def strip(trace: TracebackType | None) -> TracebackType | None:
     """The same traceback without our frames."""
     kept: list[TracebackType] = []
     while trace is not None:
-        if not is_ours(trace.tb_frame.f_code.co_filename):
+        if not is_ours(trace.tb_frame):
             kept.append(trace)
         trace = trace.tb_next
     following: TracebackType | None = None
@@ -43,8 +49,8 @@ def is_a_bug(error: BaseException) -> bool:
         trace = trace.tb_next
     if trace is None or isinstance(error, (OSError, KeyboardInterrupt)):
         return False
-    file = trace.tb_frame.f_code.co_filename
-    return file.startswith(_OURS) and not file.startswith(_BORDER)
+    module = _module(trace.tb_frame)
+    return module.startswith(_OURS) and not module.startswith(_BORDER)
 
 
 def strip_all(error: BaseException) -> None:

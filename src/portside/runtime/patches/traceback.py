@@ -21,7 +21,7 @@ def add(patcher: Patcher) -> None:
         kind: type[traceback.StackSummary], /, generator: Iterator[tuple[FrameType, object]], **options: object
     ) -> object:
         if type(getcurrent()) is Task:
-            generator = (pair for pair in generator if not is_ours(pair[0].f_code.co_filename))
+            generator = (pair for pair in generator if not is_ours(pair[0]))
         return original(kind, generator, **options)
 
     patcher.attribute(traceback.StackSummary, "_extract_from_extended_frame_gen", classmethod(extract))
