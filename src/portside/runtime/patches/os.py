@@ -432,6 +432,11 @@ def killpg(process: Process, pgid: int, sig: int) -> None:
     _calls.kill(process, _fd(pgid), _fd(sig))
 
 
+def wait(process: Process, *arguments: object) -> None:
+    """os.wait and its kin: a simulated process has no children (ECHILD)."""
+    raise fail(errno.ECHILD)
+
+
 def abort(process: Process) -> None:
     """os.abort."""
     _calls.kill(process, process.pid, 6)
@@ -443,6 +448,7 @@ IDENTITY: Final[dict[str, Callable[..., object]]] = {
     "getgroups": _calls.getgroups, "setgroups": _calls.setgroups, "getpgid": getpgid, "getpgrp": getpgid,
     "getsid": getpgid, "setsid": setsid, "setpgid": lambda process, pid, group: None, "setpgrp": lambda process: None,
     "getlogin": getlogin, "kill": kill, "killpg": killpg, "abort": abort, "_exit": _calls.exit,
+    "wait": wait, "wait3": wait, "wait4": wait, "waitpid": wait, "waitid": wait,
 }  # fmt: skip
 
 USERS: Final[dict[str, Callable[..., object]]] = {
