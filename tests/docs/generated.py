@@ -18,6 +18,7 @@ from portside.facts.option import SOL_SOCKET, Option, Treatment
 from portside.facts.settings import Settings
 from portside.facts.state import NAMES
 from portside.host import sysctl
+from portside.host.sysctl_codec import Stored
 from portside.tcp.states import EDGES
 
 ROOT = Path(__file__).parent.parent.parent
@@ -59,7 +60,7 @@ def _attributes_read() -> set[str]:
     """Every attribute that the source reads, but where sysctls are defined and put into text."""
     found = set()
     for path in SOURCE.rglob("*.py"):
-        if path.name not in ("settings.py", "sysctl.py"):
+        if path.name not in ("settings.py", "sysctl.py", "sysctl_codec.py"):
             found |= {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
     return found
 
@@ -70,7 +71,7 @@ def sysctls() -> str:
     names = [
         path
         for path, codec in sysctl.CODECS.items()
-        if isinstance(codec, sysctl.Stored) or getattr(codec, "name", "") in idle
+        if isinstance(codec, Stored) or getattr(codec, "name", "") in idle
     ]
     names += [f"net/{family}/conf/*/{name}" for family, name, *_ in sysctl._PER_INTERFACE]
     return "\n".join(f"- `{name.replace('/', '.')}`" for name in sorted(names))

@@ -18,7 +18,8 @@ from portside.host.file import File
 from portside.host.pipe import PipeEnd
 from portside.host.processes import CAP_NET_ADMIN, Process
 from portside.host.socket_file import SocketFile
-from portside.host.sysctl import Codec, Sysctls
+from portside.host.sysctl import Sysctls
+from portside.host.sysctl_codec import Codec
 from portside.views import proc_net
 
 if TYPE_CHECKING:

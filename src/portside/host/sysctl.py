@@ -1,316 +1,38 @@
 """The sysctls of a host: the files under /proc/sys/net, their text and their limits.
 
-Each is a codec between an attribute of `Settings` and the text that a program reads and writes
-(Documentation/networking/ip-sysctl.rst). The limits are those of the kernel's tables (net/ipv4/sysctl_net_ipv4.c and
-its neighbours), tried on Linux 6.18.
+`CODECS` says which attribute of `Settings` each of them is, and in which form (Documentation/networking/ip-sysctl.rst).
+The limits are those of the kernel's tables (net/ipv4/sysctl_net_ipv4.c and its neighbours), tried on Linux 6.18.
 """
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from portside.host.errors import fail
 from portside.host.socket_file import MIN_RCVBUF, MIN_SNDBUF
+from portside.host.sysctl_codec import (
+    INT_MAX,
+    INT_MIN,
+    PORTS,
+    Codec,
+    Constant,
+    Forwarding,
+    InterfaceForwarding,
+    Number,
+    Numbers,
+    PortRange,
+    PortSet,
+    PrivilegedPorts,
+    Stored,
+    Word,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from portside.facts.settings import Settings
 
-INT_MAX: Final = 0x7FFFFFFF
-INT_MIN: Final = -INT_MAX - 1
 JIFFIES: Final = INT_MAX // 250  # the most seconds that a time in ticks, 250 a second, can hold
-PORTS: Final = 65536
 CONGESTION_CONTROLS: Final = ("reno",)
-
-_SPACE: Final = b" \t\n\v\f\r"
-_ENDS: Final = b" \t\n"
-
-
-class Codec(Protocol):
-    """How one setting is read and written."""
-
-    writable: bool
-
-    def read(self, settings: Settings) -> str:
-        """The text of the file, with its newline."""
-
-    def write(self, settings: Settings, data: bytes) -> int:
-        """Set it from what was written: the number of bytes taken. EINVAL."""
-
-
-class Number:
-    """An integer within limits (proc_dointvec_minmax; with `narrow`, proc_dou8vec_minmax)."""
-
-    __slots__ = ("high", "low", "name", "narrow", "writable")
-
-    def __init__(self, name: str, low: int = INT_MIN, high: int = INT_MAX, *, narrow: bool = False) -> None:
-        self.name = name
-        self.low = low
-        self.high = high
-        self.narrow = narrow
-        self.writable = True
-
-    def read(self, settings: Settings) -> str:
-        """The decimal number."""
-        return f"{getattr(settings, self.name)}\n"
-
-    def write(self, settings: Settings, data: bytes) -> int:
-        """Set it; what follows the number is left over, or taken without being read where it is narrow."""
-        numbers, used = _numbers(data, 1, self.low, self.high)
-        setattr(settings, self.name, numbers[0])
-        return len(data) if self.narrow else used
-
-
-class Numbers:
-    """Several integers with tabs between them. Fewer may be written: the others stay."""
-
-    __slots__ = ("low", "name", "writable")
-
-    def __init__(self, name: str, low: int) -> None:
-        self.name = name
-        self.low = low
-        self.writable = True
-
-    def read(self, settings: Settings) -> str:
-        """The numbers, with tabs."""
-        return "\t".join(map(str, getattr(settings, self.name))) + "\n"
-
-    def write(self, settings: Settings, data: bytes) -> int:
-        """Set the first of them, or all."""
-        old: tuple[int, ...] = getattr(settings, self.name)
-        numbers, used = _numbers(data, len(old), self.low, INT_MAX)
-        setattr(settings, self.name, (*numbers, *old[len(numbers) :]))
-        return used
-
-
-class PortRange:
-    """net.ipv4.ip_local_port_range: low and high, not below the privileged ports (ipv4_local_port_range)."""
-
-    __slots__ = ("writable",)
-
-    def __init__(self) -> None:
-        self.writable = True
-
-    def read(self, settings: Settings) -> str:
-        """The two ports, with a tab."""
-        low, high = settings.ip_local_port_range
-        return f"{low}\t{high}\n"
-
-    def write(self, settings: Settings, data: bytes) -> int:
-        """Set low, or both; EINVAL when they are in the wrong order or low is a privileged port."""
-        numbers, used = _numbers(data, 2, 1, PORTS - 1)
-        low, high = (*numbers, *settings.ip_local_port_range[len(numbers) :])
-        if high < low or low < settings.ip_unprivileged_port_start:
-            raise fail(errno.EINVAL)
-        settings.ip_local_port_range = (low, high)
-        return used
-
-
-class PrivilegedPorts(Number):
-    """net.ipv4.ip_unprivileged_port_start: not above the ephemeral range (ipv4_privileged_ports)."""
-
-    __slots__ = ()
-
-    def write(self, settings: Settings, data: bytes) -> int:
-        """Set it; EINVAL when ephemeral ports would be privileged."""
-        numbers, used = _numbers(data, 1, self.low, self.high)
-        if numbers[0] > settings.ip_local_port_range[0]:
-            raise fail(errno.EINVAL)
-        settings.ip_unprivileged_port_start = numbers[0]
-        return used
-
-
-class PortSet:
-    """A list of ports and ranges, as `8080,9000-9010` (proc_do_large_bitmap). Nothing at all empties it."""
-
-    __slots__ = ("name", "writable")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.writable = True
-
-    def read(self, settings: Settings) -> str:
-        """Ports in order, neighbours joined to ranges."""
-        runs: list[list[int]] = []
-        for port in sorted(getattr(settings, self.name)):
-            if runs and runs[-1][1] == port - 1:
-                runs[-1][1] = port
-            else:
-                runs.append([port, port])
-        return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs) + "\n"
-
-    def write(self, settings: Settings, data: bytes) -> int:
-        """Replace the whole set."""
-        ports: set[int] = set()
-        text = data.removesuffix(b"\n")
-        for part in text.removesuffix(b",").split(b",") if text else ():
-            bounds = [_port(bound) for bound in part.split(b"-")]
-            if len(bounds) > 2 or bounds[0] > bounds[-1]:
-                raise fail(errno.EINVAL)
-            ports.update(range(bounds[0], bounds[-1] + 1))
-        setattr(settings, self.name, frozenset(ports))
-        return len(data)
-
-
-class Word:
-    """A name out of a list; ENOENT for another (proc_tcp_congestion_control)."""
-
-    __slots__ = ("name", "words", "writable")
-
-    def __init__(self, name: str, words: tuple[str, ...]) -> None:
-        self.name = name
-        self.words = words
-        self.writable = True
-
-    def read(self, settings: Settings) -> str:
-        """The name."""
-        return f"{getattr(settings, self.name)}\n"
-
-    def write(self, settings: Settings, data: bytes) -> int:
-        """Set it."""
-        word = data.split(b"\0")[0].split(b"\n")[0].decode("ascii", "replace")
-        if word not in self.words:
-            raise fail(errno.ENOENT)
-        setattr(settings, self.name, word)
-        return len(data)
-
-
-class Constant:
-    """A text that can only be read."""
-
-    __slots__ = ("text", "writable")
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.writable = False
-
-    def read(self, settings: Settings) -> str:
-        """The text."""
-        return self.text
-
-    def write(self, settings: Settings, data: bytes) -> int:
-        """EPERM."""
-        raise fail(errno.EPERM)
-
-
-class Stored:
-    """A number that is kept and read back; nothing acts on it."""
-
-    __slots__ = ("default", "high", "low", "path", "writable")
-
-    def __init__(self, path: str, default: str, low: int = INT_MIN, high: int = INT_MAX) -> None:
-        self.path = path
-        self.default = default
-        self.low = low
-        self.high = high
-        self.writable = True
-
-    def read(self, settings: Settings) -> str:
-        """What was written last, else the default."""
-        return settings.extra.get(self.path, self.default) + "\n"
-
-    def write(self, settings: Settings, data: bytes) -> int:
-        """Keep it."""
-        old = settings.extra.get(self.path, self.default).split("\t")
-        numbers, used = _numbers(data, len(old), self.low, self.high)
-        settings.extra[self.path] = "\t".join([*map(str, numbers), *old[len(numbers) :]])
-        return used
-
-
-class Forwarding(Number):
-    """A switch of all interfaces at once: a new value goes to each, and to those to come (devinet_sysctl_forward)."""
-
-    __slots__ = ("family",)
-
-    def __init__(self, name: str, family: str) -> None:
-        super().__init__(name)
-        self.family = family
-
-    def write(self, settings: Settings, data: bytes) -> int:
-        """Set it; the interfaces forget what they were told one by one, unless the value is what it was."""
-        before = getattr(settings, self.name)
-        used = super().write(settings, data)
-        after = getattr(settings, self.name)
-        if after != before:
-            prefix = f"net/{self.family}/conf/"
-            for path in [path for path in settings.extra if path.startswith(prefix)]:
-                if path.endswith("/forwarding"):
-                    del settings.extra[path]
-        return used
-
-
-class InterfaceForwarding:
-    """conf/INTERFACE/forwarding: as conf/all until it is set by itself."""
-
-    __slots__ = ("name", "path", "writable")
-
-    def __init__(self, name: str, path: str) -> None:
-        self.name = name
-        self.path = path
-        self.writable = True
-
-    def read(self, settings: Settings) -> str:
-        """The number."""
-        return settings.extra.get(self.path, str(getattr(settings, self.name))) + "\n"
-
-    def write(self, settings: Settings, data: bytes) -> int:
-        """Set it for this interface."""
-        numbers, used = _numbers(data, 1, INT_MIN, INT_MAX)
-        settings.extra[self.path] = str(numbers[0])
-        return used
-
-
-def _numbers(data: bytes, count: int, low: int, high: int) -> tuple[list[int], int]:
-    """Up to `count` numbers as the kernel reads them (do_proc_dointvec): decimal, 0x hexadecimal or 0 octal.
-
-    Returns them and how many bytes were used. EINVAL for none, for what is no number, and outside `low` to `high`.
-    """
-    numbers: list[int] = []
-    at = 0
-    length = len(data)
-    while len(numbers) < count:
-        while at < length and data[at] in _SPACE:
-            at += 1
-        if at == length:
-            break
-        end = at
-        while end < length and data[end] not in _ENDS:
-            end += 1
-        number = _number(data[at:end])
-        if not low <= number <= high:
-            raise fail(errno.EINVAL)
-        numbers.append(number)
-        at = end
-    if not numbers:
-        raise fail(errno.EINVAL)
-    while at < length and data[at] in _SPACE:
-        at += 1
-    return numbers, at
-
-
-def _number(token: bytes) -> int:
-    negative = token.startswith(b"-")
-    digits = token[1:] if negative else token
-    base = 10
-    if digits[:2] in (b"0x", b"0X"):
-        digits, base = digits[2:], 16
-    elif digits[:1] == b"0" and len(digits) > 1:
-        digits, base = digits[1:], 8
-    if not digits or not digits.isalnum():
-        raise fail(errno.EINVAL)
-    try:
-        number = int(digits, base)
-    except ValueError:
-        raise fail(errno.EINVAL) from None
-    return -number if negative else number
-
-
-def _port(text: bytes) -> int:
-    if not text.isdigit() or int(text) >= PORTS:
-        raise fail(errno.EINVAL)
-    return int(text)
 
 
 def _byte(name: str, low: int = 0, high: int = 255) -> Number:
@@ -480,7 +202,8 @@ class Sysctls:
         try:
             codec.write(self.settings, value.encode() + b"\n")
         except OSError:
-            raise ValueError(f"{name} does not take {value!r}{_limits(codec)}") from None
+            limits = codec.limits() and f": {codec.limits()}"
+            raise ValueError(f"{name} does not take {value!r}{limits}") from None
 
     def _named(self, name: str) -> Codec:
         path = path_of(name)
@@ -497,20 +220,6 @@ class Sysctls:
         if near:
             hint = f": did you mean {' or '.join(near)}?"
         raise ValueError(f"there is no setting {name}{hint}")
-
-
-def _limits(codec: Codec) -> str:
-    if isinstance(codec, Number):
-        return f": a number from {codec.low} to {codec.high}" + (
-            ", not above the first ephemeral port" if isinstance(codec, PrivilegedPorts) else ""
-        )
-    if isinstance(codec, PortRange):
-        return ": two ports, the first not above the second and not below net.ipv4.ip_unprivileged_port_start"
-    if isinstance(codec, PortSet):
-        return ": ports and ranges of ports, as 8080,9000-9010"
-    if isinstance(codec, Word):
-        return f": one of {', '.join(codec.words)}"
-    return ""
 
 
 def path_of(name: str) -> str:
