@@ -547,8 +547,19 @@ class Scheduler:
 
     def _pay(self, task: Task, spins: int) -> None:
         step = 1_000 if spins <= 10_000 else 10_000 if spins <= 100_000 else 100_000
-        self.block(self.now + step, SPINNING)
+        then = self.now + step
+        if task.thrown is not None or self._somebody_else(then):
+            self.block(then, SPINNING)
+        else:  # an event loop reads the clock on each turn: parking costs ten times as much
+            self.now = then
+            self._turns = 0
+            self._turns_limit = FREE_TURNS
         task.spun_at = self.now
+
+    def _somebody_else(self, until: int) -> bool:
+        """Whether anything is to be done up to a time by anybody but the current task, the end of the run included."""
+        heap = self._heap
+        return bool(self._ready or self._stop or until > self._until or (heap and heap[0][0] <= until))
 
 
 def report(task: Task) -> str:
