@@ -148,6 +148,24 @@ tell(s.send, b"")
 ''')
 
 
+@pytest.mark.parametrize("family", ["AF_INET", "AF_UNIX"])
+def test_timeouts_and_lingering_of_the_kernel(same, family):
+    same(TELL + f"s = socket.socket(socket.{family}, socket.SOCK_DGRAM)" + '''
+import struct
+if s.family == socket.AF_INET:
+    s.bind(("127.0.0.1", 0))
+for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+    for seconds, microseconds in ((0, 4000), (2, 500000), (-1, 0), (-1, 500000), (0, -1), (0, 1000000), (1 << 40, 0), (1 << 62, 0), (0, 0)):
+        tell(s.setsockopt, socket.SOL_SOCKET, option, struct.pack("=qq", seconds, microseconds))
+        print(struct.unpack("=qq", s.getsockopt(socket.SOL_SOCKET, option, 16)))
+s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("=qq", -1, 0))
+tell(s.recv, 1)
+for on, seconds in ((1, -1), (0, 5), (1, 0x7FFFFFFF), (7, 3)):
+    tell(s.setsockopt, socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", on, seconds))
+    print(struct.unpack("=ii", s.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)))
+''')
+
+
 def test_a_closed_socket_is_a_bad_file_descriptor(same):
     same(TELL + '''
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 SOL_SOCKET: Final = 1
 INT_MAX: Final = 0x7FFFFFFF
-MAX_LINGER: Final = (2**63 - 1) // 250  # seconds: LONG_MAX jiffies, 250 of which are a second
+PASSED: Final = -1  # a timeout that is over when it begins
+MAX_SECONDS: Final = (2**63 - 1) // 250  # LONG_MAX jiffies, 250 of which are a second
 
 Getter: TypeAlias = "Callable[[InetSocket], bytes]"
 Setter: TypeAlias = "Callable[[InetSocket, Process, bytes], None]"
@@ -57,7 +58,7 @@ class Knobs:
         self.multicast_hops = -1
         self.priority = 0
         self.rcvlowat = 1
-        self.rcvtimeo = 0  # nanoseconds; 0: for ever
+        self.rcvtimeo = 0  # nanoseconds; 0: for ever; PASSED: not at all
         self.sndtimeo = 0
         self.recverr = False
         self.recverr6 = False
@@ -233,19 +234,29 @@ def _set_mark(sock: InetSocket, process: Process, value: bytes) -> None:
     sock.own_knobs().mark = number & 0xFFFFFFFF
 
 
-def _get_linger(sock: InetSocket) -> bytes:
-    on, seconds = sock.knobs.linger
+def linger_bytes(linger: tuple[int, int]) -> bytes:
+    """A struct linger."""
+    on, seconds = linger
     return pack("=iI", on, seconds & 0xFFFFFFFF)
 
 
-def _set_linger(sock: InetSocket, process: Process, value: bytes) -> None:
+def linger_of(value: bytes, old: tuple[int, int]) -> tuple[int, int]:
+    """The struct linger that the bytes are (sk_setsockopt): off, it keeps the time; a negative time is for ever.
+    """
     int_of(value)
     if len(value) < 8:
         raise fail(errno.EINVAL)
     on, seconds = unpack_from("=ii", value)
+    return (1, seconds if seconds >= 0 else MAX_SECONDS) if on else (0, old[1])
+
+
+def _get_linger(sock: InetSocket) -> bytes:
+    return linger_bytes(sock.knobs.linger)
+
+
+def _set_linger(sock: InetSocket, process: Process, value: bytes) -> None:
     knobs = sock.own_knobs()
-    # sk_setsockopt: switching it off keeps the time; a negative time is MAX_SCHEDULE_TIMEOUT.
-    knobs.linger = (1, seconds if seconds >= 0 else MAX_LINGER) if on else (0, knobs.linger[1])
+    knobs.linger = linger_of(value, knobs.linger)
     sock.linger_changed()
 
 
@@ -254,28 +265,41 @@ def _set_rcvlowat(sock: InetSocket, process: Process, value: bytes) -> None:
     sock.set_rcvlowat(INT_MAX if number < 0 else number or 1)
 
 
-def _timeval(knob: str) -> tuple[Getter, Setter]:
-    def get(sock: InetSocket) -> bytes:
-        nanoseconds = getattr(sock.knobs, knob)
-        return pack("=qq", nanoseconds // SECOND, nanoseconds % SECOND // 1000)
+def timeval_bytes(nanoseconds: int) -> bytes:
+    """A timeout as a struct timeval; one that has passed and one that never comes are both read as zero."""
+    nanoseconds = max(nanoseconds, 0)
+    return pack("=qq", nanoseconds // SECOND, nanoseconds % SECOND // 1000)
 
-    def put(sock: InetSocket, process: Process, value: bytes) -> None:
-        int_of(value)
-        if len(value) < 16:
-            raise fail(errno.EINVAL)
-        seconds, microseconds = unpack_from("=qq", value)
-        if not 0 <= microseconds < 1_000_000:
-            raise fail(errno.EDOM)
-        # sock_set_timeout: a negative time is a time that has passed; zero is for ever.
-        nanoseconds = seconds * SECOND + microseconds * 1000
-        setattr(sock.own_knobs(), knob, _in_jiffies(nanoseconds) if seconds >= 0 else 0)
 
-    return get, put
+def timeout_of(value: bytes) -> int:
+    """The timeout (ns) that a struct timeval stands for: 0 for ever, PASSED not at all (sock_set_timeout).
+
+    EINVAL when it is too short, EDOM when the microseconds are no part of a second.
+    """
+    int_of(value)
+    if len(value) < 16:
+        raise fail(errno.EINVAL)
+    seconds, microseconds = unpack_from("=qq", value)
+    if not 0 <= microseconds < 1_000_000:
+        raise fail(errno.EDOM)
+    if seconds < 0:
+        return PASSED
+    return _in_jiffies(seconds * SECOND + microseconds * 1000) if seconds < MAX_SECONDS - 1 else 0
 
 
 def _in_jiffies(nanoseconds: int) -> int:
     """Timeouts are kept in ticks: 250 or 1000 a second; a thousand here, and a part of one counts as one."""
     return -(-nanoseconds // 1_000_000) * 1_000_000
+
+
+def _timeval(knob: str) -> tuple[Getter, Setter]:
+    def get(sock: InetSocket) -> bytes:
+        return timeval_bytes(getattr(sock.knobs, knob))
+
+    def put(sock: InetSocket, process: Process, value: bytes) -> None:
+        setattr(sock.own_knobs(), knob, timeout_of(value))
+
+    return get, put
 
 
 def _get_device(sock: InetSocket) -> bytes:

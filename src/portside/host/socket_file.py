@@ -48,8 +48,8 @@ class SocketFile(File):
     def wait_limit(self, timeout: int, flags: int, deadline: int | None) -> int | None:
         """Until when a call may wait: None for ever, a time that has passed for not at all.
 
-        Args: timeout: SO_RCVTIMEO or SO_SNDTIMEO (ns), 0 for ever. MSG_DONTWAIT in `flags` comes first, then `deadline`
-        (ns, absolute), then O_NONBLOCK and `timeout` (sock_rcvtimeo, sock_sndtimeo).
+        Args: timeout: SO_RCVTIMEO or SO_SNDTIMEO (ns), 0 for ever, negative not at all. MSG_DONTWAIT in `flags` comes
+        first, then `deadline` (ns, absolute), then O_NONBLOCK and `timeout` (sock_rcvtimeo, sock_sndtimeo).
         """
         if flags & MSG_DONTWAIT:
             return 0

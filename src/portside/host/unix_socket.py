@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections import deque
-from struct import pack, unpack_from
 from typing import TYPE_CHECKING, Final
 
 from portside.addr.abi import (
@@ -21,18 +20,18 @@ from portside.addr.abi import (
     POLLRDNORM,
     POLLWRBAND,
     POLLWRNORM,
-    SECOND,
     SOCK_DGRAM,
     SOCK_SEQPACKET,
     SOCK_STREAM,
 )
 from portside.facts.sockaddr import SockAddr
 from portside.facts.state import CLOSED, ESTABLISHED, LISTEN
-from portside.host import unix_dgram, unix_gc, unix_stream
+from portside.host import unix_dgram, unix_gc, unix_options, unix_stream
 from portside.host.errors import fail
 from portside.host.file import File
-from portside.host.processes import CAP_NET_ADMIN, Process
-from portside.host.socket_file import MIN_RCVBUF, MIN_SNDBUF, Ancillary, Received, SocketFile
+from portside.host.options import SOL_SOCKET
+from portside.host.processes import Process
+from portside.host.socket_file import Ancillary, Received, SocketFile
 from portside.host.unix_message import (
     NOBODY,
     Credentials,
@@ -95,6 +94,7 @@ class UnixSocket(SocketFile):
         "error",
         "had_oob",
         "inq",
+        "linger",
         "listener",
         "name",
         "names",
@@ -122,7 +122,7 @@ class UnixSocket(SocketFile):
         super().__init__(host, AF_UNIX, type, 0)
         settings = host.settings
         self.names: UnixNames = host.unix
-        self.state = CLOSED
+        self.state: int = CLOSED
         self.name = b""
         self.place: Place | None = None
         self.peer: UnixSocket | None = None
@@ -137,12 +137,13 @@ class UnixSocket(SocketFile):
         self.oob: Message | None = None  # the urgent byte, while it was not read
         self.had_oob = False
         self.inq = 0
-        self.sndbuf = settings.wmem_default
-        self.rcvbuf = settings.rmem_default
-        self.rcvlowat = 1
-        self.rcvtimeo = 0
-        self.sndtimeo = 0
-        self.passcred = False
+        self.linger: tuple[int, int] = (0, 0)  # on, seconds
+        self.sndbuf: int = settings.wmem_default
+        self.rcvbuf: int = settings.rmem_default
+        self.rcvlowat: int = 1
+        self.rcvtimeo: int = 0  # ns; as `SocketFile.wait_limit` takes it
+        self.sndtimeo: int = 0
+        self.passcred: bool = False
         self.credentials: Credentials = (0, -1, -1)
         self.peer_wait: PeerWait | None = None
         self.relays: dict[UnixSocket, None] = {}  # who is told of room in our queue: datagram sockets connected to us
@@ -617,92 +618,15 @@ class UnixSocket(SocketFile):
 
     def getsockopt(self, level: int, name: int, length: int) -> bytes:
         """An option of level SOL_SOCKET (socket(7)); EOPNOTSUPP for another level, ENOPROTOOPT for an unknown one."""
-        if level != 1:
+        if level != SOL_SOCKET:
             raise fail(errno.EOPNOTSUPP)
-        if name == 17:  # SO_PEERCRED
-            return pack("=iii", *self.credentials)[:length]
-        if name in (20, 21):  # SO_RCVTIMEO, SO_SNDTIMEO
-            time = self.rcvtimeo if name == 20 else self.sndtimeo
-            return pack("=qq", time // SECOND, time % SECOND // 1000)[:length]
-        if name == 13:  # SO_LINGER
-            return pack("=ii", self.stored.get(13, 0), self.stored.get(-13, 0))[:length]
-        return pack("=i", self._option(name))[:length]
-
-    def _option(self, name: int) -> int:
-        known = {
-            3: self.type,
-            7: self.sndbuf,
-            8: self.rcvbuf,
-            16: int(self.passcred),
-            18: self.rcvlowat,
-            30: int(self.state == LISTEN),
-            38: self.proto,
-            39: AF_UNIX,
-        }
-        if name == 4:  # SO_ERROR
-            return self.take_error()
-        if name in known:
-            return known[name]
-        if name in _STORED:
-            return self.stored.get(name, _STORED[name])
-        raise fail(errno.ENOPROTOOPT)
+        return unix_options.get_option(self, name)[:length]
 
     def setsockopt(self, process: Process, level: int, name: int, value: bytes) -> None:
         """Set an option of level SOL_SOCKET (socket(7)). EOPNOTSUPP, ENOPROTOOPT, EINVAL, EPERM, EDOM."""
-        if level != 1:
+        if level != SOL_SOCKET:
             raise fail(errno.EOPNOTSUPP)
-        if len(value) < 4:
-            raise fail(errno.EINVAL)
-        number = int(unpack_from("=i", value)[0])
-        settings = self.host.settings
-        if name in (32, 33) and not process.capable(CAP_NET_ADMIN):
-            raise fail(errno.EPERM)
-        if name in (7, 32):  # SO_SNDBUF, SO_SNDBUFFORCE
-            size = min(number & 0xFFFFFFFF, settings.wmem_max) if name == 7 else max(number, 0)
-            self.sndbuf = max(min(size, 0x3FFFFFFF) * 2, MIN_SNDBUF)
-            self.uncharge(0)
-        elif name in (8, 33):  # SO_RCVBUF, SO_RCVBUFFORCE: kept; the sender's buffer is what bounds a queue
-            size = min(number & 0xFFFFFFFF, settings.rmem_max) if name == 8 else max(number, 0)
-            self.rcvbuf = max(min(size, 0x3FFFFFFF) * 2, MIN_RCVBUF)
-        elif name == 16:
-            self.passcred = bool(number)
-        elif name == 18:
-            self.rcvlowat = 0x7FFFFFFF if number < 0 else number or 1
-        elif name in (20, 21):
-            self._set_timeout(name, value)
-        elif name == 13:
-            self._set_linger(value)
-        elif name == 15 and number:  # SO_REUSEPORT is for internet sockets (sk_setsockopt, 6.13)
-            raise fail(errno.EOPNOTSUPP)
-        elif name in _STORED:
-            self.stored[name] = int(bool(number)) if name in _BOOLEAN else number
-        else:
-            raise fail(errno.ENOPROTOOPT)
-
-    def _set_timeout(self, name: int, value: bytes) -> None:
-        if len(value) < 16:
-            raise fail(errno.EINVAL)
-        seconds, microseconds = unpack_from("=qq", value)
-        if not 0 <= microseconds < 1_000_000:
-            raise fail(errno.EDOM)
-        time = max(0, seconds * SECOND + microseconds * 1000)
-        if name == 20:
-            self.rcvtimeo = time
-        else:
-            self.sndtimeo = time
-
-    def _set_linger(self, value: bytes) -> None:
-        if len(value) < 8:
-            raise fail(errno.EINVAL)
-        on, seconds = unpack_from("=ii", value)
-        self.stored[13] = int(bool(on))
-        if on:
-            self.stored[-13] = seconds
-
-
-# Options that are kept and read back, with their defaults.
-_STORED: Final = {1: 0, 2: 0, 5: 0, 6: 0, 9: 0, 10: 0, 12: 0, 15: 0, 29: 0, 35: 0, 36: 0, 40: 0, 83: 1}
-_BOOLEAN: Final = frozenset({1, 2, 5, 6, 9, 10, 15, 29, 35, 40, 83})
+        unix_options.set_option(self, process, name, value)
 
 
 def _name_of(sender: UnixSocket | None) -> SockAddr | None:
