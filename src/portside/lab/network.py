@@ -17,6 +17,7 @@ from portside.lab.errors import LabError, ProgramFailed, near
 from portside.lab.host import Host
 from portside.lab.interrupt import interruptible
 from portside.lab.output import Output
+from portside.runtime.directory import Directories
 from portside.sim import clock, faults
 from portside.sim.network import DEFAULT_QUEUE
 from portside.sim.network import Link as Wire
@@ -123,6 +124,7 @@ class Network:
         self._output = None if quiet else output or Output()
         self._failed: Program | None = None
         self._check = True
+        self._directories = Directories()
 
     # -- building --
 
@@ -340,7 +342,7 @@ class Network:
             self._output.hosts(list(self.hosts))
         self._check = check
         end = None if until is None else clock.duration(until)
-        with interruptible(self.world), installed(), separate():
+        with interruptible(self.world), installed(), separate(), self._directories.apart():
             self.world.run(end, clock.duration(drain))
         failed, self._failed = self._failed, None
         if failed is not None:
@@ -351,7 +353,7 @@ class Network:
         from portside.runtime.installation import installed
 
         if not self.world.closed:
-            with installed(), separate():
+            with installed(), separate(), self._directories.apart():
                 self.world.close()
 
     def __enter__(self) -> Self:

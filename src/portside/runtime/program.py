@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from portside.host.processes import Process
+    from portside.runtime.directory import Directory
 
 threads: Final[dict[int, Task]] = {}
 """The tasks that have a thread identifier, by it."""
@@ -31,8 +32,8 @@ class Program:
     """
 
     __slots__ = (
-        "atexit", "default_timeout", "loader", "logging", "main_task", "main_thread", "process", "random", "signals",
-        "source", "thread_names", "values",
+        "atexit", "default_timeout", "directory", "loader", "logging", "main_task", "main_thread", "process", "random",
+        "signals", "source", "thread_names", "values",
     )  # fmt: skip
 
     def __init__(self, process: Process) -> None:
@@ -42,6 +43,7 @@ class Program:
         self.thread_names = count(1)
         self.atexit: list[tuple[Callable[..., object], tuple[object, ...], dict[str, object]]] = []
         self.default_timeout: int | None = None  # of new sockets, in ns
+        self.directory: Directory | None = None  # where it is, once it has moved
         self.signals: object = None  # patches.signal.Signals
         self.random: Random | None = None
         self.logging: dict[tuple[Logger, str], object] = {}  # the state of loggers

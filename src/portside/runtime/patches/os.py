@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from greenlet import getcurrent
@@ -17,7 +18,9 @@ from portside.host.errors import fail
 from portside.host.syscalls import files
 from portside.host.syscalls import process as _calls
 from portside.runtime.arguments import bytes_like, integer
+from portside.runtime.directory import directories
 from portside.runtime.patcher import Patcher
+from portside.runtime.program import current_program
 from portside.runtime.real_file import RealFile, install, real_fd
 from portside.runtime.socket_files import path_bytes, socket_file, stat_socket_file
 from portside.runtime.trap import current_process, process_of
@@ -291,6 +294,24 @@ def path_or_fd(real: Real, *arguments: object, **keywords: object) -> object:
     return real(*arguments, **keywords)
 
 
+def chdir(real: Real, path: object) -> None:
+    """os.chdir: of the process alone."""
+    _move(partial(path_or_fd, real, path))
+
+
+def fchdir(real: Real, fd: object) -> None:
+    """os.fchdir: of the process alone."""
+    _move(partial(real_only, real, fd))
+
+
+def _move(change: Callable[[], object]) -> None:
+    program = current_program()
+    if program is None:
+        change()
+    else:
+        directories().move(program, change)
+
+
 def stat_path(real: Real, path: object, *arguments: object, **keywords: object) -> object:
     """os.stat and os.lstat, of a descriptor too."""
     process = current_process()
@@ -459,15 +480,16 @@ USERS: Final[dict[str, Callable[..., object]]] = {
 DESCRIPTORS: Final = (
     read, write, readv, writev, close, closerange, dup, dup2, pipe, pipe2, get_blocking, set_blocking, get_inheritable,
     set_inheritable, isatty, fstat, lseek, sendfile, uname, access, listdir, scandir, readlink,
+    chdir, fchdir,
 )  # fmt: skip
 
 REAL_ONLY: Final = (
-    "pread", "pwrite", "preadv", "pwritev", "ftruncate", "fchmod", "fchown", "fchdir", "fstatvfs", "posix_fallocate",
+    "pread", "pwrite", "preadv", "pwritev", "ftruncate", "fchmod", "fchown", "fstatvfs", "posix_fallocate",
     "posix_fadvise", "lockf", "ttyname", "tcgetpgrp", "tcsetpgrp", "fpathconf",
 )  # fmt: skip
 
 PATHS: Final = (
-    "chdir", "truncate", "utime", "statvfs", "mkdir", "rmdir",
+    "truncate", "utime", "statvfs", "mkdir", "rmdir",
     "link", "symlink", "mkfifo", "mknod", "pathconf", "getxattr", "setxattr",
 )  # fmt: skip
 

@@ -1,0 +1,87 @@
+"""The working directory: each program has its own, and the caller's stays as it is."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    for name in ("one", "two", "caller"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    monkeypatch.chdir(tmp_path / "caller")
+    return tmp_path
+
+
+def wander(directory, change=os.chdir):
+    import time
+
+    seen = []
+    time.sleep(1)
+    seen.append(open("file").read())  # noqa: SIM115
+    os.chdir(directory) if change is os.chdir else os.fchdir(os.open(directory, os.O_RDONLY))
+    for _ in range(3):
+        time.sleep(1)
+        seen.append((os.path.basename(os.getcwd()), open("file").read()))  # noqa: SIM115
+    return seen
+
+
+def test_each_process_has_its_own(world, here):
+    one = world.host.spawn(wander, here / "one")
+    two = world.host.spawn(wander, here / "two", os.fchdir)
+    still = world.host.spawn(wander, here / "caller")
+    world.network.run()
+    for name, program in (("one", one), ("two", two), ("caller", still)):
+        assert program.result == ["caller", *[(name, name)] * 3]
+    assert os.getcwd() == str(here / "caller")
+
+
+def test_the_threads_of_a_process_share_it_and_it_lasts_from_run_to_run(world, here):
+    def program():
+        import time
+
+        seen = []
+
+        def look():
+            time.sleep(5)
+            seen.append(os.getcwd())
+
+        threading.Thread(target=look).start()
+        os.chdir(here / "one")
+        time.sleep(10)
+        return [*seen, os.getcwd()]
+
+    spawned = world.host.spawn(program)
+    world.network.run(until=3)
+    assert os.getcwd() == str(here / "caller")
+    world.network.run()
+    assert spawned.result == [str(here / "one")] * 2
+    assert os.getcwd() == str(here / "caller")
+
+
+def test_the_caller_comes_back_to_a_directory_whose_name_is_gone(world, here):
+    def program():
+        os.chdir(here / "one")
+        os.rename(here / "caller", here / "moved")
+        with pytest.raises(FileNotFoundError):
+            os.chdir(here / "caller")
+        with pytest.raises(NotADirectoryError):
+            os.chdir("file")
+
+    world.call(program)
+    assert os.getcwd() == str(here / "moved")
+
+
+def test_what_is_written_meanwhile_is_written_where_the_program_is(world, here):
+    def program():
+        os.chdir(here / "two")
+        print("x", flush=True)
+        with open("made", "w") as file:
+            file.write("y")
+
+    world.call(program)
+    assert (here / "two" / "made").read_text() == "y"
