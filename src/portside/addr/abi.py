@@ -62,6 +62,11 @@ MSG_NOSIGNAL = 0x4000
 MSG_MORE = 0x8000
 MSG_CMSG_CLOEXEC = 0x40000000
 
+# What shutdown(2) has closed of a socket, as the kernel keeps it (<net/sock.h>): its `how` plus one.
+RCV_SHUTDOWN = 1
+SEND_SHUTDOWN = 2
+SHUTDOWN_MASK = 3
+
 # Nanoseconds: the unit of every time and duration in the core.
 MICROSECOND = 1_000
 MILLISECOND = 1_000_000

@@ -5,7 +5,16 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from portside.addr.abi import MSG_OOB, MSG_PEEK, MSG_TRUNC, POLLOUT, POLLWRBAND, POLLWRNORM, SOCK_SEQPACKET
+from portside.addr.abi import (
+    MSG_OOB,
+    MSG_PEEK,
+    MSG_TRUNC,
+    POLLOUT,
+    POLLWRBAND,
+    POLLWRNORM,
+    RCV_SHUTDOWN,
+    SOCK_SEQPACKET,
+)
 from portside.facts.state import CLOSED, ESTABLISHED
 from portside.host import unix_gc
 from portside.host.errors import fail
@@ -16,8 +25,6 @@ if TYPE_CHECKING:
     from portside.host.file import File
     from portside.host.unix_socket import Taken, UnixSocket
     from portside.wire.packet import Payload
-
-RCV_SHUTDOWN = 1
 
 
 def send(

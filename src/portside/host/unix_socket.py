@@ -20,6 +20,9 @@ from portside.addr.abi import (
     POLLRDNORM,
     POLLWRBAND,
     POLLWRNORM,
+    RCV_SHUTDOWN,
+    SEND_SHUTDOWN,
+    SHUTDOWN_MASK,
     SOCK_DGRAM,
     SOCK_SEQPACKET,
     SOCK_STREAM,
@@ -51,10 +54,6 @@ __all__ = ["UnixNames", "UnixSocket"]
 
 # data, sender, MSG_* flags of the answer, the sender's credentials, descriptors (held for the caller)
 Taken = tuple[bytes, "UnixSocket | None", int, Credentials | None, list[File] | None]
-
-RCV_SHUTDOWN: Final = 1
-SEND_SHUTDOWN: Final = 2
-SHUTDOWN_MASK: Final = 3
 
 _IN: Final = POLLIN | POLLRDNORM
 _DATA: Final = POLLIN | POLLPRI | POLLRDNORM | POLLRDBAND  # what sock_def_readable wakes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from portside.addr.abi import MSG_OOB, MSG_PEEK, MSG_WAITALL
+from portside.addr.abi import MSG_OOB, MSG_PEEK, MSG_WAITALL, RCV_SHUTDOWN, SEND_SHUTDOWN
 from portside.facts.state import ESTABLISHED
 from portside.host import unix_gc
 from portside.host.errors import fail
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from portside.host.unix_socket import Taken, UnixSocket
     from portside.wire.packet import Payload
 
-RCV_SHUTDOWN = 1
-SEND_SHUTDOWN = 2
 SO_OOBINLINE = 10
 
 
