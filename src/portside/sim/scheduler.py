@@ -353,9 +353,7 @@ class Scheduler:
         while (self._living or for_daemons) and not self._stop:
             following = ready.popleft() if ready else self._advance()
             if following is not None:
-                self._running = following
-                following.switch()
-                self._running = None
+                self._switch_to(following)
             elif not self._stop and self._until != NEVER:
                 self.now = max(self.now, self._until)
                 break
@@ -369,10 +367,14 @@ class Scheduler:
             following = self._ready.popleft() if self._ready else self._advance()
             if following is None:
                 break
-            self._running = following
-            following.switch()
-            self._running = None
+            self._switch_to(following)
         self._raise_failure()
+
+    def _switch_to(self, task: Task) -> None:
+        """Let a task run, from the hub, until nobody runs any more."""
+        self._running = task
+        task.switch()
+        self._running = None
 
     def _raise_failure(self) -> None:
         failure, self._failure = self._failure, None
@@ -394,9 +396,7 @@ class Scheduler:
             while ready:
                 following = ready.popleft()
                 if not following.ended:
-                    self._running = following
-                    following.switch()
-                    self._running = None
+                    self._switch_to(following)
         finally:
             self._hub = None
             self._running = None
@@ -475,14 +475,14 @@ class Scheduler:
                         return None
                     quiet += QUIET_TIME
                 when, sequence, action, arguments = heappop(heap)
+                if action is None and not self._expire(arguments[0], sequence):  # type: ignore[arg-type]
+                    continue
+                if when > self.now:
+                    self.now = when
+                    self._turns = 0
+                    self._turns_limit = FREE_TURNS
                 if action is not None:
-                    if when > self.now:
-                        self.now = when
-                        self._turns = 0
-                        self._turns_limit = FREE_TURNS
                     action(*arguments)
-                else:
-                    self._deadline(arguments[0], when, sequence)  # type: ignore[arg-type]
                 if ready:
                     return ready.popleft()
         except BaseException as error:
@@ -496,24 +496,23 @@ class Scheduler:
             return False
         return all(sequence > asked for _, sequence, _, _ in self._heap)
 
-    def _deadline(self, task: Task, when: int, sequence: int) -> None:
-        """A task's entry in the heap has come up: its deadline, or one of an earlier wait, long over."""
+    def _expire(self, task: Task, sequence: int) -> bool:
+        """A task's entry in the heap has come up; whether it is its deadline, not that of an earlier wait, long over.
+        """
         pending = task.pending
         pending.pop()
         deadline = task.deadline
         if task.blocked is None or deadline is None or task.ended:
-            return
+            return False
         if sequence == task.deadline_sequence:
-            if when > self.now:
-                self.now = when
-                self._turns = 0
-                self._turns_limit = FREE_TURNS
             task.blocked = None
             task.woken = False
             self._ready.append(task)
-        elif not pending or deadline < pending[-1]:
+            return True
+        if not pending or deadline < pending[-1]:
             pending.append(deadline)
             heappush(self._heap, (deadline, task.deadline_sequence, None, (task,)))
+        return False
 
     def _pace(self) -> Task | None:
         """The tasks hand over to each other and time stands still: move it on a step."""
@@ -526,12 +525,10 @@ class Scheduler:
         try:
             while heap and heap[0][0] <= min(target, self._until) and not self._stop:
                 when, sequence, action, arguments = heappop(heap)
-                if action is None:
-                    limit, turns = self._turns_limit, self._turns
-                    self._deadline(arguments[0], when, sequence)  # type: ignore[arg-type]
-                    self._turns_limit, self._turns = limit, turns
-                else:
-                    self.now = max(self.now, when)
+                if action is None and not self._expire(arguments[0], sequence):  # type: ignore[arg-type]
+                    continue
+                self.now = max(self.now, when)
+                if action is not None:
                     action(*arguments)
         except BaseException as error:
             self._failure = self._failure or error
