@@ -8,15 +8,20 @@ from typing import Final
 from portside.addr.abi import IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE
 from portside.wire import icmp, ipv4, ipv6, tcp, udp
 from portside.wire.header import Header
-from portside.wire.packet import Fragment, IcmpMessage, Packet, Payload, RawPacket, TcpSegment, UdpDatagram
+from portside.wire.packet import (
+    QUOTE_V4,
+    QUOTE_V6,
+    Fragment,
+    IcmpMessage,
+    Packet,
+    Payload,
+    RawPacket,
+    TcpSegment,
+    UdpDatagram,
+)
 
 _MAX_PAYLOAD: Final = 0xFFFF
 _UDP_PROTOCOLS: Final = (IPPROTO_UDP, IPPROTO_UDPLITE)
-
-QUOTE_V4: Final = 548
-"""Bytes that an ICMP error quotes: as much as fits 576 with the headers (RFC 1812 section 4.3.2.3)."""
-QUOTE_V6: Final = 1232
-"""As much as fits the minimum MTU of 1280 (RFC 4443 section 2.4)."""
 
 
 def encode_ip(packet: Packet) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from portside.addr.abi import IPPROTO_TCP, IPPROTO_UDP
+from portside.addr.abi import IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP
 
 # TCP control bits, RFC 9293 section 3.1.
 FIN: Final = 0x01
@@ -20,6 +20,11 @@ ACK: Final = 0x10
 URG: Final = 0x20
 ECE: Final = 0x40
 CWR: Final = 0x80
+
+QUOTE_V4: Final = 548
+"""Bytes that an ICMP error quotes: as much as fits 576 with the headers (RFC 1812 section 4.3.2.3)."""
+QUOTE_V6: Final = 1232
+"""As much as fits the minimum MTU of 1280 (RFC 4443 section 2.4)."""
 
 Payload = bytes | memoryview
 
@@ -190,10 +195,9 @@ class IcmpMessage(Packet):
         """Bytes after the IP header: the ICMP header and what it carries."""
         if self.quoted is None:
             return 8 + len(self.data)
-        # RFC 1812 4.3.2.3: as much as fits 576 bytes; RFC 4443 2.4(c): as much as fits the minimum MTU of 1280.
-        v4 = self.proto == 1
+        v4 = self.proto == IPPROTO_ICMP
         whole = self.quoted.payload_length() + (20 if v4 else 40)
-        return 8 + min(whole, 548 if v4 else 1232)
+        return 8 + min(whole, QUOTE_V4 if v4 else QUOTE_V6)
 
     def copy(self) -> IcmpMessage:
         """Another message with the same fields, about the same packet."""
