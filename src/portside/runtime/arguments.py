@@ -75,7 +75,7 @@ def nanoseconds(seconds: object) -> int:
         if not -MAX_TIME - 1 <= scaled < MAX_TIME:
             raise OverflowError("timestamp out of range for platform time_t")
         return math.ceil(scaled) if scaled >= 0 else math.floor(scaled)
-    result = integer(seconds) * 1_000_000_000
+    result = (seconds if type(seconds) is int else integer(seconds)) * 1_000_000_000
     if not -MAX_TIME - 1 <= result <= MAX_TIME:
         raise OverflowError(_TOO_LARGE)
     return result
