@@ -99,6 +99,9 @@ class Endpoint:
         assert not tcb.orphan
         self.events.append((tcb, events))
 
+    def peer_keeps(self, tcb: Tcb) -> bool:
+        return False
+
     def arm(self, tcb: Tcb | TimeWait, when: int) -> None:
         self.world.arm(tcb, when)
 

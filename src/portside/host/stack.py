@@ -297,6 +297,12 @@ class Stack:
             elif waiters:
                 file.wake(events)
 
+    def peer_keeps(self, tcb: Tcb) -> bool:
+        """Whether the other end is on this host and keeps what `tcb` has received, for want of the acknowledgment."""
+        entry = self.tcp.connected.get((tcb.raddr, tcb.rport, tcb.laddr, tcb.lport))
+        peer = entry.owner if entry is not None else None
+        return isinstance(peer, Connection) and peer.snd_una != tcb.rcv_nxt
+
     def arm(self, tcb: Tcb | TimeWait, when: int) -> None:
         """Look at the timers of a connection at a virtual time.
 

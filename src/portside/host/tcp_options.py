@@ -8,7 +8,7 @@ from struct import pack
 from typing import TYPE_CHECKING, Final, cast
 
 from portside.addr.abi import IPPROTO_TCP
-from portside.facts.state import CLOSED, LISTEN, SYN_SENT
+from portside.facts.state import CLOSED, LISTEN
 from portside.host.errors import fail
 from portside.host.options import Getter, Setter, Table, int_bytes, int_of, stored
 from portside.tcp import acks, calls, window
@@ -109,9 +109,7 @@ def _set_defer_accept(sock: InetSocket, process: Process, value: bytes) -> None:
 
 
 def _get_window_clamp(sock: InetSocket) -> bytes:
-    """What was set; of a connection, no more than its buffer has room for (tcp_init_buffer_space)."""
-    tcb = _tcp(sock).tcb
-    return int_bytes(tcb.window_clamp if tcb.state in (CLOSED, LISTEN, SYN_SENT) else window.full_space(tcb))
+    return int_bytes(_tcp(sock).tcb.window_clamp)
 
 
 def _set_window_clamp(sock: InetSocket, process: Process, value: bytes) -> None:
@@ -122,7 +120,7 @@ def _set_window_clamp(sock: InetSocket, process: Process, value: bytes) -> None:
             raise fail(errno.EINVAL)
         tcb.window_clamp = 0
         return
-    tcb.window_clamp = max(number, 1152)  # SOCK_MIN_RCVBUF / 2
+    window.set_clamp(tcb, number)
 
 
 def _set_quickack(sock: InetSocket, process: Process, value: bytes) -> None:

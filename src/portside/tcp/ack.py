@@ -23,11 +23,15 @@ def measure(tcb: Tcb, segment: TcpSegment, length: int) -> None:
     """Guess the peer's segment size, and how much memory its data takes (tcp_measure_rcv_mss())."""
     previous = tcb.last_segment_size
     tcb.last_segment_size = 0
-    if length >= tcb.rcv_mss:
-        if length != tcb.rcv_mss:
+    size = segment.gso_size or length
+    if size >= tcb.rcv_mss:
+        if size != tcb.rcv_mss:
             window.set_ratio(tcb, (length << 8) // (length + OVERHEAD) or 1)
-        tcb.rcv_mss = min(length, tcb.advertised_mss)
+        tcb.rcv_mss = min(size, tcb.advertised_mss)
+        if segment.flags & PSH:
+            tcb.ack_pending |= PUSHED  # a full segment, and yet the end of a write: no more may follow
         return
+    length = size
     whole = length + segment.header_length()
     if whole >= LARGE or (whole >= 108 and not segment.flags & PSH):
         tcb.last_segment_size = length
@@ -57,7 +61,7 @@ def data_received(tcb: Tcb, segment: TcpSegment, length: int, now: int) -> None:
             hurry(tcb, MAX_QUICKACKS)
     tcb.last_data_received = now
     if length >= 128:
-        window.grow(tcb, segment, length)
+        window.grow(tcb, length)
 
 
 def hurry(tcb: Tcb, most: int) -> None:
@@ -79,16 +83,16 @@ def check(tcb: Tcb, now: int) -> None:
     if not pending & SCHEDULED:
         return
     if (
-        pending & NOW
-        or (tcb.quick and not tcb.pingpong)
-        or tcb.out_of_order is not None
-        or (
+        (
             (tcb.rcv_nxt - tcb.rcv_wup) & 0xFFFFFFFF > tcb.rcv_mss
             and (
                 (tcb.rcv_nxt - tcb.copied_seq) & 0xFFFFFFFF < tcb.rcvlowat
                 or window.offer(tcb) >= tcb.rcv_wnd
             )
         )
+        or (tcb.quick and not tcb.pingpong)  # which `offer` may have ended
+        or pending & NOW
+        or tcb.out_of_order is not None
     ):
         send.acknowledge(tcb, now)
     elif not pending & TIMER:
@@ -137,7 +141,7 @@ def after_reading(tcb: Tcb, copied: int, now: int) -> None:
         return
     if copied > 0 and not tcb.shutdown & 1:
         offered = window.left(tcb)
-        if 2 * offered <= window.full_space(tcb):
+        if 2 * offered <= tcb.window_clamp:
             new = window.offer(tcb)
             if new and new >= 2 * offered:
                 send.acknowledge(tcb, now)

@@ -18,7 +18,21 @@ from portside.facts.state import (
     SYN_SENT,
     TIME_WAIT,
 )
-from portside.tcp import ack, acks, challenge, end, handshake, listen, loss, receive, rto, send, timewait, window
+from portside.tcp import (
+    ack,
+    acks,
+    challenge,
+    end,
+    handshake,
+    listen,
+    loss,
+    memory,
+    receive,
+    rto,
+    send,
+    timewait,
+    window,
+)
 from portside.tcp.congestion import control
 from portside.tcp.effects import CHANGED, READABLE
 from portside.tcp.states import enter
@@ -99,7 +113,9 @@ def _predicted(tcb: Tcb, segment: TcpSegment, now: int) -> bool:  # noqa: PLR091
     if advance > (tcb.snd_nxt - tcb.snd_una) & MASK:
         return False
     if length:
-        if tcb.rcv_memory > tcb.rcvbuf or length > (tcb.rcv_wup + tcb.rcv_wnd - tcb.rcv_nxt) & MASK:
+        if tcb.rcv_memory > tcb.rcvbuf and not memory.at_hand(tcb, length):
+            return False
+        if length > (tcb.rcv_wup + tcb.rcv_wnd - tcb.rcv_nxt) & MASK:
             return False
     elif not advance:
         return False
@@ -163,14 +179,16 @@ def _expected_data(  # noqa: PLR0912  for speed
 ) -> None:
     """Queue data that is in order, owe an acknowledgment for it, and tell the program.
 
-    Args: news: whether the segment says anything new of what was sent. If not, what waits (MSG_MORE) goes on waiting.
+    Args: news: whether the segment says anything new of what was sent. If not, what waits (MSG_MORE) goes on waiting,
+    unless there is no memory at hand: then Linux leaves the fast path.
     """
+    waiting = tcb.unsent is not None and (news or not memory.at_hand(tcb, length))
     if tcb.received is None:
         tcb.received = [segment.data]
+        tcb.rcv_memory += length + OVERHEAD
+        tcb.rcv_nxt = (tcb.rcv_nxt + length) & MASK
     else:
-        tcb.received.append(segment.data)
-    tcb.rcv_memory += length + OVERHEAD
-    tcb.rcv_nxt = (tcb.rcv_nxt + length) & MASK
+        memory.append(tcb, segment.data, length)
     if length < 128 and length < tcb.rcv_mss and tcb.ato and now - tcb.last_data_received <= ATO_MIN // 2:
         # What ack.data_received comes to for a small segment in quick succession.
         tcb.last_segment_size = 0
@@ -180,7 +198,7 @@ def _expected_data(  # noqa: PLR0912  for speed
         tcb.last_data_received = now
     else:
         ack.data_received(tcb, segment, length, now)
-    if news and tcb.unsent is not None:
+    if waiting:
         send.push(tcb, now)
     pending = tcb.ack_pending
     if pending & SCHEDULED:

@@ -58,7 +58,7 @@ def open_active(tcb: Tcb, now: int, isn: int) -> None:
     tcb.done = False
     tcb.error = 0  # tcp_connect_init()
     tcb.iss = tcb.snd_una = tcb.snd_up = isn
-    tcb.snd_nxt = tcb.write_seq = tcb.snd_sml = (isn + 1) & MASK
+    tcb.snd_nxt = tcb.write_seq = tcb.pushed_seq = tcb.snd_sml = (isn + 1) & MASK
     tcb.rcv_nxt = tcb.rcv_wup = tcb.copied_seq = tcb.max_window = 0
     handshake.prepare(tcb)
     mss = tcb.advertised_mss - (handshake.TIMESTAMPS_LENGTH if tcb.ts_recent_at else 0)
@@ -98,7 +98,7 @@ def send(tcb: Tcb, data: Payload, now: int, more: bool = False) -> int:
         # Nothing in flight, nothing waiting, room enough: the segment goes at once.
         seq = tcb.snd_nxt
         last = (seq + length) & MASK
-        tcb.snd_nxt = tcb.write_seq = last
+        tcb.snd_nxt = tcb.write_seq = tcb.pushed_seq = last
         if length < tcb.mss:
             tcb.snd_sml = last
         tcb.snd_memory += length + OVERHEAD
@@ -126,18 +126,15 @@ def _send(tcb: Tcb, data: Payload, now: int, more: bool) -> int:
     if not len(data):
         return 0
     output.idle_restart(tcb, now)
-    if not output.has_room(tcb) and not output.last_has_room(tcb):
-        tcb.no_space = True
-        output.push(tcb, now, output.NOW)
-        return 0
     if data.__class__ is not bytes:
         # The program may change what it gave: this is the one copy. No more than could be taken.
-        most = max(tcb.sndbuf - tcb.snd_memory, 0) + 2 * output.size_goal(tcb)
+        most = max(tcb.sndbuf - tcb.snd_memory, 0) + 2 * handshake.size_goal(tcb)
         data = bytes(memoryview(data).cast("B")[:most])
-    taken = output.enqueue(tcb, data, more)
+    taken = output.enqueue(tcb, data, more, now)
     if taken < len(data):
         tcb.no_space = True
-        output.push(tcb, now, output.NOW)
+        if taken:
+            output.push(tcb, now, output.NOW)
     else:
         output.push(tcb, now, output.CORKED if more else output.USUAL)
     return taken
@@ -159,14 +156,14 @@ def receive(tcb: Tcb, limit: int, now: int, peek: bool = False) -> bytes | int |
             return seen
         if len(received) == 1 and not tcb.received_offset:
             data = received[0]
-            length = len(data)
-            if length <= limit and data.__class__ is bytes and not tcb.fin_queued:
+            if isinstance(data, bytes) and len(data) <= limit and not tcb.fin_queued:
+                length = len(data)
                 # One segment, read whole: no copy.
                 tcb.received = None
                 tcb.rcv_memory -= length + OVERHEAD
                 tcb.copied_seq = (tcb.copied_seq + length) & MASK
                 left = (tcb.rcv_wup + tcb.rcv_wnd - tcb.rcv_nxt) & MASK
-                if tcb.ack_pending & SCHEDULED or 2 * left <= tcb.rcvbuf * tcb.scaling_ratio >> 8:
+                if tcb.ack_pending & SCHEDULED or 2 * left <= tcb.window_clamp:
                     ack.after_reading(tcb, length, now)  # which looks closer
                 if tcb.rcv_rtt:
                     window.adjust(tcb, now)

@@ -45,6 +45,12 @@ class Effects(Protocol):
         for a tcb whose `orphan` is set.
         """
 
+    def peer_keeps(self, tcb: Tcb) -> bool:
+        """Whether the other end is on this host and has not yet heard that all it sent has arrived.
+
+        Then what `tcb` received last is still in the sender's memory as well.
+        """
+
     def arm(self, tcb: Tcb | TimeWait, when: int) -> None:
         """Make sure that `timeouts.expire(tcb, now)` is called at `when`, or once before it and then not again.
 

@@ -125,6 +125,7 @@ def agreed(tcb: Tcb, times: int, now: int) -> None:
         tcb.mdev = tcb.mdev_max = tcb.rttvar = TIMEOUT_FALLBACK // 1000
     if tcb.snd_wscale < 0:
         tcb.snd_wscale = tcb.rcv_wscale = 0
+        tcb.window_clamp = min(tcb.window_clamp, 0xFFFF)
     if tcb.timestamps_ok:
         tcb.advertised_mss -= TIMESTAMPS_LENGTH
     synchronize_mss(tcb)

@@ -95,7 +95,7 @@ def _syn(listener: Listener, segment: TcpSegment, now: int, isn: int) -> None:
     mss = tcb.advertised_mss - (handshake.TIMESTAMPS_LENGTH if tcb.timestamps_ok else 0)
     window.initial(tcb, mss, tcb.snd_wscale >= 0)
     tcb.snd_una = tcb.iss
-    tcb.snd_nxt = tcb.write_seq = tcb.snd_sml = (tcb.iss + 1) & MASK
+    tcb.snd_nxt = tcb.write_seq = tcb.pushed_seq = tcb.snd_sml = (tcb.iss + 1) & MASK
     tcb.sent = [(tcb.iss, tcb.snd_nxt, b"", SYN | ACK, now, 0, 0)]
     listener.half_open[tcb] = None
     enter(tcb, SYN_RECEIVED)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from portside.tcp import ack, end, window
+from portside.tcp import ack, end, memory, window
 from portside.tcp.effects import READABLE
-from portside.tcp.tcb import NO_MEMORY, NOW, OVERHEAD, SCHEDULED, Tcb
+from portside.tcp.tcb import NO_MEMORY, NOW, OVERHEAD, SCHEDULED, Merged, Tcb
 from portside.wire.packet import FIN, Payload, TcpSegment
 from portside.wire.seq import diff
 
@@ -59,11 +59,10 @@ def _in_order(tcb: Tcb, segment: TcpSegment, known: int, now: int) -> None:
     length = len(data) - known
     fin = bool(segment.flags & FIN)
     if length > 0:
-        if not _make_room(tcb, length):
+        if not _make_room(tcb):
             tcb.ack_pending |= SCHEDULED | NOW | NO_MEMORY
-            ack.hurry(tcb, ack.MAX_QUICKACKS)
             return
-        append(tcb, memoryview(data)[known:] if known else data, length)
+        memory.append(tcb, memoryview(data)[known:] if known else data, length)
         ack.data_received(tcb, segment, length, now)
     if fin:
         _take_fin(tcb, now)
@@ -71,16 +70,6 @@ def _in_order(tcb: Tcb, segment: TcpSegment, known: int, now: int) -> None:
         tcb.ack_pending |= NOW  # RFC 5681 section 4.2: when a gap is filled, at once
     if length > 0:
         readable(tcb)
-
-
-def append(tcb: Tcb, data: Payload, length: int) -> None:
-    """Put data into the receive queue and move RCV.NXT."""
-    if tcb.received is None:
-        tcb.received = [data]
-    else:
-        tcb.received.append(data)
-    tcb.rcv_memory += length + OVERHEAD
-    tcb.rcv_nxt = (tcb.rcv_nxt + length) & MASK
 
 
 def readable(tcb: Tcb) -> None:
@@ -103,37 +92,20 @@ def _take_fin(tcb: Tcb, now: int) -> None:
     end.fin_received(tcb, now)
 
 
-def _make_room(tcb: Tcb, length: int) -> bool:
+def _make_room(tcb: Tcb) -> bool:
     """Whether the receive buffer takes a segment, after squeezing what is there (tcp_try_rmem_schedule()).
 
     An empty receive queue takes one segment of any size.
     """
     if tcb.rcv_memory <= tcb.rcvbuf:
         return True
-    _collapse(tcb)
+    window.overflow(tcb)
+    memory.collapse(tcb)
     if tcb.rcv_memory <= tcb.rcvbuf:
         return True
     tcb.out_of_order = None
-    _recount(tcb)
+    memory.recount(tcb)
     return tcb.rcv_memory <= tcb.rcvbuf or tcb.received is None
-
-
-def _collapse(tcb: Tcb) -> None:
-    """Copy small pieces together, so that less memory goes into their overhead (tcp_collapse())."""
-    if tcb.received is not None and len(tcb.received) > 1:
-        tcb.received = [b"".join(tcb.received)]
-    _recount(tcb)
-
-
-def _recount(tcb: Tcb) -> None:
-    memory = 0
-    if tcb.received is not None:
-        for piece in tcb.received:
-            memory += len(piece) + OVERHEAD
-    if tcb.out_of_order is not None:
-        for _, later, _ in tcb.out_of_order:
-            memory += len(later) + OVERHEAD
-    tcb.rcv_memory = memory
 
 
 # -- out of order --
@@ -145,14 +117,14 @@ def _out_of_order(tcb: Tcb, segment: TcpSegment, now: int) -> None:
     tcb.predicted = 0
     tcb.ack_pending |= SCHEDULED | NOW
     queue = tcb.out_of_order
-    if not _make_room(tcb, length) or (queue is not None and len(queue) >= MAX_OUT_OF_ORDER):
+    if not _make_room(tcb) or (queue is not None and len(queue) >= MAX_OUT_OF_ORDER):
         return
     ack.measure(tcb, segment, length)
     if queue is None:
         queue = tcb.out_of_order = []
     _insert(tcb, queue, segment.seq, segment.data, segment.flags & FIN)
     if length >= 128:
-        window.grow(tcb, segment, length)
+        window.grow_later(tcb, length)
 
 
 def _insert(tcb: Tcb, queue: list[tuple[int, Payload, int]], seq: int, data: Payload, fin: int) -> None:
@@ -203,7 +175,7 @@ def _join(tcb: Tcb, now: int) -> bool:
         if length < 0 or (length == 0 and not fin):
             continue
         if length:
-            append(tcb, memoryview(data)[-start:] if start else data, length)
+            memory.append(tcb, memoryview(data)[-start:] if start else data, length)
         if fin:
             _take_fin(tcb, now)
             return True
@@ -220,14 +192,19 @@ def read(tcb: Tcb, limit: int, now: int) -> bytes:
     assert received is not None
     offset = tcb.received_offset
     first = received[0]
-    length = len(first)
+    if isinstance(first, Merged):
+        length, whole = first.length, first.memory
+        first = first.joined()
+    else:
+        length = len(first)
+        whole = length + OVERHEAD
     if offset == 0 and length <= limit and (length == limit or len(received) == 1):
         data = first if first.__class__ is bytes else bytes(first)
         if len(received) == 1:
             tcb.received = None
         else:
             del received[0]
-        tcb.rcv_memory -= length + OVERHEAD
+        tcb.rcv_memory -= whole
         count = length
     else:
         data, count = _gather(tcb, received, limit)
@@ -241,13 +218,14 @@ def read(tcb: Tcb, limit: int, now: int) -> bytes:
     return data
 
 
-def _gather(tcb: Tcb, received: list[Payload], limit: int) -> tuple[bytes, int]:
+def _gather(tcb: Tcb, received: list[Payload | Merged], limit: int) -> tuple[bytes, int]:
     """Join what `limit` bytes span."""
     parts: list[Payload] = []
     count = 0
     whole = 0
     offset = tcb.received_offset
-    for piece in received:
+    for entry in received:
+        piece, charged = (entry.joined(), entry.memory) if isinstance(entry, Merged) else (entry, len(entry) + OVERHEAD)
         size = len(piece) - offset
         if size > limit - count:
             parts.append(memoryview(piece)[offset : offset + limit - count])
@@ -257,7 +235,7 @@ def _gather(tcb: Tcb, received: list[Payload], limit: int) -> tuple[bytes, int]:
         parts.append(memoryview(piece)[offset:] if offset else piece)
         count += size
         whole += 1
-        tcb.rcv_memory -= len(piece) + OVERHEAD
+        tcb.rcv_memory -= charged
         offset = 0
         tcb.received_offset = 0
     if whole == len(received):
@@ -274,7 +252,7 @@ def discard(tcb: Tcb) -> None:
     tcb.fin_queued = False
     tcb.copied_seq = tcb.rcv_nxt
     if tcb.rcv_memory:
-        _recount(tcb)
+        memory.recount(tcb)
 
 
 def skip_fin(tcb: Tcb) -> None:
@@ -289,7 +267,8 @@ def peek(tcb: Tcb, limit: int) -> bytes:
     parts: list[Payload] = []
     count = 0
     offset = tcb.received_offset
-    for piece in tcb.received:
+    for entry in tcb.received:
+        piece = entry.joined() if isinstance(entry, Merged) else entry
         size = min(len(piece) - offset, limit - count)
         parts.append(memoryview(piece)[offset : offset + size])
         count += size

@@ -24,8 +24,11 @@ NOW: Final = 1  # send it (TCP_NAGLE_PUSH)
 CORKED: Final = 2  # hold it back (TCP_NAGLE_CORK): MSG_MORE
 
 
-def transmit(tcb: Tcb, seq: int, flags: int, data: Payload, now: int) -> None:
-    """Send one segment with what it says besides its data: acknowledgment, window, timestamps (tcp_transmit_skb())."""
+def transmit(tcb: Tcb, seq: int, flags: int, data: Payload, now: int, gso_size: int = 0) -> None:
+    """Send one segment with what it says besides its data: acknowledgment, window, timestamps (tcp_transmit_skb()).
+
+    Args: gso_size: it stands for several, of so many bytes each.
+    """
     if not tcb.rcv_memory and tcb.open_window >= tcb.rcv_wnd:
         # Nothing is queued: the window is as `window.refresh` worked it out.
         tcb.rcv_wnd = tcb.open_window
@@ -36,6 +39,8 @@ def transmit(tcb: Tcb, seq: int, flags: int, data: Payload, now: int) -> None:
     segment = TcpSegment(
         tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, seq, tcb.rcv_nxt if flags & ACK else 0, flags, field, data
     )
+    if gso_size:
+        segment.gso_size = gso_size
     if tcb.timestamps_ok:
         segment.timestamps = ((now // MILLISECOND + tcb.ts_offset) & MASK, tcb.ts_recent)
     if flags & ACK:
@@ -72,55 +77,57 @@ def acceptable(tcb: Tcb) -> int:
 # -- the send buffer --
 
 
-def enqueue(tcb: Tcb, data: Payload, more: bool) -> int:
+def enqueue(tcb: Tcb, data: Payload, more: bool, now: int) -> int:
     """Put data at the end of the send buffer while there is room: bytes taken (tcp_sendmsg_locked()).
 
-    The last piece may exceed the limit, as in Linux: room is asked for when a piece is begun.
+    The last piece may exceed the limit, as in Linux: room is asked for when a piece is begun. A full piece is sent
+    before the next is begun, if nothing waits before it or a good part of the window does.
     """
     goal = handshake.size_goal(tcb)
     length = len(data)
-    taken = _fill_last(tcb, data, goal)
-    while taken < length and has_room(tcb):
-        count = min(goal, length - taken)
-        part = data if count == length else memoryview(data)[taken : taken + count]
-        piece = Unsent(part, count, OVERHEAD)
-        tcb.snd_memory += count + OVERHEAD
+    taken = 0
+    while taken < length:
+        unsent = tcb.unsent
+        if unsent is None:
+            unsent = tcb.unsent = []
+        room = goal - unsent[-1].length if unsent else 0
+        if room <= 0:
+            if not has_room(tcb):
+                break
+            unsent.append(Unsent())
+            tcb.snd_memory += OVERHEAD
+            room = goal
+        piece = unsent[-1]
+        count = min(room, length - taken)
+        piece.parts.append(data if count == length else memoryview(data)[taken : taken + count])
+        piece.length += count
+        piece.push &= taken > 0  # more has been written behind what was to be pushed
+        tcb.snd_memory += count
         tcb.write_seq = (tcb.write_seq + count) & MASK
         taken += count
-        if tcb.unsent is None:
-            tcb.unsent = [piece]
-        else:
-            tcb.unsent.append(piece)
-    if taken and tcb.unsent and not more:
-        tcb.unsent[-1].push = True
-    return taken
-
-
-def _fill_last(tcb: Tcb, data: Payload, goal: int) -> int:
-    """Add to the last piece of the send buffer what fits in there: bytes taken."""
+        if taken < length and piece.length >= goal:
+            if _forced_push(tcb):
+                _mark_push(tcb, piece)
+                push(tcb, now, NOW)
+            elif len(unsent) == 1:
+                push(tcb, now, NOW, one=True)
     unsent = tcb.unsent
-    if unsent is None:
-        return 0
-    last = unsent[-1]
-    room = goal - last.length
-    if room <= 0:
-        return 0
-    taken = min(room, len(data))
-    last.parts.append(data if taken == len(data) else memoryview(data)[:taken])
-    last.length += taken
-    tcb.snd_memory += taken
-    tcb.write_seq = (tcb.write_seq + taken) & MASK
+    if unsent:
+        if taken and (not more or taken < length or _forced_push(tcb)):
+            _mark_push(tcb, unsent[-1])
+    else:
+        tcb.unsent = None
     return taken
 
 
-def size_goal(tcb: Tcb) -> int:
-    """How much one piece of the send buffer collects."""
-    return handshake.size_goal(tcb)
+def _forced_push(tcb: Tcb) -> bool:
+    """Whether half of the largest window has been written since the last PSH (forced_push())."""
+    return (tcb.write_seq - tcb.pushed_seq) & MASK > tcb.max_window >> 1
 
 
-def last_has_room(tcb: Tcb) -> bool:
-    """Whether more fits into the last piece of the send buffer, though no other may be begun."""
-    return tcb.unsent is not None and tcb.unsent[-1].length < handshake.size_goal(tcb)
+def _mark_push(tcb: Tcb, piece: Unsent) -> None:
+    piece.push = True
+    tcb.pushed_seq = tcb.write_seq
 
 
 def has_room(tcb: Tcb) -> bool:
@@ -139,18 +146,41 @@ def in_flight(tcb: Tcb) -> int:
     return len(sent) - tcb.dupacks - tcb.lost_out if sent else 0
 
 
-def push(tcb: Tcb, now: int, how: int = USUAL) -> None:
-    """Send what may be sent (__tcp_push_pending_frames())."""
+def push(tcb: Tcb, now: int, how: int = USUAL, one: bool = False) -> None:
+    """Send what may be sent: congestion window, send window and Nagle, in this order (tcp_write_xmit()).
+
+    Args: one: the first piece only (tcp_push_one()).
+    """
     unsent = tcb.unsent
     if unsent is None:
         return
+    mss = tcb.mss
+    most = handshake.GSO_SIZE // mss
     while unsent:
         piece = unsent[0]
-        if len(unsent) > 1:
-            _grow(tcb, unsent)
-        if not _may_send(tcb, piece, len(unsent) == 1, how):
+        quota = tcb.cwnd - in_flight(tcb)
+        if quota <= 0:
+            tcb.cwnd_limited = True
             break
-        _send_from(tcb, unsent, piece, now)
+        quota = min(quota, max(tcb.cwnd >> 1, 1), max(most, 2))
+        if len(unsent) > 1:
+            _grow(tcb, unsent, quota * mss)
+        last = len(unsent) == 1
+        length = piece.length
+        size = min(length, mss)
+        room = diff((tcb.snd_una + tcb.snd_wnd) & MASK, tcb.snd_nxt)
+        if size + (1 if last and tcb.fin_unsent and length <= mss else 0) > room:
+            # Never less than a full segment or a whole piece: RFC 9293 section 3.8.6.2.1.
+            break
+        if length > mss:
+            size = _split_point(tcb, length, room, quota * mss, last, how)
+        elif length < mss and last and how != NOW and not tcb.fin_unsent and _nagle_holds(tcb, how):
+            break
+        if size % mss:
+            tcb.snd_sml = (tcb.snd_nxt + size) & MASK  # tcp_minshall_update()
+        _send_from(tcb, unsent, piece, size, now)
+        if one:
+            break
     if not unsent:
         tcb.unsent = None
     elif tcb.sent is None and not tcb.probe_at and not tcb.retransmit_at:
@@ -159,12 +189,10 @@ def push(tcb: Tcb, now: int, how: int = USUAL) -> None:
         alarm(tcb, tcb.probe_at)
 
 
-def _grow(tcb: Tcb, unsent: list[Unsent]) -> None:
+def _grow(tcb: Tcb, unsent: list[Unsent], size: int) -> None:
     """Let the first piece take over what fits of the second: fewer, larger pieces (tcp_grow_skb(), Linux 6.7)."""
     first, second = unsent[0], unsent[1]
-    mss = tcb.mss
-    segments = min(tcb.cwnd - in_flight(tcb), max(handshake.GSO_SIZE // mss, 2))
-    missing = segments * mss - first.length
+    missing = size - first.length
     if missing <= 0 or not second.length:
         return
     if second.length > missing:
@@ -174,25 +202,21 @@ def _grow(tcb: Tcb, unsent: list[Unsent]) -> None:
     first.parts += second.parts
     first.length += second.length
     first.push |= second.push
-    tcb.snd_memory -= second.charge
+    tcb.snd_memory -= OVERHEAD
     del unsent[1]
 
 
-def _may_send(tcb: Tcb, piece: Unsent, last: bool, how: int) -> bool:
-    """Congestion window, send window and Nagle, in this order (tcp_write_xmit())."""
-    if in_flight(tcb) >= tcb.cwnd:
-        tcb.cwnd_limited = True
-        return False
-    fin = last and tcb.fin_unsent
-    length = piece.length
-    size = min(length, tcb.mss)
-    end = size + (1 if fin and length <= tcb.mss else 0)
-    if diff((tcb.snd_nxt + end) & MASK, (tcb.snd_una + tcb.snd_wnd) & MASK) > 0:
-        # Never less than a full segment or a whole piece: RFC 9293 section 3.8.6.2.1.
-        return False
-    if length >= tcb.mss or not last or fin or how == NOW:
-        return True
-    return not _nagle_holds(tcb, how)
+def _split_point(tcb: Tcb, length: int, room: int, most: int, last: bool, how: int) -> int:
+    """How much of a piece of more than one segment goes at once (tcp_mss_split_point())."""
+    if most <= room and not last:
+        return min(length, most)
+    size = length if length < room else room
+    if most <= size:
+        return most
+    partial = size % tcb.mss
+    if partial and how != NOW and _nagle_holds(tcb, how):
+        return size - partial
+    return size
 
 
 def _nagle_holds(tcb: Tcb, how: int) -> bool:
@@ -204,28 +228,41 @@ def _nagle_holds(tcb: Tcb, how: int) -> bool:
     return diff(tcb.snd_sml, tcb.snd_una) > 0 and diff(tcb.snd_sml, tcb.snd_nxt) <= 0
 
 
-def _send_from(tcb: Tcb, unsent: list[Unsent], piece: Unsent, now: int, limit: int = 0) -> None:
-    """Make one segment of the first piece, as large as may be, or of `limit` bytes."""
-    size = min(piece.length, limit or tcb.mss)
-    flags = ACK
+def _send_from(tcb: Tcb, unsent: list[Unsent], piece: Unsent, size: int, now: int, flags: int = ACK) -> None:
+    """Send `size` bytes of the first piece: a segment, or several that are one sk_buff to Linux."""
     if size == piece.length:
         del unsent[0]
         parts = piece.parts
         data: Payload = parts[0] if len(parts) == 1 else b"".join(parts)
         if piece.push:
-            flags = ACK | PSH
+            flags |= PSH
         if not unsent and tcb.fin_unsent:
             tcb.fin_unsent = False
             flags |= FIN
-        if size < tcb.mss:
-            tcb.snd_sml = (tcb.snd_nxt + size) & MASK
     else:
         data = _split(piece, size)
-        if limit:
-            flags = ACK | PSH
-    charge = size + piece.charge
-    piece.charge = 0
-    first_transmission(tcb, flags, data, size + (flags & FIN), charge, now)
+        tcb.snd_memory += OVERHEAD  # of what remains: tso_fragment()
+    if size > tcb.mss:
+        _send_several(tcb, flags, data, size, now)
+    else:
+        first_transmission(tcb, flags, data, size + (flags & FIN), size + OVERHEAD, now)
+
+
+def _send_several(tcb: Tcb, flags: int, data: Payload, size: int, now: int) -> None:
+    """Segments that leave together: one packet where the device would take it so, as loopback does (GSO)."""
+    mss = tcb.mss
+    view = memoryview(data)
+    seq = tcb.snd_nxt
+    together = tcb.path_mtu > handshake.GSO_SIZE
+    for start in range(0, size, mss):
+        part = view[start : start + mss]
+        length = len(part)
+        if start + mss < size:
+            first_transmission(tcb, ACK, part, length, length, now, not together)
+        else:
+            first_transmission(tcb, flags, part, length + (flags & FIN), length + OVERHEAD, now, not together)
+    if together:
+        transmit(tcb, seq, flags, data, now, mss)
 
 
 def _split(piece: Unsent, size: int) -> Payload:
@@ -251,8 +288,10 @@ def _split(piece: Unsent, size: int) -> Payload:
     return taken[0] if len(taken) == 1 else b"".join(taken)
 
 
-def first_transmission(tcb: Tcb, flags: int, data: Payload, length: int, charge: int, now: int) -> None:
-    """Send new data and remember it until it is acknowledged (tcp_event_new_data_sent())."""
+def first_transmission(
+    tcb: Tcb, flags: int, data: Payload, length: int, charge: int, now: int, alone: bool = True
+) -> None:
+    """Send new data, unless it goes with more, and remember it until it is acknowledged (tcp_event_new_data_sent())."""
     seq = tcb.snd_nxt
     end = (seq + length) & MASK
     entry: Sent = (seq, end, data, flags, now, 0, charge)
@@ -267,7 +306,8 @@ def first_transmission(tcb: Tcb, flags: int, data: Payload, length: int, charge:
         tcb.sent.append(entry)
     if len(data):  # a FIN alone is no answer
         event_data_sent(tcb, now)
-    transmit(tcb, seq, flags, data, now)
+    if alone:
+        transmit(tcb, seq, flags, data, now)
 
 
 def event_data_sent(tcb: Tcb, now: int) -> None:
@@ -290,7 +330,7 @@ def fin(tcb: Tcb, now: int) -> None:
         return
     tcb.fin_unsent = True
     if unsent is None:
-        tcb.unsent = [Unsent(b"", 0, OVERHEAD)]
+        tcb.unsent = [Unsent()]
         tcb.snd_memory += OVERHEAD
     push(tcb, now, NOW)
 
@@ -340,7 +380,7 @@ def wake_up(tcb: Tcb, now: int) -> bool:
     if unsent and room > 0:
         piece = unsent[0]
         piece.push = True
-        _send_from(tcb, unsent, piece, now, min(room, tcb.mss))
+        _send_from(tcb, unsent, piece, min(room, tcb.mss, piece.length), now, ACK | PSH)
         if not unsent:
             tcb.unsent = None
         return True

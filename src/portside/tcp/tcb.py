@@ -24,6 +24,8 @@ INFINITE_SSTHRESH: Final = 0x7FFFFFFF
 LONG_AGO: Final = -SECOND * 3600  # before the world began: no answer is one to data that never came
 MSS_DEFAULT: Final = 536  # TCP_MSS_DEFAULT, RFC 9293 section 3.7.1
 OVERHEAD: Final = 832  # bytes that an sk_buff takes besides its data, as measured on Linux 6.18 (truesize)
+MAX_FRAGMENTS: Final = 17  # MAX_SKB_FRAGS: places where the data of one sk_buff may lie
+SEND_PAGE: Final = 32768  # SKB_FRAG_PAGE_ORDER: what a sender fills before it takes another
 ATO_MIN: Final = 40 * MILLISECOND  # TCP_ATO_MIN: how long an acknowledgment is delayed at first
 
 # Tcb.ack_pending: what is owed to the peer (enum inet_csk_ack_state_t).
@@ -45,17 +47,43 @@ A tuple, for one is made per segment.
 class Unsent:
     """Data that waits to be sent in segments of its own: what one sk_buff of the write queue is to Linux.
 
-    `parts` are what the program gave, by reference. `charge` is the memory accounted for besides the data, until the
-    first segment made of it takes it over. `push` is TCPCB_FLAG_PSH.
+    `parts` are what the program gave, by reference. `push` is TCPHDR_PSH.
     """
 
-    __slots__ = ("charge", "length", "parts", "push")
+    __slots__ = ("length", "parts", "push")
 
-    def __init__(self, part: Payload, length: int, charge: int) -> None:
-        self.parts = [part] if length else []
-        self.length = length
-        self.charge = charge
+    def __init__(self) -> None:
+        self.parts: list[Payload] = []
+        self.length = 0
         self.push = False
+
+
+class Merged:
+    """Data of several segments in one sk_buff of the receive queue (`memory.append`).
+
+    `memory` is what it takes; `room` how much fits behind it without taking more (skb_tailroom()); `fragments` how many
+    places its data lies in.
+    """
+
+    __slots__ = ("fragments", "length", "memory", "parts", "room")
+
+    def __init__(self, part: Payload, length: int, memory: int, fragments: int) -> None:
+        self.parts = [part]
+        self.length = length
+        self.memory = memory
+        self.fragments = fragments
+        self.room = 0
+
+    def add(self, part: Payload, length: int) -> None:
+        """Put data behind."""
+        self.parts.append(part)
+        self.length += length
+
+    def joined(self) -> Payload:
+        """The data in one piece."""
+        if len(self.parts) > 1:
+            self.parts = [b"".join(self.parts)]
+        return self.parts[0]
 
 
 class Tcb:
@@ -76,7 +104,7 @@ class Tcb:
         "maxseg", "nodelay", "notsent_lowat", "oobinline", "rcvbuf", "rcvbuf_locked", "rcvlowat", "sndbuf",
         "sndbuf_locked", "syncnt", "user_timeout", "window_clamp",
         # send sequence variables
-        "iss", "snd_una", "snd_nxt", "snd_wnd", "snd_wl1", "snd_up", "write_seq", "snd_sml", "max_window",
+        "iss", "snd_una", "snd_nxt", "snd_wnd", "snd_wl1", "snd_up", "write_seq", "pushed_seq", "snd_sml", "max_window",
         "fin_unsent",
         # receive sequence variables
         "irs", "rcv_nxt", "rcv_wnd", "rcv_wup", "copied_seq", "rcv_ssthresh", "scaling_ratio",
@@ -155,7 +183,7 @@ class Tcb:
     def reset(self) -> None:  # noqa: PLR0915  a list of assignments
         """Forget the connection and keep the options: a socket as new (tcp_disconnect(), tcp_init_sock())."""
         self.predicted = 0  # flags that header prediction expects, PSH included; 0: no prediction
-        self.iss = self.snd_una = self.snd_nxt = self.write_seq = self.snd_sml = self.snd_up = 0
+        self.iss = self.snd_una = self.snd_nxt = self.write_seq = self.pushed_seq = self.snd_sml = self.snd_up = 0
         self.snd_wnd = self.snd_wl1 = self.max_window = 0
         self.irs = self.rcv_nxt = self.rcv_wnd = self.rcv_wup = self.copied_seq = 0
         self.rcv_ssthresh = 0
@@ -174,7 +202,7 @@ class Tcb:
         self.sent: list[Sent] | None = None  # in flight, oldest first
         self.unsent: list[Unsent] | None = None
         self.fin_unsent = False  # the last of the unsent carries our FIN
-        self.received: list[Payload] | None = None  # in order, oldest first
+        self.received: list[Payload | Merged] | None = None  # in order, oldest first
         self.received_offset = 0  # bytes of the first that the program has read
         self.out_of_order: list[tuple[int, Payload, int]] | None = None  # seq, data, FIN; ordered, no overlaps
         self.fin_queued = False  # the peer's FIN is in the receive queue, not yet seen by the program

@@ -6,9 +6,13 @@ tcp_rcv_space_adjust(), Linux 6.18. The memory of a segment is its data and OVER
 
 from __future__ import annotations
 
+from typing import Final
+
 from portside.addr.abi import MILLISECOND
 from portside.tcp.tcb import INITIAL_CWND, NO_MEMORY, OVERHEAD, Tcb
 from portside.wire.packet import TcpSegment
+
+LEAST_CLAMP: Final = 1152  # SOCK_MIN_RCVBUF / 2
 
 
 def initial(tcb: Tcb, mss: int, scaling: bool) -> None:
@@ -30,6 +34,8 @@ def initial(tcb: Tcb, mss: int, scaling: bool) -> None:
         most = space if space > most else most
         scale = (most if most < clamp else clamp).bit_length() - 16
         tcb.rcv_wscale = 0 if scale < 0 else 14 if scale > 14 else scale
+    most = 0xFFFF << tcb.rcv_wscale
+    tcb.window_clamp = clamp if clamp < most else most
 
 
 def from_space(tcb: Tcb, space: int) -> int:
@@ -38,9 +44,8 @@ def from_space(tcb: Tcb, space: int) -> int:
 
 
 def full_space(tcb: Tcb) -> int:
-    """What the window could be with an empty buffer."""
-    space = tcb.rcvbuf * tcb.scaling_ratio >> 8
-    return min(space, tcb.window_clamp) if tcb.window_clamp else space
+    """What the window could be with an empty buffer, whatever its clamp (tcp_full_space())."""
+    return tcb.rcvbuf * tcb.scaling_ratio >> 8
 
 
 def left(tcb: Tcb) -> int:
@@ -54,8 +59,8 @@ def offer(tcb: Tcb) -> int:
     ratio = tcb.scaling_ratio
     free = (tcb.rcvbuf - tcb.rcv_memory) * ratio >> 8
     full = allowed = tcb.rcvbuf * ratio >> 8
-    if tcb.window_clamp and tcb.window_clamp < full:
-        full = tcb.window_clamp
+    clamp = tcb.window_clamp
+    full = clamp if clamp < full else full
     mss = tcb.rcv_mss if tcb.rcv_mss < full else full
     if mss <= 0:
         return 0
@@ -102,6 +107,7 @@ def refresh(tcb: Tcb) -> None:
         return
     unit = (1 << scale) - 1
     full = full_space(tcb)
+    full = full if full < tcb.window_clamp else tcb.window_clamp
     tcb.open_window = window = ((full if full < tcb.rcv_ssthresh else tcb.rcv_ssthresh) + unit) & ~unit
     window >>= scale
     tcb.open_field = window if window < 0xFFFF else 0xFFFF
@@ -111,13 +117,48 @@ def set_ratio(tcb: Tcb, ratio: int) -> None:
     """The share of data in the memory that segments take has changed (tp->scaling_ratio)."""
     if ratio != tcb.scaling_ratio:
         tcb.scaling_ratio = ratio
-        tcb.rcvq_space = min(tcb.rcvq_space, full_space(tcb))
+        set_clamp(tcb, full_space(tcb))
+        tcb.rcvq_space = min(tcb.rcvq_space, tcb.window_clamp)
+
+
+def set_clamp(tcb: Tcb, size: int) -> None:
+    """Bound the window, and with it what is offered now: TCP_WINDOW_CLAMP (tcp_set_window_clamp())."""
+    old = tcb.window_clamp
+    new = tcb.window_clamp = size if size > LEAST_CLAMP else LEAST_CLAMP
+    if new < old:
+        tcb.rcv_ssthresh = min(tcb.rcv_ssthresh, new)
+    elif new > old:
+        tcb.rcv_ssthresh = max(min(tcb.rcv_wnd, new), tcb.rcv_ssthresh)
+    refresh(tcb)
+
+
+def overflow(tcb: Tcb) -> None:
+    """The receive buffer is full: let it grow, if the program has not set it, or offer little (tcp_clamp_window())."""
+    tcb.quick = 0
+    most = tcb.settings.tcp_rmem[2]
+    if tcb.rcvbuf < most and not tcb.rcvbuf_locked:
+        tcb.rcvbuf = min(tcb.rcv_memory, most)
+    if tcb.rcv_memory > tcb.rcvbuf:
+        tcb.rcv_ssthresh = min(tcb.window_clamp, 2 * tcb.advertised_mss)
+    refresh(tcb)
+
+
+def grow(tcb: Tcb, length: int) -> None:
+    """Let the window open with the segments that arrive in order (tcp_grow_window()).
+
+    The head of an sk_buff that holds no data itself is not counted (truesize_adjust()), so that no segment has much
+    overhead.
+    """
+    room = min(tcb.window_clamp, from_space(tcb, tcb.rcvbuf - tcb.rcv_memory)) - tcb.rcv_ssthresh
+    if room > 0:
+        tcb.quick |= 1
+        tcb.rcv_ssthresh += min(room, 2 * max(tcb.advertised_mss, length))
         refresh(tcb)
 
 
-def grow(tcb: Tcb, segment: TcpSegment, length: int) -> None:
-    """Let the window open with the segments that arrive (tcp_grow_window())."""
-    room = min(full_space(tcb), from_space(tcb, tcb.rcvbuf - tcb.rcv_memory)) - tcb.rcv_ssthresh
+def grow_later(tcb: Tcb, length: int) -> None:
+    """The same for a segment out of order, its overhead counted (__tcp_grow_window())."""
+    room = min(tcb.window_clamp, from_space(tcb, tcb.rcvbuf - tcb.rcv_memory)) - tcb.rcv_ssthresh
     if room <= 0:
         return
     memory = length + OVERHEAD
@@ -143,7 +184,12 @@ def _step(tcb: Tcb, length: int, memory: int) -> int:
 def begin(tcb: Tcb, now: int) -> None:
     """The connection is made: buffers to work with (tcp_init_buffer_space())."""
     expand_send_buffer(tcb)
-    tcb.rcv_ssthresh = min(tcb.rcv_ssthresh, full_space(tcb))
+    most = full_space(tcb)
+    clamp, mss = min(tcb.window_clamp, most), tcb.advertised_mss
+    if clamp > 2 * mss and clamp + mss > most:
+        clamp = max(2 * mss, most - mss)  # room for one more segment
+    tcb.window_clamp = clamp
+    tcb.rcv_ssthresh = min(tcb.rcv_ssthresh, clamp)
     tcb.rcvq_space = min(tcb.rcv_ssthresh, tcb.rcv_wnd, INITIAL_CWND * tcb.advertised_mss)
     tcb.rcvq_seq = tcb.copied_seq
     tcb.rcvq_time = now
@@ -215,4 +261,5 @@ def _grow_buffer(tcb: Tcb, copied: int) -> None:
     memory = min((want << 8) // tcb.scaling_ratio, settings.tcp_rmem[2])
     if memory > tcb.rcvbuf:
         tcb.rcvbuf = memory
+        tcb.window_clamp = full_space(tcb)
         refresh(tcb)

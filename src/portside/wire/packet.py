@@ -67,10 +67,12 @@ class TcpSegment(Packet):
 
     `window` is the field as sent: not scaled. `timestamps` is (TSval, TSecr) of RFC 7323. `sack` holds the blocks of
     RFC 2018 as (left edge, right edge). `sack_permitted` and `window_scale` and `mss` stand on SYN segments only.
+    `gso_size`: it stands for several segments with so many bytes of data each, which were not taken apart because the
+    device takes them so, as loopback does; 0 for a segment that is one.
     """
 
     __slots__ = (
-        "ack", "data", "dport", "flags", "mss", "sack", "sack_permitted", "seq", "sport",
+        "ack", "data", "dport", "flags", "gso_size", "mss", "sack", "sack_permitted", "seq", "sport",
         "timestamps", "urgent", "window", "window_scale",
     )  # fmt: skip
 
@@ -94,6 +96,7 @@ class TcpSegment(Packet):
         self.window = window
         self.data = data
         self.urgent = 0
+        self.gso_size = 0
         self.mss: int | None = None
         self.window_scale: int | None = None
         self.sack_permitted = False
@@ -130,6 +133,7 @@ class TcpSegment(Packet):
         )
         other._same_header(self)
         other.urgent = self.urgent
+        other.gso_size = self.gso_size
         other.mss = self.mss
         other.window_scale = self.window_scale
         other.sack_permitted = self.sack_permitted
