@@ -1,4 +1,4 @@
-"""All benchmarks, one command, one run: `python -m benchmarks [--rounds N] [--kinds KIND ...] [--tables SIZE ...] [--memory SIZE ...]`.
+"""All benchmarks, one command, one run: `python -m benchmarks`; `--help` tells how to make it longer or shorter.
 
 Sides alternate within each round, so that what else the machine does meets them alike. A ratio is theirs by ours: above
 one, portside is ahead. It is given as the median of the rounds, with the least and the greatest.
