@@ -77,13 +77,6 @@ class Interface:
         mac = self.link_address
         return FE80 | ((mac >> 24) ^ 0x020000) << 40 | 0xFFFE << 24 | mac & 0xFFFFFF
 
-    def find(self, address: int) -> InterfaceAddress | None:
-        """The entry of exactly that address, or None."""
-        for entry in self.addresses:
-            if entry.address == address:
-                return entry
-        return None
-
     def __repr__(self) -> str:
         return f"<Interface {self.index} {self.name}>"
 

@@ -6,6 +6,7 @@ original. The standard library above the border stays the interpreter's own.
 
 * `trap` knows who calls: the task, its process, its world.
 * `patcher` replaces, everywhere, and puts back.
-* `patches/` has one file per module replaced; `escapes` refuses what would leave the world.
+* `arguments`, `sockaddr` and `names` take what a program gives as CPython's C does, with its errors.
+* `patches/` has a file for each module replaced; `escapes` refuses what would leave the world.
 * `programs` makes the bodies of tasks from functions, scripts, modules and code; `loader` keeps their modules apart.
 """
