@@ -11,6 +11,7 @@ import os
 import select
 import selectors
 import socket
+import struct
 import threading
 from typing import Any
 
@@ -369,8 +370,53 @@ def poll_of_many_kinds() -> Seen:
     return seen
 
 
+def _datagram_with(family: int, options: Any, items: Any, here: str, target: str = "") -> Any:
+    """What a datagram that is sent with control messages looks like to who receives it."""
+    with socket.socket(family, socket.SOCK_DGRAM) as server, socket.socket(family, socket.SOCK_DGRAM) as client:
+        server.bind((here, 0))
+        for level, name in options:
+            server.setsockopt(level, name, 1)
+        try:
+            client.sendmsg([b"text"], items, 0, (target or here, server.getsockname()[1]))
+        except OSError as error:
+            return code(error)
+        data, control, flags, sender = server.recvmsg(100, 1000)
+        return [data.decode(), [[level, kind, content.hex()] for level, kind, content in control], flags, sender[0]]
+
+
+def control_messages_of_datagrams() -> Seen:
+    """TTL, TOS, source and interface of one datagram: right, wrong, too long, of the other protocol, unknown."""
+    ip, v6, number = socket.IPPROTO_IP, socket.IPPROTO_IPV6, struct.Struct("=i").pack
+    ttl, tos, pktinfo, hops, tclass, info, whole = 2, 1, 8, 52, 67, 50, 62
+    asked_v4 = ((ip, 12), (ip, 13), (ip, pktinfo))
+    asked_v6 = ((v6, socket.IPV6_RECVHOPLIMIT), (v6, socket.IPV6_RECVTCLASS), (v6, socket.IPV6_RECVPKTINFO))
+    v4_items = (
+        [], [(ip, ttl, number(9))], [(ip, ttl, number(0))], [(ip, ttl, number(256))], [(ip, ttl, b"x")],
+        [(ip, tos, number(8))], [(ip, tos, b"\x10")], [(ip, tos, number(-1))], [(ip, 99, number(1))],
+        [(v6, hops, number(7))], [(1, 1, b"")], [(1, 77, b"")], [(17, 1, number(1))],
+        [(ip, pktinfo, number(1) + bytes(8))], [(ip, pktinfo, number(77) + bytes(8))], [(ip, pktinfo, number(0))],
+        [(ip, pktinfo, number(0) + socket.inet_aton("127.0.0.9") + bytes(4))],
+        [(ip, pktinfo, number(0) + socket.inet_aton("192.0.2.1") + bytes(4))],
+    )  # fmt: skip
+    lo, mapped, other = (socket.inet_pton(socket.AF_INET6, text) for text in ("::1", "::ffff:127.0.0.9", "2001:db8::1"))
+    v6_items = (
+        [], [(v6, hops, number(2))], [(v6, hops, number(-1))], [(v6, hops, number(256))], [(v6, hops, number(-2))],
+        [(v6, hops, number(2) + b"\0")], [(v6, tclass, number(33))], [(v6, tclass, number(-1)), (v6, hops, number(3))],
+        [(v6, tclass, number(256))], [(v6, 99, number(1))], [(ip, ttl, number(9))], [(v6, whole, number(1))],
+        [(v6, whole, number(2))], [(v6, info, lo + number(0))], [(v6, info, lo + number(1))],
+        [(v6, info, lo + number(55))], [(v6, info, other + number(0))], [(v6, info, bytes(16) + number(1))],
+        [(v6, info, mapped + number(0))], [(v6, info, lo)],
+    )  # fmt: skip
+    mapped_items = ([(v6, info, mapped + number(0))], [(v6, info, lo + number(0))], [(v6, hops, number(3))], *v4_items)
+    inet, inet6 = socket.AF_INET, socket.AF_INET6
+    seen = [_datagram_with(inet, asked_v4, items, "127.0.0.1") for items in v4_items]
+    seen += [_datagram_with(inet6, asked_v6, items, "::1") for items in v6_items]
+    seen += [_datagram_with(inet6, asked_v6 + asked_v4, items, "::", "::ffff:127.0.0.1") for items in mapped_items]
+    return seen
+
+
 FUNCTIONS = (
     echo_by_threads, closing_a_socket_in_another_thread, two_threads_accept, a_server_by_select,
     a_server_by_selectors, timeouts, files_of_a_socket, descriptors, unix_sockets, a_listener_that_is_gone,
-    datagrams_there_and_back, poll_of_many_kinds,
+    datagrams_there_and_back, poll_of_many_kinds, control_messages_of_datagrams,
 )  # fmt: skip

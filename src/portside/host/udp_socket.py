@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from portside.addr.abi import (
@@ -36,7 +37,7 @@ from portside.host.errors import fail
 from portside.host.inet_socket import IP_MAX_MTU, InetSocket, describe, refuse
 from portside.host.options import Table, int_of, stored
 from portside.host.socket_file import MIN_RCVBUF, MIN_SNDBUF, Ancillary, Received
-from portside.host.udp_control import QueuedError
+from portside.host.udp_control import Chosen, QueuedError
 from portside.ip.route import BROADCAST, Route
 from portside.sockets import datagram
 from portside.udp import UdpQueue, truesize
@@ -79,11 +80,12 @@ END: Final = UdpDatagram(0, 0, 0, 0, b"")
 class Corked:
     """A datagram that grows until MSG_MORE and UDP_CORK let it go, and where it will go to."""
 
-    __slots__ = ("data", "joined", "port", "remote", "route")
+    __slots__ = ("chosen", "data", "joined", "port", "remote", "route")
 
-    def __init__(self, data: bytes, remote: int, port: int, route: Route, joined: int = 0) -> None:
+    def __init__(self, data: bytes, remote: int, port: int, route: Route, chosen: Chosen | None = None) -> None:
         self.data = data
-        self.joined = joined  # bytes of it that came after the first piece
+        self.chosen = chosen
+        self.joined = 0  # bytes of it that came after the first piece
         self.remote = remote
         self.port = port
         self.route = route
@@ -146,7 +148,7 @@ class UdpSocket(InetSocket):
         self.route = route
         if self.corked is not None and is_v4(remote):
             # Linux keeps the destination of what is held back where connect(2) over IPv4 puts its own (inet->cork.fl).
-            self.corked = Corked(self.corked.data, route.dst, port, route, self.corked.joined)
+            self.corked.remote, self.corked.port, self.corked.route = route.dst, port, route
 
     def _take_scope(self, scope: int) -> None:
         """A link-local peer binds the socket to the interface that its scope names (__ip6_datagram_connect)."""
@@ -186,24 +188,50 @@ class UdpSocket(InetSocket):
             return self.this_host(remote), port, 0
         return remote, port, scope
 
-    def _route(self, remote: int, scope: int = 0, connected: bool = True) -> Route:
+    def _route(self, remote: int, scope: int = 0, connected: bool = True, chosen: Chosen | None = None) -> Route:
         # A socket that was connected over the other family keeps its name, and sends from what the route says.
         entry = self.entry
         own = is_v4(entry.saddr) == is_v4(remote) and not entry.transparent
         source = entry.saddr if own else wildcard(remote)
+        device = scope if scope and needs_scope(remote) else entry.device
+        if chosen is not None:
+            source, device = self._chosen_source(chosen, source, device)
         lookup = self.host.ip.lookup if connected else self.host.ip.lookup_unscoped
-        route = lookup(remote, source, scope if scope and needs_scope(remote) else self.entry.device)
+        route = lookup(remote, source, device)
         if isinstance(route, Verdict):
             raise refuse(route)
         if self.family == AF_INET6 and is_v4(self.entry.saddr) and not is_v4(remote):
             raise fail(errno.EAFNOSUPPORT)  # ip6_dst_lookup_tail asks this after the route
         return route
 
+    def _chosen_source(self, chosen: Chosen, source: int, device: int) -> tuple[int, int]:
+        """Source address and interface as IP_PKTINFO and IPV6_PKTINFO choose them.
+
+        ENODEV for an interface that this host has not; EINVAL for such an address, ENETUNREACH over IPv4.
+        """
+        if chosen.interface:
+            if chosen.interface not in self.host.ip.interfaces:
+                raise fail(errno.ENODEV)
+            device = chosen.interface
+        if chosen.source:
+            if not self.host.ip.is_local(chosen.source):
+                raise fail(errno.ENETUNREACH if is_v4(chosen.source) else errno.EINVAL)
+            source = chosen.source
+        return source, device
+
     # -- data --
 
+    def sendmsg(
+        self, process: Process, data: Payload, ancillary: list[Ancillary], flags: int = 0,
+        address: SockAddr | None = None, deadline: int | None = None,
+    ) -> int:  # fmt: skip
+        """As `send`, with control messages: EINVAL for what is wrong with those (ip(7), ipv6(7))."""
+        return self.send(data, flags, address, deadline, ancillary)
+
     def send(
-        self, data: Payload, flags: int = 0, address: SockAddr | None = None, deadline: int | None = None
-    ) -> int:
+        self, data: Payload, flags: int = 0, address: SockAddr | None = None, deadline: int | None = None,
+        control: Sequence[Ancillary] = (),
+    ) -> int:  # fmt: skip
         """Send one datagram to `address`, or to the default destination (udp_sendmsg).
 
         EDESTADDRREQ: no destination. EMSGSIZE: too long. EACCES: broadcast without SO_BROADCAST. EPIPE: after
@@ -215,10 +243,9 @@ class UdpSocket(InetSocket):
             raise fail(errno.EOPNOTSUPP)
         self._autobind()
         if self.corked is not None:
-            if address is not None and not is_v4(self.corked.remote) and is_v4(self.destination(address)[0]):
-                raise fail(errno.EINVAL)  # udp_sendmsg: what is held back is of the other family
-            return self._append(data, flags)
+            return self._append(data, flags, address)
         entry = self.entry
+        chosen: Chosen | None = None
         if address is None:
             if entry.state != ESTABLISHED:
                 raise fail(errno.EDESTADDRREQ)
@@ -226,25 +253,31 @@ class UdpSocket(InetSocket):
             if not port and self.family == AF_INET6 and is_v4(remote):
                 raise fail(errno.EINVAL)  # udpv6_sendmsg passes it on as an address that was given
             route = self.route
-            if route is None or route.generation != self.host.ip.routes.generation:
+            if control:
+                chosen = udp_control.chosen(self.family, control, is_v4(remote))
+                route = self._route(remote, chosen=chosen)
+            elif route is None or route.generation != self.host.ip.routes.generation:
                 self.route = route = self._route(remote)
         else:
             remote, port, scope = self.destination(address)
             if port == 0:
                 raise fail(errno.EINVAL)
-            route = self._route(remote, scope, connected=False)
+            chosen = udp_control.chosen(self.family, control, is_v4(remote)) if control else None
+            route = self._route(remote, scope, False, chosen)
         if route.kind == BROADCAST and not self.knobs.broadcast:
             raise fail(errno.EACCES)
         self._may_send(len(data), route)
         if flags & MSG_MORE or self.knobs.other.get((IPPROTO_UDP, UDP_CORK)):
-            self.corked = Corked(bytes(data), remote, port, route)
+            self.corked = Corked(bytes(data), remote, port, route, chosen)
             return len(data)
-        return self._transmit(data, remote, port, route)
+        return self._transmit(data, remote, port, route, chosen)
 
-    def _append(self, data: Payload, flags: int) -> int:
+    def _append(self, data: Payload, flags: int, address: SockAddr | None) -> int:
         """Add to the datagram that MSG_MORE or UDP_CORK holds back; it goes where its first part was to go."""
         corked = self.corked
         assert corked is not None
+        if address is not None and not is_v4(corked.remote) and is_v4(self.destination(address)[0]):
+            raise fail(errno.EINVAL)  # udp_sendmsg: what is held back is of the other family
         if len(corked.data) + len(data) > _limit(corked.route):
             raise fail(errno.EMSGSIZE)
         corked.data += bytes(data)
@@ -257,7 +290,7 @@ class UdpSocket(InetSocket):
         """Send what was held back (udp_push_pending_frames)."""
         corked, self.corked = self.corked, None
         if corked is not None:
-            self._transmit(corked.data, corked.remote, corked.port, corked.route, corked.joined)
+            self._transmit(corked.data, corked.remote, corked.port, corked.route, corked.chosen, corked.joined)
 
     def _may_send(self, length: int, route: Route) -> None:
         """What sock_alloc_send_pskb and ip_append_data refuse."""
@@ -269,7 +302,9 @@ class UdpSocket(InetSocket):
         if self.closed_ways & SEND_SHUTDOWN:
             raise fail(errno.EPIPE)
 
-    def _transmit(self, data: Payload, remote: int, port: int, route: Route, joined: int = 0) -> int:
+    def _transmit(
+        self, data: Payload, remote: int, port: int, route: Route, chosen: Chosen | None = None, joined: int = 0
+    ) -> int:
         entry, knobs = self.entry, self.knobs
         source = entry.saddr if entry.transparent and not is_any(entry.saddr) else route.src
         packet = UdpDatagram(source, route.dst, entry.lport, port, bytes(data), self.proto)
@@ -284,12 +319,25 @@ class UdpSocket(InetSocket):
             packet.ttl = limit if limit != -1 else (1 if is_multicast(remote) else self.host.settings.ip6_hop_limit)
             packet.tos = max(knobs.tclass, 0)
             packet.dont_fragment = knobs.mtu_discover6 in (2, 3)
+        if chosen is not None:
+            self._choose(packet, chosen)
         stack = self.host.stack
         error = stack.ip.send(packet, route)
         stack.settle()
         if error:
             raise fail(error)
         return len(data)
+
+    def _choose(self, packet: UdpDatagram, chosen: Chosen) -> None:
+        """Give a datagram what its control messages chose."""
+        if chosen.source and not self.entry.transparent:
+            packet.src = chosen.source
+        if chosen.ttl != -1:
+            packet.ttl = chosen.ttl
+        if chosen.tos != -1:
+            packet.tos = chosen.tos
+        if chosen.dont_fragment:
+            packet.dont_fragment = True
 
     def arrives(self, packet: UdpDatagram, ifindex: int) -> None:
         """A datagram for this socket: queue it, or drop it when the receive buffer is full."""
