@@ -7,6 +7,7 @@ import gc
 import os
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -42,6 +43,20 @@ def spawn(world: Scheduler, body: Callable[[], object], name: str = "task", **op
 
 
 class TestOrder:
+    def test_a_task_that_has_ended_holds_nothing(self, world):
+        class Thing:
+            pass
+
+        thing = Thing()
+        gone = weakref.ref(thing)
+        task = spawn(world, lambda kept=thing: world.block(5, WAIT))
+        world.at(0, lambda: world.wake(task))
+        spawn(world, lambda: world.block(3, WAIT))
+        del thing
+        world.run(until=4)
+        assert task.ended  # and its timer at 5 is still to come
+        assert gone() is None
+
     def test_ready_tasks_run_in_the_order_in_which_they_became_ready(self, world):
         seen = []
         for name in "abc":

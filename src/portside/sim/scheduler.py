@@ -416,6 +416,7 @@ class Scheduler:
                 self._stop = True
         task.ended = True
         task.blocked = None
+        del task.body  # timers that are still to come hold the task, and so would hold all that its body holds
         del self._tasks[task]
         self._living -= not task.daemon
         # A greenlet that ends continues its parent: whoever runs the world now.
