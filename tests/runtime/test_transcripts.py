@@ -270,6 +270,31 @@ tell(os.fsync, 9999)
 ''')
 
 
+def test_select_poll_and_epoll_round_and_bound_their_timeouts(same):
+    same(TELL + '''
+quiet, other = socket.socketpair()
+p, e = select.poll(), select.epoll()
+p.register(quiet, select.POLLIN)
+e.register(quiet, select.EPOLLIN)
+for wait in (1 << 31, 1 << 32, -(1 << 31) - 1, 1 << 70, 1e300, float("nan"), float("inf"), 3e9, -3e9, 0, 0.0, 1e-9, "x"):
+    tell(p.poll, wait)
+    tell(e.poll, wait)
+for wait in (-1, -0.1, -1e-100, -1000):
+    threading.Timer(0.05, other.send, (b"x",)).start()
+    print([events for _, events in p.poll(wait)], quiet.recv(10))
+tell(e.poll, -1e-4)
+tell(type(p))
+tell(type(p), 5)
+class Shorter:
+    def fileno(self):
+        del things[-1]
+        return quiet.fileno()
+things = [Shorter() for _ in range(10)]
+print([len(found) for found in select.select([], things, [], 0)], len(things))
+print([len(found) for found in select.select((), iter([quiet]), {other: 1}, 0)])
+''')
+
+
 def test_select_poll_and_epoll_check_their_arguments(same):
     same(TELL + '''
 a, b = socket.socketpair()

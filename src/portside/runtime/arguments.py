@@ -63,19 +63,19 @@ def writable(buffer: object, call: str) -> memoryview:
 # -- times --
 
 
-def nanoseconds(seconds: object) -> int:
+def nanoseconds(seconds: object, unit: int = 1_000_000_000) -> int:
     """A duration in seconds as CPython takes it: int or float, rounded away from zero to ns (_PyTime_ROUND_TIMEOUT).
 
-    Raises TypeError, ValueError (NaN) and OverflowError with the interpreter's words.
+    In other than seconds, `unit` says what one is in ns. Raises TypeError, ValueError (NaN) and OverflowError with the interpreter's words.
     """
     if isinstance(seconds, float):
         if math.isnan(seconds):
             raise ValueError("Invalid value NaN (not a number)")
-        scaled = seconds * 1e9
+        scaled = seconds * unit
         if not -MAX_TIME - 1 <= scaled < MAX_TIME:
             raise OverflowError("timestamp out of range for platform time_t")
         return math.ceil(scaled) if scaled >= 0 else math.floor(scaled)
-    result = (seconds if type(seconds) is int else integer(seconds)) * 1_000_000_000
+    result = (seconds if type(seconds) is int else integer(seconds)) * unit
     if not -MAX_TIME - 1 <= result <= MAX_TIME:
         raise OverflowError(_TOO_LARGE)
     return result

@@ -52,19 +52,24 @@ def _clock(process: Process, immediate: bool, found: object) -> None:
 
 
 def _set(things: object) -> tuple[list[object], list[int]]:
-    """One of select's three sequences: the objects, and their descriptors."""
+    """One of select's three sequences: the objects, and their descriptors (seq2set).
+
+    A list that a `fileno()` makes shorter or longer is gone through as it is then.
+    """
     try:
-        objects = list(things)  # type: ignore[call-overload]
+        sequence = things if isinstance(things, (list, tuple)) else list(things)  # type: ignore[call-overload]
     except TypeError:
         raise TypeError("arguments 1-3 must be sequences") from None
-    fds = []
-    for thing in objects:
+    objects: list[object] = []
+    fds: list[int] = []
+    for thing in sequence:
         fd = descriptor(thing)
         if fd >= FD_SETSIZE:
             raise ValueError("filedescriptor out of range in select()")
+        if len(fds) == FD_SETSIZE:
+            raise ValueError("too many file descriptors in select()")
+        objects.append(thing)
         fds.append(fd)
-    if len(fds) > FD_SETSIZE:
-        raise ValueError("too many file descriptors in select()")
     return objects, fds
 
 
@@ -112,10 +117,13 @@ class Poll:
 
     __slots__ = ("_events", "_polling", "_process")
 
-    def __init__(self, process: Process) -> None:
-        self._process = process
-        self._events: dict[int, int] = {}
-        self._polling = False
+    _events: dict[int, int]
+    _polling: bool
+    _process: Process
+
+    def __new__(cls, *_: object, **__: object) -> Self:
+        """Only select.poll() makes one."""
+        raise TypeError("cannot create 'select.poll' instances")
 
     def register(self, fd: object, eventmask: object = _POLL_DEFAULT, /) -> None:
         """Register a file descriptor with the polling object."""
@@ -152,17 +160,37 @@ class Poll:
         return found
 
 
+Poll.__name__ = Poll.__qualname__ = "poll"
+Poll.__module__ = "select"
+
+
 def _milliseconds(timeout: object) -> int:
-    """A timeout in milliseconds, as ns: rounded up to a whole one."""
-    words = "timeout must be an integer or None"
-    wait = _seconds(timeout / 1000, words) if isinstance(timeout, float) else _seconds(timeout, words) // 1000
-    return -(-wait // _MILLISECOND) * _MILLISECOND
+    """A timeout in milliseconds, as ns: rounded to a whole one away from zero (_PyTime_ROUND_TIMEOUT)."""
+    try:
+        wait = nanoseconds(timeout, _MILLISECOND)
+    except TypeError:
+        raise TypeError("timeout must be an integer or None") from None
+    rounded = -(-wait // _MILLISECOND) if wait > 0 else wait // _MILLISECOND
+    return _c_timeout(rounded) * _MILLISECOND
+
+
+def _c_timeout(milliseconds: int) -> int:
+    """A timeout as poll(2) and epoll_wait(2) take it: an int. OverflowError for what is none."""
+    if not -0x80000000 <= milliseconds <= 0x7FFFFFFF:
+        raise OverflowError("timeout is too large")
+    return milliseconds
 
 
 def poll_object(real: Real) -> object:
     """select.poll."""
     task = getcurrent()
-    return Poll(process_of(task)) if type(task) is Task else real()
+    if type(task) is not Task:
+        return real()
+    made = object.__new__(Poll)
+    made._process = process_of(task)
+    made._events = {}
+    made._polling = False
+    return made
 
 
 class SimEpoll:
@@ -212,8 +240,8 @@ class SimEpoll:
         world = cast(Scheduler, self._process.host.world)
         deadline = None
         if timeout is not None:
-            wait = _seconds(timeout, "timeout must be an integer or None")
-            deadline = None if wait < 0 else world.now + -(-wait // _MILLISECOND) * _MILLISECOND
+            wait = _c_timeout(-(-_seconds(timeout, "timeout must be an integer or None") // _MILLISECOND))
+            deadline = None if wait < 0 else world.now + wait * _MILLISECOND
         if maxevents == -1:
             maxevents = FD_SETSIZE - 1
         elif maxevents < 1:
