@@ -66,7 +66,8 @@ def writable(buffer: object, call: str) -> memoryview:
 def nanoseconds(seconds: object, unit: int = 1_000_000_000) -> int:
     """A duration in seconds as CPython takes it: int or float, rounded away from zero to ns (_PyTime_ROUND_TIMEOUT).
 
-    In other than seconds, `unit` says what one is in ns. Raises TypeError, ValueError (NaN) and OverflowError with the interpreter's words.
+    In other than seconds, `unit` says what one is in ns. Raises TypeError, ValueError (NaN) and OverflowError with the
+    interpreter's words.
     """
     if isinstance(seconds, float):
         if math.isnan(seconds):
