@@ -58,13 +58,16 @@ DEFAULT_TTL: Final = 64  # what a packet has unless told otherwise
 class Connection(Tcb):
     """A Tcb on a host: with its row in the socket table, the route that it sends by, and its TTL and TOS.
 
-    `owner` is the file that programs hold, None before accept(2). `replaced`: a TimeWait has its 4-tuple.
+    `owner` is the file that programs hold, None before accept(2). `replaced`: a TimeWait has its 4-tuple. `mapped`: the
+    socket is one of IPv6 that was connected to an IPv4-mapped address, and has the operations of IPv4 ever since
+    (icsk_af_ops): nothing that it sends to an IPv6 address leaves the host.
     """
 
-    __slots__ = ("entry", "replaced", "route", "tos", "ttl")
+    __slots__ = ("entry", "mapped", "replaced", "route", "tos", "ttl")
 
     entry: Entry
     route: Route | None
+    mapped: bool
     replaced: bool
     tos: int
     ttl: int
@@ -280,6 +283,8 @@ class Stack:
             ip.send(segment, route)
 
     def _route(self, connection: Connection) -> Route | None:
+        if connection.mapped and not is_v4(connection.raddr):
+            return None
         route = self.ip.lookup(connection.raddr, connection.laddr, connection.entry.device)
         if isinstance(route, Verdict):
             connection.soft_error = connection.soft_error or route.errno
@@ -344,6 +349,9 @@ class Stack:
         if state == ESTABLISHED and old == SYN_RECEIVED and tcb.listener is not None:
             parent: Connection = tcb.listener.tcb  # type: ignore[assignment]
             self.tcp.inherit_port(parent.entry, entry)
+            if parent.mapped:  # the SYN,ACK got through
+                connection.mapped = True
+                connection.route = None
 
     def _closed(self, connection: Connection) -> None:
         self._disarm(connection)
@@ -404,6 +412,7 @@ class Stack:
         """A Tcb of this host, not yet in any table."""
         tcb = Connection(self, self.host.settings, owner=owner)
         tcb.route = None
+        tcb.mapped = False
         tcb.replaced = False
         tcb.ttl = DEFAULT_TTL
         tcb.tos = 0

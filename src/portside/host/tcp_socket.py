@@ -228,7 +228,9 @@ class TcpSocket(InetSocket):
 
     def _set_path(self, route: Route) -> None:
         tcb, entry = self.tcb, self.entry
-        tcb.route = route
+        if self.family == AF_INET6:
+            tcb.mapped |= is_v4(route.dst)
+        tcb.route = None if tcb.mapped and not is_v4(route.dst) else route
         tcb.path_mtu = route.mtu
         tcb.replaced = False
         tcb.laddr, tcb.lport = entry.saddr, entry.lport
