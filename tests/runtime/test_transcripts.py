@@ -166,6 +166,18 @@ for on, seconds in ((1, -1), (0, 5), (1, 0x7FFFFFFF), (7, 3)):
 ''')
 
 
+def test_what_af_unix_keeps_of_the_options_of_a_socket(same):
+    same(TELL + """
+for name in (1, 2, 4, 5, 6, 9, 10, 11, 12, 15, 16, 18, 19, 29, 30, 34, 35, 36, 37, 38, 39, 40, 41, 44, 46, 47, 49, 63, 72, 83, 99):
+    s = socket.socket(socket.AF_UNIX)
+    tell(s.getsockopt, 1, name)
+    for value in (1, 0, 7, -1, 200):
+        tell(s.setsockopt, 1, name, value)
+        tell(s.getsockopt, 1, name)
+    s.close()
+""")
+
+
 def test_a_closed_socket_is_a_bad_file_descriptor(same):
     same(TELL + '''
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Getter: TypeAlias = "Callable[[UnixSocket], bytes]"
 Setter: TypeAlias = "Callable[[UnixSocket, Process, bytes], None]"
 
+SO_LOCK_FILTER: Final = 44
 MAX_BUFFER: Final = INT_MAX // 2  # bytes; doubled it is still an int
 
 
@@ -49,17 +50,27 @@ def _constant(read: Callable[[UnixSocket], int]) -> tuple[Getter, None]:
     return (lambda sock: int_bytes(read(sock))), None
 
 
-def _stored(name: int, default: int = 0, boolean: bool = True) -> tuple[Getter, Setter]:
-    """An option that is kept and read back; nothing acts on it."""
+def _stored(
+    name: int, default: int = 0, low: int | None = None, high: int = INT_MAX, boolean: bool = True
+) -> tuple[Getter, Setter]:
+    """An option that is kept and read back; nothing acts on it. EINVAL outside `low` to `high` where they are given."""
 
     def get(sock: UnixSocket) -> bytes:
         return int_bytes(sock.stored.get(name, default))
 
     def put(sock: UnixSocket, process: Process, value: bytes) -> None:
         number = int_of(value)
+        if low is not None and not low <= number <= high:
+            raise fail(errno.EINVAL)
         sock.stored[name] = int(bool(number)) if boolean else number
 
     return get, put
+
+
+def _set_lock_filter(sock: UnixSocket, process: Process, value: bytes) -> None:
+    if not int_of(value) and sock.stored.get(SO_LOCK_FILTER):  # what is locked stays so
+        raise fail(errno.EPERM)
+    sock.stored[SO_LOCK_FILTER] = int(bool(int_of(value)))
 
 
 def _set_reuseport(sock: UnixSocket, process: Process, value: bytes) -> None:
@@ -134,22 +145,33 @@ SOCKET: Final[dict[int, tuple[Getter | None, Setter | None]]] = {
     8: ((lambda s: int_bytes(s.rcvbuf)), _set_rcvbuf),
     9: _stored(9),  # SO_KEEPALIVE
     10: _stored(10),  # SO_OOBINLINE
+    11: _stored(11),  # SO_NO_CHECK
     12: _stored(12, boolean=False),  # SO_PRIORITY
     13: ((lambda s: linger_bytes(s.linger)), _set_linger),
     15: ((lambda s: int_bytes(0)), _set_reuseport),
     16: ((lambda s: int_bytes(s.passcred)), _set_passcred),
     17: ((lambda s: pack("=iii", *s.credentials)), None),
     18: ((lambda s: int_bytes(s.rcvlowat)), _set_rcvlowat),
+    19: _constant(lambda s: 1),  # SO_SNDLOWAT
     20: ((lambda s: timeval_bytes(s.rcvtimeo)), _set_rcvtimeo),
     21: ((lambda s: timeval_bytes(s.sndtimeo)), _set_sndtimeo),
     29: _stored(29),  # SO_TIMESTAMP
     30: _constant(lambda s: int(s.state == LISTEN)),
     32: (None, _set_sndbuf_force),
     33: (None, _set_rcvbuf_force),
+    34: _stored(34),  # SO_PASSSEC
     35: _stored(35),  # SO_TIMESTAMPNS
     36: _stored(36, boolean=False),  # SO_MARK
+    37: _stored(37, low=0, boolean=False),  # SO_TIMESTAMPING
     38: _constant(lambda s: s.proto),
     39: _constant(lambda s: AF_UNIX),
     40: _stored(40),  # SO_RXQ_OVFL
+    41: _stored(41),  # SO_WIFI_STATUS
+    SO_LOCK_FILTER: ((lambda s: int_bytes(s.stored.get(SO_LOCK_FILTER, 0))), _set_lock_filter),
+    46: _stored(46, low=0, boolean=False),  # SO_BUSY_POLL
+    47: _stored(47, default=-1, boolean=False),  # SO_MAX_PACING_RATE
+    49: _stored(49, default=-1, boolean=False),  # SO_INCOMING_CPU
+    63: _stored(63),  # SO_TIMESTAMP_NEW
+    72: _stored(72, low=0, high=3, boolean=False),  # SO_BUF_LOCK
     83: _stored(83, default=1),  # SO_PASSRIGHTS
 }
