@@ -465,3 +465,24 @@ tell(socket.if_indextoname, 1); tell(socket.if_nametoindex, "lo")
 )  # fmt: skip
 def test_programs_end_as_under_the_interpreter(same, ending):
     same("import os, socket, sys, threading, time\n" + ending)
+
+
+def test_a_users_class_may_have_attributes_of_any_name(same):
+    same(TELL + '''
+NAMES = ("timeout", "fd", "type", "family", "proto", "process", "open", "file", "world", "call", "connected", "make", "adopt", "receive", "plain")
+class Mine(socket.socket):
+    def __init__(self):
+        super().__init__()
+        for name in NAMES:
+            setattr(self, "_" + name, name)
+s = Mine()
+s.settimeout(5)
+s.bind(("127.0.0.1", 0))
+s.listen()
+c = Mine()
+c.connect(s.getsockname())
+a, _ = s.accept()
+a.sendall(b"hello")
+print(c.recv(10), c.gettimeout(), s.gettimeout(), [getattr(end, "_" + name) == name for end in (s, c) for name in NAMES])
+for x in (s, c, a): x.close()
+''')

@@ -46,7 +46,10 @@ _SO_TYPE: Final = 3
 _SO_ERROR: Final = 4
 _SO_PROTOCOL: Final = 38
 
-STORAGE: Final = ("_family", "_fd", "_open", "_process", "_proto", "_timeout", "_type")
+STORAGE: Final = (
+    "_sim_family", "_sim_fd", "_sim_open", "_sim_process", "_sim_proto", "_sim_timeout", "_sim_type",
+)  # fmt: skip
+"""What a simulated socket has of its own, by names that no user's class has."""
 
 
 @lru_cache(maxsize=256)
@@ -64,23 +67,23 @@ class SimSocketMethods(_stdlib.socket):
 
     __slots__ = ()
 
-    _family: int
-    _fd: int
-    _open: dict[int, File]
-    _process: Process
-    _proto: int
-    _timeout: int  # ns; -1 waits for ever, 0 does not wait
-    _type: int
+    _sim_family: int
+    _sim_fd: int
+    _sim_open: dict[int, File]
+    _sim_process: Process
+    _sim_proto: int
+    _sim_timeout: int  # ns; -1 waits for ever, 0 does not wait
+    _sim_type: int
 
     # -- making and ending --
 
     def __init__(self, family: int = -1, type: int = -1, proto: int = -1, fileno: object = None) -> None:
         # As socket.__init__, which reaches `_make` by way of the stand-in for the C type: 2 us longer.
-        self._make(family, type, proto, fileno)
+        self._sim_make(family, type, proto, fileno)
         self._io_refs = 0
         self._closed = False
 
-    def _make(self, family: int, type: int, proto: int, fileno: object = None) -> None:
+    def _sim_make(self, family: int, type: int, proto: int, fileno: object = None) -> None:
         """What _socket.socket.__init__ does (sock_initobj)."""
         process = process_of(getcurrent())  # type: ignore[arg-type]
         family, type, proto = c_int(family), c_int(type), c_int(proto)
@@ -100,57 +103,57 @@ class SimSocketMethods(_stdlib.socket):
             family = file.family if family == -1 else family
             type = file.type if type == -1 else type
             proto = file.proto if proto == -1 else proto
-        self._adopt(process, fd, family, type, proto)
+        self._sim_adopt(process, fd, family, type, proto)
 
-    def _adopt(self, process: Process, fd: int, family: int, type: int, proto: int) -> None:
-        self._process = process
-        self._open = process.files.open
-        self._fd = fd
-        self._family = family
-        self._type = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
-        self._proto = proto
+    def _sim_adopt(self, process: Process, fd: int, family: int, type: int, proto: int) -> None:
+        self._sim_process = process
+        self._sim_open = process.files.open
+        self._sim_fd = fd
+        self._sim_family = family
+        self._sim_type = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
+        self._sim_proto = proto
         default = (process.program or program_of(process)).default_timeout  # type: ignore[attr-defined]
         if type & SOCK_NONBLOCK:
-            self._timeout = 0
+            self._sim_timeout = 0
         elif default is None:
-            self._timeout = -1
+            self._sim_timeout = -1
         else:
-            self._timeout = default
-            self._open[fd].nonblocking = True
+            self._sim_timeout = default
+            self._sim_open[fd].nonblocking = True
 
-    def _file(self) -> SocketFile:
-        file = self._open.get(self._fd)
+    def _sim_file(self) -> SocketFile:
+        file = self._sim_open.get(self._sim_fd)
         if not isinstance(file, SocketFile):
             current_process()  # which raises when it has ended
             raise fail(errno.EBADF if file is None else errno.ENOTSOCK)
         return file
 
-    def _world(self) -> Scheduler:
-        return self._process.host.world  # type: ignore[return-value]
+    def _sim_world(self) -> Scheduler:
+        return self._sim_process.host.world  # type: ignore[return-value]
 
     def _real_close(self, _ss: object = None) -> None:
-        fd = self._fd
+        fd = self._sim_fd
         if fd != -1:
-            self._fd = -1
-            if self._process.alive:
-                self._process.files.close(fd)
+            self._sim_fd = -1
+            if self._sim_process.alive:
+                self._sim_process.files.close(fd)
 
     def detach(self) -> int:
         self._closed = True
-        return self._detach()
+        return self._sim_detach()
 
-    def _detach(self) -> int:
-        fd = self._fd
-        self._fd = -1
+    def _sim_detach(self) -> int:
+        fd = self._sim_fd
+        self._sim_fd = -1
         return fd
 
     def fileno(self) -> int:
-        return self._fd
+        return self._sim_fd
 
     def __del__(self) -> None:
         try:
-            fd = self._fd
-            process = self._process
+            fd = self._sim_fd
+            process = self._sim_process
         except AttributeError:  # it was never made
             return
         if fd == -1 or not process.alive:
@@ -158,14 +161,14 @@ class SimSocketMethods(_stdlib.socket):
         try:
             warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
         finally:
-            self._fd = -1
-            self._close_forgotten(process, fd)
+            self._sim_fd = -1
+            self._sim_close_forgotten(process, fd)
 
-    def _close_forgotten(self, process: Process, fd: int) -> None:
-        if fd in self._open:
+    def _sim_close_forgotten(self, process: Process, fd: int) -> None:
+        if fd in self._sim_open:
             if collector.collecting:  # in the middle of anything: a little later
                 world = cast(Scheduler, process.host.world)
-                world.at(world.now, _close_later, process, fd, self._open[fd])
+                world.at(world.now, _close_later, process, fd, self._sim_open[fd])
             else:
                 process.files.close(fd)
 
@@ -173,65 +176,65 @@ class SimSocketMethods(_stdlib.socket):
 
     @property
     def family(self) -> Any:
-        return _as_family(self._family)
+        return _as_family(self._sim_family)
 
     @property
     def type(self) -> Any:
-        return _as_type(self._type)
+        return _as_type(self._sim_type)
 
     @property
     def proto(self) -> int:
-        return self._proto
+        return self._sim_proto
 
     @property
     def timeout(self) -> float | None:
-        return None if self._timeout < 0 else self._timeout / 1e9
+        return None if self._sim_timeout < 0 else self._sim_timeout / 1e9
 
     @timeout.setter
     def timeout(self, value: object) -> None:
         raise AttributeError("attribute 'timeout' of '_socket.socket' objects is not writable")
 
     def gettimeout(self) -> float | None:
-        return None if self._timeout < 0 else self._timeout / 1e9
+        return None if self._sim_timeout < 0 else self._sim_timeout / 1e9
 
     def settimeout(self, value: object, /) -> None:
         timeout = timeout_argument(value)
-        self._timeout = timeout
-        self._set_nonblocking(timeout >= 0)
+        self._sim_timeout = timeout
+        self._sim_set_nonblocking(timeout >= 0)
 
     def setblocking(self, flag: object, /) -> None:
         blocking = bool(flag if sys.version_info >= (3, 12) else integer(flag))
-        self._timeout = -1 if blocking else 0
-        self._set_nonblocking(not blocking)
+        self._sim_timeout = -1 if blocking else 0
+        self._sim_set_nonblocking(not blocking)
 
-    def _set_nonblocking(self, nonblocking: bool) -> None:
-        file = self._open.get(self._fd)
+    def _sim_set_nonblocking(self, nonblocking: bool) -> None:
+        file = self._sim_open.get(self._sim_fd)
         if file is None:
             raise fail(errno.EBADF)
         file.nonblocking = nonblocking
 
     def getblocking(self) -> bool:
-        return self._timeout != 0
+        return self._sim_timeout != 0
 
     def getsockname(self) -> Any:
-        return python_address(_name.getsockname(self._process, self._fd))
+        return python_address(_name.getsockname(self._sim_process, self._sim_fd))
 
     def getpeername(self) -> Any:
-        return python_address(_name.getpeername(self._process, self._fd))
+        return python_address(_name.getpeername(self._sim_process, self._sim_fd))
 
     # -- waiting --
 
-    def _timed(
+    def _sim_timed(
         self, events: int, call: str, attempt: Callable[[SocketFile], object], timeout: int | None = None
     ) -> Any:
         """sock_call_ex: poll until the deadline, try, and begin again when the try would block after all."""
-        world = self._world()
-        deadline = world.now + (self._timeout if timeout is None else timeout)
+        world = self._sim_world()
+        deadline = world.now + (self._sim_timeout if timeout is None else timeout)
         mask = events | POLLERR | POLLHUP
         while True:
-            file = self._file()
+            file = self._sim_file()
             while not file.poll() & mask:
-                if not wait_for(self._process.host.world, file, events, deadline, call):
+                if not wait_for(self._sim_process.host.world, file, events, deadline, call):
                     raise TimeoutError("timed out")
             try:
                 return attempt(file)
@@ -241,81 +244,81 @@ class SimSocketMethods(_stdlib.socket):
                 # Readable and yet nothing to read, as a UDP socket after shutdown(2): CPython goes round in circles.
                 world.spin()
 
-    def _plain(self, attempt: Callable[[SocketFile], object]) -> Any:
+    def _sim_plain(self, attempt: Callable[[SocketFile], object]) -> Any:
         """A call without a timeout: the descriptor's own mode decides whether it waits."""
         try:
-            return attempt(self._file())
+            return attempt(self._sim_file())
         except BlockingIOError:
-            self._world().spin()
+            self._sim_world().spin()
             raise
 
-    def _call(self, events: int, call: str, attempt: Callable[[SocketFile], object]) -> Any:
-        return self._timed(events, call, attempt) if self._timeout > 0 else self._plain(attempt)
+    def _sim_call(self, events: int, call: str, attempt: Callable[[SocketFile], object]) -> Any:
+        return self._sim_timed(events, call, attempt) if self._sim_timeout > 0 else self._sim_plain(attempt)
 
     # -- connections --
 
     def bind(self, address: object, /) -> None:
-        place = sockaddr(self._process.host, self._family, address, "bind")
-        _calls.bind(self._process, self._fd, place)
+        place = sockaddr(self._sim_process.host, self._sim_family, address, "bind")
+        _calls.bind(self._sim_process, self._sim_fd, place)
 
     def listen(self, *backlog: object) -> None:
         if len(backlog) > 1:
             raise TypeError(f"listen expected at most 1 argument, got {len(backlog)}")
-        _calls.listen(self._process, self._fd, max(0, c_int(backlog[0])) if backlog else 128)
+        _calls.listen(self._sim_process, self._sim_fd, max(0, c_int(backlog[0])) if backlog else 128)
 
     def _accept(self) -> tuple[int, object]:
-        if self._timeout > 0:
-            fd, address = self._timed(POLLIN, "accept", self._accept_one)
+        if self._sim_timeout > 0:
+            fd, address = self._sim_timed(POLLIN, "accept", self._sim_accept_one)
         else:
-            fd, address = self._plain(self._accept_one)
+            fd, address = self._sim_plain(self._sim_accept_one)
         return fd, python_address(address)
 
-    def _accept_one(self, file: SocketFile) -> tuple[int, object]:
-        return _calls.accept(self._process, self._fd, SOCK_CLOEXEC)
+    def _sim_accept_one(self, file: SocketFile) -> tuple[int, object]:
+        return _calls.accept(self._sim_process, self._sim_fd, SOCK_CLOEXEC)
 
     def accept(self) -> tuple[_stdlib.socket, Any]:
         fd, address = self._accept()
         made: SimSocketMethods = _c_new(SimSocket)
         made._io_refs = 0
         made._closed = False
-        made._adopt(self._process, fd, self._family, self._type, self._proto)
+        made._sim_adopt(self._sim_process, fd, self._sim_family, self._sim_type, self._sim_proto)
         # As socket.accept: without a default timeout the new socket blocks, whatever the listener's descriptor said.
-        if made._timeout < 0 and self._timeout > 0:
+        if made._sim_timeout < 0 and self._sim_timeout > 0:
             made.setblocking(True)
         return made, address
 
     def connect(self, address: object, /) -> None:
-        place = sockaddr(self._process.host, self._family, address, "connect")
-        if self._timeout <= 0:
-            self._file().connect(self._process, place, None)
+        place = sockaddr(self._sim_process.host, self._sim_family, address, "connect")
+        if self._sim_timeout <= 0:
+            self._sim_file().connect(self._sim_process, place, None)
             return
         try:
-            self._file().connect(self._process, place, None)
+            self._sim_file().connect(self._sim_process, place, None)
         except BlockingIOError as error:
             if error.errno != errno.EINPROGRESS:
                 raise
         else:
             return
-        self._timed(POLLOUT, "connect", self._connected)
+        self._sim_timed(POLLOUT, "connect", self._sim_connected)
 
-    def _connected(self, file: SocketFile) -> None:
+    def _sim_connected(self, file: SocketFile) -> None:
         """sock_connect_impl: how the connection attempt went."""
         number = int.from_bytes(file.getsockopt(_SOL_SOCKET, _SO_ERROR, 4), "little")
         if number and number != errno.EISCONN:
             raise fail(number)
 
     def connect_ex(self, address: object, /) -> int:
-        place = sockaddr(self._process.host, self._family, address, "connect_ex")
+        place = sockaddr(self._sim_process.host, self._sim_family, address, "connect_ex")
         try:
-            self._file().connect(self._process, place, None)
+            self._sim_file().connect(self._sim_process, place, None)
         except OSError as error:
             number = error.errno or 0
-            if number != errno.EINPROGRESS or self._timeout <= 0:
+            if number != errno.EINPROGRESS or self._sim_timeout <= 0:
                 return number
         else:
             return 0
         try:
-            self._timed(POLLOUT, "connect", self._connected)
+            self._sim_timed(POLLOUT, "connect", self._sim_connected)
         except TimeoutError as error:
             return error.errno or errno.EWOULDBLOCK
         except OSError as error:
@@ -323,44 +326,45 @@ class SimSocketMethods(_stdlib.socket):
         return 0
 
     def shutdown(self, how: object, /) -> None:
-        _calls.shutdown(self._process, self._fd, c_int(how))
+        _calls.shutdown(self._sim_process, self._sim_fd, c_int(how))
 
     # -- sending --
 
     def send(self, data: object, flags: int = 0, /) -> int:
         payload = data if type(data) is bytes else bytes_like(data)
-        if self._timeout < 0 and not flags:
+        if self._sim_timeout < 0 and not flags:
             # The common case, and nothing else: one dictionary, one method.
-            file = self._open.get(self._fd)
+            file = self._sim_open.get(self._sim_fd)
             if isinstance(file, SocketFile):
                 return file.send(payload)
         number = c_int(flags)
-        return cast(int, self._call(POLLOUT, "send", lambda file: file.send(payload, number)))
+        return cast(int, self._sim_call(POLLOUT, "send", lambda file: file.send(payload, number)))
 
     def sendall(self, data: object, flags: int = 0, /) -> None:
         payload: Payload = data if type(data) is bytes else bytes_like(data)
         number = c_int(flags) if flags else 0
         left = len(payload)
-        timeout = self._timeout
+        timeout = self._sim_timeout
         if timeout < 0:
-            file = self._open.get(self._fd)
+            file = self._sim_open.get(self._sim_fd)
             if isinstance(file, SocketFile):
                 sent = file.send(payload, number)
                 if sent == left:
                     return
                 payload = memoryview(payload)[sent:]
                 left -= sent
-        world = self._world()
+        world = self._sim_world()
         deadline = world.now + timeout
         first = True
         while True:
             rest = payload
             if timeout <= 0:
-                sent = self._plain(lambda file: file.send(rest, number))  # noqa: B023 - called at once
+                sent = self._sim_plain(lambda file: file.send(rest, number))  # noqa: B023 - called at once
             else:
                 if not first and world.now >= deadline:
                     raise TimeoutError("timed out")
-                sent = self._timed(POLLOUT, "send", lambda file: file.send(rest, number), deadline - world.now)  # noqa: B023
+                left_over = deadline - world.now
+                sent = self._sim_timed(POLLOUT, "send", lambda file: file.send(rest, number), left_over)  # noqa: B023
             first = False
             left -= sent
             if left <= 0:
@@ -373,8 +377,8 @@ class SimSocketMethods(_stdlib.socket):
         data, address = arguments[0], arguments[-1]
         payload = bytes_like(data)
         flags = c_int(arguments[1]) if len(arguments) == 3 else 0
-        place = sockaddr(self._process.host, self._family, address, "sendto")
-        return cast(int, self._call(POLLOUT, "sendto", lambda file: file.send(payload, flags, place)))
+        place = sockaddr(self._sim_process.host, self._sim_family, address, "sendto")
+        return cast(int, self._sim_call(POLLOUT, "sendto", lambda file: file.send(payload, flags, place)))
 
     def sendmsg(
         self, buffers: Iterable[object], ancdata: Iterable[object] = (), flags: object = 0, address: object = None, /
@@ -389,12 +393,12 @@ class SimSocketMethods(_stdlib.socket):
             raise TypeError("sendmsg() argument 2 must be an iterable")
         ancillary = [_ancillary(item) for item in ancdata]
         number = c_int(flags)
-        host = self._process.host
-        place = None if address is None else sockaddr(host, self._family, address, "sendmsg")
-        fd, process = self._fd, self._process
+        host = self._sim_process.host
+        place = None if address is None else sockaddr(host, self._sim_family, address, "sendmsg")
+        fd, process = self._sim_fd, self._sim_process
         return cast(
             int,
-            self._call(POLLOUT, "sendmsg", lambda _: _io.sendmsg(process, fd, pieces, ancillary, number, place)),
+            self._sim_call(POLLOUT, "sendmsg", lambda _: _io.sendmsg(process, fd, pieces, ancillary, number, place)),
         )
 
     def sendmsg_afalg(self, *arguments: object, **keywords: object) -> int:
@@ -403,19 +407,19 @@ class SimSocketMethods(_stdlib.socket):
     # -- receiving --
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
-        if self._timeout < 0 and type(bufsize) is int and bufsize > 0 and not flags:
-            file = self._open.get(self._fd)
+        if self._sim_timeout < 0 and type(bufsize) is int and bufsize > 0 and not flags:
+            file = self._sim_open.get(self._sim_fd)
             if isinstance(file, SocketFile):
                 return file.recv_data(bufsize)
         length, number = integer(bufsize), c_int(flags)
         if length < 0:
             raise ValueError("negative buffersize in recv")
-        return self._receive(length, number, "recv")
+        return self._sim_receive(length, number, "recv")
 
-    def _receive(self, length: int, flags: int, call: str) -> bytes:
+    def _sim_receive(self, length: int, flags: int, call: str) -> bytes:
         if not length:
             return b""  # "If 0 bytes were requested, do nothing": sock_recv_guts
-        return cast(bytes, self._call(POLLIN, call, lambda file: file.recv_data(length, flags)))
+        return cast(bytes, self._sim_call(POLLIN, call, lambda file: file.recv_data(length, flags)))
 
     def recv_into(self, buffer: object, nbytes: int = 0, flags: int = 0) -> int:
         view = writable(buffer, "recv_into()")
@@ -427,7 +431,7 @@ class SimSocketMethods(_stdlib.socket):
             length = len(view)
         if length > len(view):
             raise ValueError("buffer too small for requested bytes")
-        data = self._receive(length, number, "recv_into")
+        data = self._sim_receive(length, number, "recv_into")
         got = min(len(data), length)
         view[:got] = data[:got]
         return len(data)  # with MSG_TRUNC more than the buffer holds
@@ -436,7 +440,7 @@ class SimSocketMethods(_stdlib.socket):
         length, number = integer(bufsize), c_int(flags)
         if length < 0:
             raise ValueError("negative buffersize in recvfrom")
-        data, sender, _ = self._call(POLLIN, "recvfrom", lambda file: file.recv(length, number))
+        data, sender, _ = self._sim_call(POLLIN, "recvfrom", lambda file: file.recv(length, number))
         return data, python_address(sender)
 
     def recvfrom_into(self, buffer: object, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
@@ -449,7 +453,7 @@ class SimSocketMethods(_stdlib.socket):
             length = len(view)
         elif length > len(view):
             raise ValueError("nbytes is greater than the length of the buffer")
-        data, sender, _ = self._call(POLLIN, "recvfrom_into", lambda file: file.recv(length, number))
+        data, sender, _ = self._sim_call(POLLIN, "recvfrom_into", lambda file: file.recv(length, number))
         got = min(len(data), length)
         view[:got] = data[:got]
         return len(data), python_address(sender)
@@ -458,13 +462,13 @@ class SimSocketMethods(_stdlib.socket):
         length, room, number = integer(bufsize), integer(ancbufsize), c_int(flags)
         if length < 0:
             raise ValueError("negative buffer size in recvmsg()")
-        return self._receive_message(length, room, number, "recvmsg")
+        return self._sim_receive_message(length, room, number, "recvmsg")
 
-    def _receive_message(self, length: int, room: int, flags: int, call: str) -> tuple[bytes, list[Any], int, Any]:
+    def _sim_receive_message(self, length: int, room: int, flags: int, call: str) -> tuple[bytes, list[Any], int, Any]:
         if not 0 <= room <= 0x7FFFFFFF:
             raise ValueError("invalid ancillary data buffer length")
-        fd, process = self._fd, self._process
-        data, ancillary, answer, sender = self._call(
+        fd, process = self._sim_fd, self._sim_process
+        data, ancillary, answer, sender = self._sim_call(
             POLLIN, call, lambda _: _io.recvmsg(process, fd, length, room, flags)
         )
         return data, ancillary, answer, python_address(sender)
@@ -482,7 +486,7 @@ class SimSocketMethods(_stdlib.socket):
                 words = "recvmsg_into() argument 1 must be an iterable of single-segment read-write buffers"
                 raise TypeError(words) from None
         total = sum(len(view) for view in views)
-        data, ancillary, answer, sender = self._receive_message(
+        data, ancillary, answer, sender = self._sim_receive_message(
             total, integer(ancbufsize), c_int(flags), "recvmsg_into"
         )
         at = 0
@@ -497,11 +501,11 @@ class SimSocketMethods(_stdlib.socket):
     def getsockopt(self, level: object, optname: object, buflen: object = 0, /) -> Any:
         kind, option, length = c_int(level), c_int(optname), c_int(buflen)
         if length == 0:
-            value = _options.getsockopt(self._process, self._fd, kind, option, 4)
+            value = _options.getsockopt(self._sim_process, self._sim_fd, kind, option, 4)
             return int.from_bytes(value, "little", signed=True)
         if not 0 < length <= 1024:
             raise OSError("getsockopt buflen out of range")
-        return _options.getsockopt(self._process, self._fd, kind, option, length)
+        return _options.getsockopt(self._sim_process, self._sim_fd, kind, option, length)
 
     def setsockopt(self, level: object, optname: object, *rest: object) -> None:
         kind, option = c_int(level), c_int(optname)
@@ -514,7 +518,7 @@ class SimSocketMethods(_stdlib.socket):
             data = (value & 0xFFFFFFFF).to_bytes(4, "little")
         else:
             data = bytes_like(value)
-        _options.setsockopt(self._process, self._fd, kind, option, data)
+        _options.setsockopt(self._sim_process, self._sim_fd, kind, option, data)
 
 
 for _method in (
@@ -545,7 +549,8 @@ SimSocket: Final = type("socket", (SimSocketMethods,), {"__slots__": STORAGE, "_
 
 
 def _c_repr(self: SimSocketMethods) -> str:
-    return f"<socket object, fd={self._fd}, family={self._family}, type={self._type}, proto={self._proto}>"
+    fd, family, kind, proto = self._sim_fd, self._sim_family, self._sim_type, self._sim_proto
+    return f"<socket object, fd={fd}, family={family}, type={kind}, proto={proto}>"
 
 
 CSimSocket: Final = type(
@@ -576,5 +581,5 @@ def make(process: Process, fd: int, family: int, type: int, proto: int) -> _stdl
     made = cast(SimSocketMethods, _c_new(CSimSocket))
     made._io_refs = 0
     made._closed = False
-    made._adopt(process, fd, family, type, proto)
+    made._sim_adopt(process, fd, family, type, proto)
     return made

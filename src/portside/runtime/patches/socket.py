@@ -52,7 +52,7 @@ class CSocket:
         made = cast(SimSocketMethods, _c_new(CSimSocket))
         made._io_refs = 0
         made._closed = False
-        made._make(family, type, proto, fileno)
+        made._sim_make(family, type, proto, fileno)
         return made
 
     def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:
@@ -82,8 +82,8 @@ def _method(name: str) -> object:
         real = getattr(_C, name)
         if not callable(real) or name == "__new__":
             return real
-        simulated = {"__init__": SimSocketMethods._make, "close": SimSocketMethods._real_close,
-                     "detach": SimSocketMethods._detach}.get(name) or getattr(SimSocketMethods, name)  # fmt: skip
+        simulated = {"__init__": SimSocketMethods._sim_make, "close": SimSocketMethods._real_close,
+                     "detach": SimSocketMethods._sim_detach}.get(name) or getattr(SimSocketMethods, name)  # fmt: skip
 
         def method(self: object, *args: object, **kwargs: object) -> object:
             chosen = simulated if isinstance(self, SimSocketMethods) else real
