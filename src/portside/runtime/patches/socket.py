@@ -181,7 +181,12 @@ def getaddrinfo(
 def getnameinfo(real: Real, address: object, flags: int, /) -> object:
     """_socket.getnameinfo."""
     task = current()
-    return real(address, flags) if task is None else names.getnameinfo(_host(task), address, flags)
+    if task is None:
+        return real(address, flags)
+    if not isinstance(address, tuple):
+        del address  # a traceback holds the arguments of this function; of the one in C it does not
+        raise TypeError("getnameinfo() argument 1 must be a tuple")
+    return names.getnameinfo(_host(task), address, flags)
 
 
 def gethostbyname(real: Real, name: object, /) -> object:
