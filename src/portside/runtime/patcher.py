@@ -10,8 +10,10 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import suppress
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from types import FunctionType, MethodType, ModuleType
 from typing import Final
 
@@ -41,6 +43,7 @@ class Patcher:
         self._seen: dict[int, ModuleType] = {}  # modules that were looked through, by id; held, so ids stay theirs
         self._set: list[tuple[object, str, object]] = []  # class and module attributes: owner, name, value
         self._late: list[Callable[[], list[tuple[object, str, object]]]] = []
+        self._awaited: dict[str, Callable[[ModuleType], list[tuple[object, str, object]]]] = {}
         self._hooks: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._methods: list[tuple[type, str, object]] = []  # of C types
         self._undo: list[Callable[[], None]] = []
@@ -73,6 +76,13 @@ class Patcher:
         """Set attributes that are known only when the replacements go in: owner, name, value."""
         self._late.append(find)
 
+    def attributes_of(self, name: str, find: Callable[[ModuleType], list[tuple[object, str, object]]]) -> None:
+        """Set attributes of a module, and of what is in it, as soon as somebody has loaded it: owner, name, value.
+
+        `find(module)` is called when the replacements go in, or when the module is first imported meanwhile.
+        """
+        self._awaited[name] = find
+
     def hook(self, enter: Callable[[], None], leave: Callable[[], None]) -> None:
         """Call `enter()` when the replacements go in and `leave()` when they come out."""
         self._hooks.append((enter, leave))
@@ -94,6 +104,7 @@ class Patcher:
             for find in self._late:
                 for owner, name, value in find():
                     self._set_attribute(owner, name, value)
+            self._watch_imports()
             for enter, leave in self._hooks:
                 enter()
                 self._undo.append(leave)
@@ -128,6 +139,20 @@ class Patcher:
         else:
             self._undo.append(lambda: delattr(owner, name))
         setattr(owner, name, value)
+
+    def _watch_imports(self) -> None:
+        """Find the modules of `attributes_of`, and those that are not loaded yet when they are."""
+        for name in self._awaited:
+            if name in sys.modules:
+                self._loaded(sys.modules[name])
+        watch = _ImportWatch(self._awaited, self._loaded)
+        sys.meta_path.insert(0, watch)
+        self._undo.append(lambda: sys.meta_path.remove(watch))
+
+    def _loaded(self, module: ModuleType) -> None:
+        if self.installed:
+            for owner, name, value in self._awaited[module.__name__](module):
+                self._set_attribute(owner, name, value)
 
     def _set_method(self, owner: type, name: str, value: object) -> None:
         old = owner.__dict__[name]
@@ -208,6 +233,37 @@ class Patcher:
             return id(value)
         original = self._to_old.get(id(value), _ABSENT)
         return None if original is _ABSENT else id(original)
+
+
+class _ImportWatch(MetaPathFinder):
+    """Finds nothing itself: sees modules of some names being imported, and says so once they are."""
+
+    def __init__(self, names: Container[str], loaded: Callable[[ModuleType], None]) -> None:
+        self._names = names
+        self._loaded = loaded
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None, /
+    ) -> ModuleSpec | None:
+        """What the other finders find; its loader will tell."""
+        if name not in self._names:
+            return None
+        for finder in sys.meta_path:
+            spec = None if finder is self else finder.find_spec(name, path, target)
+            if spec is not None:
+                self._wait_for(spec.loader)
+                return spec
+        return None
+
+    def _wait_for(self, loader: object) -> None:
+        execute: Callable[[ModuleType], None] = loader.exec_module  # type: ignore[attr-defined]
+
+        def execute_and_tell(module: ModuleType) -> None:
+            del loader.exec_module  # type: ignore[attr-defined]  # the loader is this module's own
+            execute(module)
+            self._loaded(module)
+
+        loader.exec_module = execute_and_tell  # type: ignore[attr-defined]
 
 
 def _setter(owner: type) -> Callable[[str, object], None]:

@@ -6,7 +6,7 @@ import linecache
 import sys
 import traceback
 from types import FrameType, TracebackType
-from typing import Final, cast
+from typing import Final
 
 from portside.runtime.program import current_program
 from portside.runtime.trap import outside
@@ -85,7 +85,7 @@ def _format(error: BaseException) -> str:
         lines = [f"{line}\n" for line in source.splitlines()]
         linecache.cache["<string>"] = len(source), None, lines, "<string>"
     try:
-        return "".join(cast("list[str]", outside(traceback.format_exception, error)))
+        return "".join(outside(traceback.format_exception, error))
     finally:
         if source is not None:
             linecache.cache.pop("<string>", None)

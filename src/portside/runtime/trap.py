@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NoReturn, cast
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar, cast
 
 from greenlet import getcurrent, greenlet
 
@@ -13,6 +13,8 @@ from portside.sim.scheduler import Scheduler, Task
 
 if TYPE_CHECKING:
     from portside.host.processes import Process
+
+T = TypeVar("T")
 
 _ENDED: Final = Blocked("its process has ended")
 SLEEPING: Final = Blocked("sleep")
@@ -43,9 +45,9 @@ def give_up(task: Task) -> NoReturn:
     raise ProcessExit
 
 
-def outside(call: Callable[..., object], *arguments: object) -> object:
+def outside(call: Callable[..., T], *arguments: object) -> T:
     """Call something that must reach the real machine though a task asks for it: in a greenlet that is no task."""
-    return greenlet(call).switch(*arguments)
+    return greenlet(call).switch(*arguments)  # type: ignore[no-any-return]
 
 
 def wall_clock(world: object) -> int:
