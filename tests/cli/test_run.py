@@ -43,6 +43,10 @@ class TestPrograms:
         code, out, _ = run("--seed=1", "-m", "timeit", "-n1", "-r1", "--setup", "import time", "time.sleep(3600)")
         assert (code, out) == (0, "1 loop, best of 1: 3.6e+03 sec per loop\n")
 
+    def test_a_programs_collector_looks_at_the_programs_objects(self):
+        modules = "[x for x in gc.get_objects() if type(x) is types.ModuleType and 'portside' in x.__name__]"
+        assert run("-c", f"import gc, types; print({modules})")[1] == "[]\n"
+
     def test_an_uncaught_exception_shows_the_programs_traceback_and_gives_1(self, tmp_path):
         program = tmp_path / "program.py"
         program.write_text("import socket\n\nsocket.socket().bind(('192.0.2.1', 80))\n")

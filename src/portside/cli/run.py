@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -89,10 +90,13 @@ def run_lab(path: str, arguments: Sequence[str], options: Options) -> int:
 
 def run(network: Network, programs: Sequence[Program], options: Options, until: float | str | None = None) -> int:
     """Run the world to its end; the exit code of the command."""
+    from portside.runtime.installation import installed
+
     with told():
         end = until if options.until is None else clock.duration(options.until) / clock.SECOND
     drain = AFTERWARDS if options.trace or options.pcap else 0
-    with recorded(network, options):
+    with recorded(network, options), installed():
+        gc.freeze()  # a program's gc.collect() looks at what it made itself, as by `python3`; the rest lives to the end
         try:
             network.run(end, drain=drain, check=False)
         except Deadlock as deadlock:
