@@ -74,6 +74,30 @@ def test_a_timer_whose_handler_raises_ends_the_call_that_waits(world):
     """) == "rang 2.0\ntimed out 7.0\n"
 
 
+def test_a_thread_interrupts_the_main_thread(same):
+    same("""
+        import _thread, signal, threading, time
+        def refused(*arguments):
+            try:
+                _thread.interrupt_main(*arguments)
+            except (TypeError, ValueError) as error:
+                print(type(error).__name__, error)
+        threading.Timer(0.05, _thread.interrupt_main).start()
+        try:
+            time.sleep(10)
+        except KeyboardInterrupt:
+            print("interrupted")
+        signal.signal(signal.SIGUSR1, lambda number, frame: print("handled", number))
+        _thread.interrupt_main(signal.SIGUSR1)
+        _thread.interrupt_main(signal.SIGUSR2)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _thread.interrupt_main()
+        refused(0)
+        refused(65)
+        refused("x")
+    """)
+
+
 def test_a_signal_without_a_handler_ends_the_program(world):
     (program,) = world.run("import signal, time\nsignal.alarm(2)\ntime.sleep(10)")
     assert program.exit_code == -14

@@ -241,3 +241,20 @@ def test_locks_made_outside_serve_inside(world):
 def test_the_standard_input_is_empty(world):
     program = world.run("try:\n    input('? ')\nexcept EOFError as e:\n    print(e)\nimport sys\nprint(repr(sys.stdin.read()))")[0]
     assert program.output == "? EOF when reading a line\n''\n"
+
+
+def test_a_program_sets_its_time_zone(same, world):
+    import time
+
+    before = time.tzname
+    same("""
+        import datetime, os, time
+        moment = datetime.datetime.fromtimestamp(2000000000, datetime.timezone.utc)
+        for zone in ("STD-1DST,M3.2.0,M11.1.0", "EST5", "UTC"):
+            os.environ["TZ"] = zone
+            time.tzset()
+            print(time.timezone, time.altzone, time.tzname, time.ctime(2000000000), moment.astimezone())
+        os.environ["TZ"] = "EST5"
+        time.tzset()
+    """)
+    assert time.tzname == before

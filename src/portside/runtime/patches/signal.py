@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
+import _thread
 import errno
 import math
 import signal
@@ -222,6 +223,20 @@ def pthread_kill(real: Real, thread: int, number: object, /) -> object:
     return None
 
 
+def interrupt_main(real: Real, number: object = signal.SIGINT, /) -> object:
+    """_thread.interrupt_main: as if the signal had arrived; no effect where Python does not handle it."""
+    process = current_process()
+    if process is None:
+        return real(number)
+    chosen = integer(number)
+    if not 1 <= chosen <= 64:
+        raise ValueError("signal number out of range")
+    signals = signals_of(process)
+    if callable(signals.handlers.get(chosen)):
+        signals.arrives(chosen)
+    return None
+
+
 def set_wakeup_fd(real: Real, fd: int, /, *, warn_on_full_buffer: bool = True) -> object:
     """_signal.set_wakeup_fd."""
     task = getcurrent()
@@ -251,3 +266,4 @@ def add(patcher: Patcher) -> None:
     patcher.function(_signal, "signal", set_handler)
     for function in FUNCTIONS:
         patcher.function(_signal, function.__name__, function)
+    patcher.function(_thread, "interrupt_main", interrupt_main)

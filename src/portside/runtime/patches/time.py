@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import posix
 import time as _time
 from collections.abc import Callable
 from typing import Final
@@ -142,8 +144,45 @@ def strftime(real: Real, *arguments: object) -> object:
     return real(*arguments)
 
 
+_zone_is_a_program_s = False
+
+
+def tzset(real: Real) -> object:
+    """time.tzset: the zone in the program's environment.
+
+    The interpreter has one zone: it holds for all programs until another sets its own, or the run ends.
+    """
+    global _zone_is_a_program_s  # noqa: PLW0603
+    if type(getcurrent()) is Task:
+        _zone_is_a_program_s = True
+        _set_zone(os.environ.get("TZ"))
+        return None
+    return real()
+
+
+_tzset: Final = _time.tzset
+
+
+def _set_zone(zone: str | None) -> None:
+    if zone is None:
+        posix.unsetenv("TZ")
+    else:
+        posix.putenv("TZ", zone)
+    _tzset()
+
+
+def _leave_zone() -> None:
+    """Put the caller's zone back."""
+    global _zone_is_a_program_s  # noqa: PLW0603
+    if _zone_is_a_program_s:
+        _zone_is_a_program_s = False
+        _set_zone(os.environ.get("TZ"))
+
+
 def add(patcher: Patcher) -> None:
     """Replace the functions of `time` that wait or read a clock."""
+    patcher.function(_time, "tzset", tzset)
+    patcher.hook(lambda: None, _leave_zone)
     patcher.function(_time, "sleep", sleep)
     patcher.function(_time, "time", wall)
     patcher.function(_time, "time_ns", wall_ns)
