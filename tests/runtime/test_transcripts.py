@@ -307,6 +307,18 @@ print([len(found) for found in select.select((), iter([quiet]), {other: 1}, 0)])
 ''')
 
 
+def test_a_refused_argument_is_not_held(same):
+    same("""
+import socket, sys
+thing = object()
+before = sys.getrefcount(thing)
+try:
+    socket.getnameinfo(thing, 0)
+except TypeError as error:
+    print(error, sys.getrefcount(thing) - before)
+""")
+
+
 def test_select_poll_and_epoll_check_their_arguments(same):
     same(TELL + '''
 a, b = socket.socketpair()
