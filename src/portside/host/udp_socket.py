@@ -38,7 +38,7 @@ from portside.host.inet_socket import IP_MAX_MTU, InetSocket, describe, refuse
 from portside.host.options import Table, int_of, stored
 from portside.host.socket_file import MIN_RCVBUF, MIN_SNDBUF, Ancillary, Received
 from portside.host.udp_control import Chosen, QueuedError
-from portside.ip.route import BROADCAST, Route
+from portside.ip.route import BROADCAST, MULTICAST, Route
 from portside.sockets import datagram
 from portside.udp import UdpQueue, truesize
 from portside.wire.packet import Fragment, IcmpMessage, Payload, UdpDatagram
@@ -94,10 +94,11 @@ class Corked:
 class UdpSocket(InetSocket):
     """A UDP or UDP-Lite socket.
 
-    `queue` holds what arrived, `closed_ways` the directions that shutdown(2) closed, `route` the last one used.
+    `queue` holds what arrived, `closed_ways` the directions that shutdown(2) closed, `route` the last one used,
+    `misled` the address and port to which a connect(2) failed.
     """
 
-    __slots__ = ("closed_ways", "corked", "errors", "queue", "route", "send_buffer")
+    __slots__ = ("closed_ways", "corked", "errors", "misled", "queue", "route", "send_buffer")
 
     level = IPPROTO_UDP
     level_options = UDP_OPTIONS
@@ -111,6 +112,7 @@ class UdpSocket(InetSocket):
         self.corked: Corked | None = None
         self.errors: list[QueuedError] = []  # sk_error_queue, for sockets with IP_RECVERR
         self.route: Route | None = None
+        self.misled: tuple[int, int] | None = None
 
     # -- names --
 
@@ -141,14 +143,36 @@ class UdpSocket(InetSocket):
         entry = self.entry
         if needs_scope(remote):
             self._take_scope(scope)
-        route = self._route(remote)
-        if route.kind == BROADCAST and not self.knobs.broadcast:
-            raise fail(errno.EACCES)
+        route = self._route_to_v4(remote, port) if is_v4(remote) else self._route(remote)
         datagram.connect(self.host.stack.table(self.proto), entry, route.dst, port, route.src)
         self.route = route
-        if self.corked is not None and is_v4(remote):
-            # Linux keeps the destination of what is held back where connect(2) over IPv4 puts its own (inet->cork.fl).
-            self.corked.remote, self.corked.port, self.corked.route = route.dst, port, route
+
+    def _route_to_v4(self, remote: int, port: int) -> Route:
+        """The route of a connect(2) over IPv4, which leads astray what was said before (__ip4_datagram_connect).
+
+        Linux looks for it in the place (inet->cork.fl) that has the destination of what is held back, and of what a
+        connected socket sends by a route that it has used before. A connect(2) that fails leaves its address there.
+        """
+        self.route = None
+        try:
+            route = self._route(remote)
+            if route.kind == BROADCAST and not self.knobs.broadcast:
+                raise fail(errno.EACCES)
+        except OSError:
+            self.misled = (remote, port)
+            self._mislead_corked(remote, port, self.entry.saddr)
+            raise
+        self.misled = None
+        self._mislead_corked(route.dst, port, route.src)
+        if self.corked is not None and self.corked.route.kind == MULTICAST:
+            self.corked.route = route  # that of a group does not reach a peer here
+        return route
+
+    def _mislead_corked(self, remote: int, port: int, source: int) -> None:
+        corked = self.corked
+        if corked is not None:
+            corked.remote, corked.port = remote, port
+            corked.route = _redirected(corked.route, remote, source)
 
     def _take_scope(self, scope: int) -> None:
         """A link-local peer binds the socket to the interface that its scope names (__ip6_datagram_connect)."""
@@ -244,20 +268,8 @@ class UdpSocket(InetSocket):
         self._autobind()
         if self.corked is not None:
             return self._append(data, flags, address)
-        entry = self.entry
-        chosen: Chosen | None = None
         if address is None:
-            if entry.state != ESTABLISHED:
-                raise fail(errno.EDESTADDRREQ)
-            remote, port = entry.raddr, entry.rport
-            if not port and self.family == AF_INET6 and is_v4(remote):
-                raise fail(errno.EINVAL)  # udpv6_sendmsg passes it on as an address that was given
-            route = self.route
-            if control:
-                chosen = udp_control.chosen(self.family, control, is_v4(remote))
-                route = self._route(remote, chosen=chosen)
-            elif route is None or route.generation != self.host.ip.routes.generation:
-                self.route = route = self._route(remote)
+            remote, port, route, chosen = self._way_to_peer(flags, control)
         else:
             remote, port, scope = self.destination(address)
             if port == 0:
@@ -267,10 +279,30 @@ class UdpSocket(InetSocket):
         if route.kind == BROADCAST and not self.knobs.broadcast:
             raise fail(errno.EACCES)
         self._may_send(len(data), route)
-        if flags & MSG_MORE or self.knobs.other.get((IPPROTO_UDP, UDP_CORK)):
+        if self._corks(flags):
+            self.misled = None
             self.corked = Corked(bytes(data), remote, port, route, chosen)
             return len(data)
         return self._transmit(data, remote, port, route, chosen)
+
+    def _way_to_peer(self, flags: int, control: Sequence[Ancillary]) -> tuple[int, int, Route, Chosen | None]:
+        """Where a send without an address goes, and the route there: the one used last, if it still holds."""
+        entry = self.entry
+        if entry.state != ESTABLISHED:
+            raise fail(errno.EDESTADDRREQ)
+        remote, port, route = entry.raddr, entry.rport, self.route
+        if not port and self.family == AF_INET6 and is_v4(remote):
+            raise fail(errno.EINVAL)  # udpv6_sendmsg passes it on as an address that was given
+        chosen: Chosen | None = None
+        if control:
+            chosen = udp_control.chosen(self.family, control, is_v4(remote))
+            route = self._route(remote, chosen=chosen)
+        elif route is None or route.generation != self.host.ip.routes.generation:
+            self.route = route = self._route(remote)
+        elif self.misled is not None and self.family == AF_INET and not self._corks(flags):
+            remote, port = self.misled
+            route = _redirected(route, remote, route.src)
+        return remote, port, route, chosen
 
     def _append(self, data: Payload, flags: int, address: SockAddr | None) -> int:
         """Add to the datagram that MSG_MORE or UDP_CORK holds back; it goes where its first part was to go."""
@@ -282,9 +314,13 @@ class UdpSocket(InetSocket):
             raise fail(errno.EMSGSIZE)
         corked.data += bytes(data)
         corked.joined += len(data)
-        if not (flags & MSG_MORE or self.knobs.other.get((IPPROTO_UDP, UDP_CORK))):
+        if not self._corks(flags):
             self.push_corked()
         return len(data)
+
+    def _corks(self, flags: int) -> bool:
+        """Whether more is to come before the datagram is sent."""
+        return bool(flags & MSG_MORE or self.knobs.other.get((IPPROTO_UDP, UDP_CORK)))
 
     def push_corked(self) -> None:
         """Send what was held back (udp_push_pending_frames)."""
@@ -525,6 +561,14 @@ class UdpSocket(InetSocket):
             if isinstance(whole, UdpDatagram) and whole.sport == self.entry.lport and whole.proto == self.proto:
                 memory += truesize(packet.payload_length() - 8, is_v4(packet.src))
         return memory
+
+
+def _redirected(route: Route, remote: int, source: int) -> Route:
+    """The same way for packets to another address."""
+    return Route(
+        remote, source, route.interface, route.kind, next_hop=route.next_hop, mtu=route.mtu, entry=route.entry,
+        generation=route.generation,
+    )  # fmt: skip
 
 
 def _limit(route: Route) -> int:
