@@ -350,3 +350,28 @@ def test_a_unix_socket_has_a_file_that_is_unlinked(world, tmp_path):
 
     world.call(program)
     assert os.listdir(tmp_path) == []
+
+
+def test_root_names_its_host(world):
+    program = """
+        import os, socket
+        def told(name):
+            try:
+                socket.sethostname(name)
+            except OSError as error:
+                print(error)
+            except TypeError as error:
+                print(error)
+            print(socket.gethostname(), os.uname().nodename)
+        told("new")
+        told(b"bar")
+        told("x" * 65)
+        told(5)
+    """
+    (root,) = world.run(program)
+    assert root.output.splitlines() == [
+        "new new", "bar bar", "[Errno 22] Invalid argument", "bar bar",
+        "expected str, bytes or os.PathLike object, not int", "bar bar",
+    ]  # fmt: skip
+    (user,) = world.run(program, user="alice")
+    assert user.output.splitlines()[:2] == ["[Errno 1] Operation not permitted", "bar bar"]

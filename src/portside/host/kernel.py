@@ -45,14 +45,16 @@ Resolver = Callable[[str], "list[int]"]
 class Host:
     """A machine with its own sockets, interfaces, routes, firewall, sysctls, users and processes.
 
-    Args: name: what `gethostname(2)` says. world: the time and the hand-over that the host lives by. number: makes link
-    addresses, initial sequence numbers and random draws differ between hosts. settings: the sysctls to begin with.
-    `resolve` answers a name with addresses; the network sets it.
+    Args: name: what the network calls it, and what `gethostname(2)` says until `hostname` is another. world: the
+    time and the hand-over that the host lives by. number: makes link addresses, initial sequence numbers and random
+    draws differ between hosts. settings: the sysctls to begin with. `resolve` answers a name with addresses; the
+    network sets it.
     """
 
     def __init__(self, name: str, world: World, *, number: int = 0, settings: Settings | None = None) -> None:
         self.settings: Settings = settings or Settings()
         self.name = name
+        self.hostname = name
         self.world = world
         self.number = number
         self.users = Users()

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from portside.host.errors import fail
-from portside.host.processes import CAP_KILL, CAP_SYS_RESOURCE, UNCHANGED, ProcessExit
+from portside.host.processes import CAP_KILL, CAP_SYS_ADMIN, CAP_SYS_RESOURCE, UNCHANGED, ProcessExit
 
 if TYPE_CHECKING:
     from portside.host.processes import Process
 
 RLIMIT_NOFILE = 7
+HOST_NAME_MAX = 64
 _SIGNALS = 64
 
 
@@ -162,6 +163,18 @@ def exit(process: Process, status: int) -> NoReturn:
     """End the process (_exit(2)); does not return: ProcessExit unwinds the task that calls."""
     process.exit(status & 0xFF)
     raise ProcessExit
+
+
+def sethostname(process: Process, name: bytes) -> None:
+    """Set what gethostname(2) says (sethostname(2)). EPERM without CAP_SYS_ADMIN, EINVAL for more than 64 bytes.
+
+    Other hosts know this one by the name that the network gave it, as before.
+    """
+    if not process.capable(CAP_SYS_ADMIN):
+        raise fail(errno.EPERM)
+    if len(name) > HOST_NAME_MAX:
+        raise fail(errno.EINVAL)
+    process.host.hostname = name.split(b"\0")[0].decode("utf-8", "surrogateescape")
 
 
 def _may_signal(process: Process, target: Process) -> bool:

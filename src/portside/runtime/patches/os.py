@@ -435,7 +435,7 @@ def uname(real: Real) -> object:
     """os.uname: with the host's name."""
     process = current_process()
     found = cast(os.uname_result, real())
-    return found if process is None else os.uname_result((found[0], process.host.name, *found[2:]))
+    return found if process is None else os.uname_result((found[0], process.host.hostname, *found[2:]))
 
 
 def getlogin(process: Process) -> str:

@@ -15,6 +15,7 @@ from portside.addr.abi import AF_INET, AF_UNIX, SOCK_CLOEXEC
 from portside.addr.ip import V4_ANY, text, text_v6
 from portside.host.errors import fail
 from portside.host.syscalls import files
+from portside.host.syscalls import process as _processes
 from portside.host.syscalls import socket as _calls
 from portside.runtime import collector, names
 from portside.runtime.arguments import integer, timeout_argument
@@ -158,14 +159,16 @@ def setdefaulttimeout(real: Real, value: object, /) -> object:
 def gethostname(real: Real) -> object:
     """_socket.gethostname."""
     task = current()
-    return real() if task is None else _host(task).name
+    return real() if task is None else _host(task).hostname
 
 
 def sethostname(real: Real, name: object, /) -> object:
-    """_socket.sethostname: hosts keep the name that the network gave them (EPERM)."""
-    if current() is None:
+    """_socket.sethostname."""
+    task = current()
+    if task is None:
         return real(name)
-    raise fail(errno.EPERM)
+    _processes.sethostname(process_of(task), name if isinstance(name, bytes) else os.fsencode(cast(str, name)))
+    return None
 
 
 def getaddrinfo(
