@@ -307,6 +307,17 @@ print([len(found) for found in select.select((), iter([quiet]), {other: 1}, 0)])
 ''')
 
 
+def test_interface_numbers_and_the_c_type(same):
+    same(TELL + '''
+import _socket
+for index in (0, -1, 1 << 100, 99999, 1 << 32, 1 << 63, "x", 1.5, None, 1, True, (1 << 32) + 1):
+    tell(socket.if_indextoname, index)
+tell(setattr, _socket.socket, "foo", 1)
+tell(delattr, _socket.socket, "recv")
+tell(setattr, _socket.socket, "recv", None)
+''')
+
+
 def test_a_refused_argument_is_not_held(same):
     same("""
 import socket, sys

@@ -6,6 +6,7 @@ import _socket
 import errno
 import os
 import socket
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
@@ -68,6 +69,12 @@ class CSocket:
     def __getattribute__(self, name: str) -> object:
         # Not __getattr__: `__init__` too is asked for as the type's.
         return object.__getattribute__(self, name) if name in ("__class__", "__mro_entries__") else _method(name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(_C, name, value)  # which refuses: the type is immutable
+
+    def __delattr__(self, name: str) -> None:
+        delattr(_C, name)
 
     def __repr__(self) -> str:
         return repr(_C)
@@ -275,12 +282,26 @@ def if_nametoindex(real: Real, name: object, /) -> object:
     return interface.index
 
 
+def _interface_index(value: object) -> int:
+    """An unsigned int, of which Python before 3.13 takes the lower 32 bits."""
+    if not isinstance(value, int):
+        raise TypeError("an integer is required")
+    number = int(value)
+    if number < 0:
+        raise OverflowError("can't convert negative value to unsigned int")
+    if number >> 64:
+        raise OverflowError("Python int too large to convert to C unsigned long")
+    if number >> 32 and sys.version_info >= (3, 13):
+        raise OverflowError("index is too large")
+    return number & 0xFFFFFFFF
+
+
 def if_indextoname(real: Real, index: object, /) -> object:
     """_socket.if_indextoname."""
     task = current()
     if task is None:
         return real(index)
-    interface = _host(task).ip.interfaces.get(integer(index))
+    interface = _host(task).ip.interfaces.get(_interface_index(index))
     if interface is None:
         raise fail(errno.ENXIO)
     return interface.name
