@@ -13,6 +13,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 import traceback
 
 from tests.dialogue import interpreter
@@ -124,6 +125,16 @@ def add_address(address, prefix, interface):
     netlink(RTM_NEWADDR, body + attribute(IFA_LOCAL, raw) + attribute(IFA_ADDRESS, raw))
 
 
+def wait_for_local_route(address):
+    """The kernel makes the route to a new IPv6 address a little later; until then nobody reaches it."""
+    beginning = socket.inet_pton(socket.AF_INET6, address).hex() + " 80 "
+    for _ in range(1000):
+        with open("/proc/net/ipv6_route") as file:
+            if any(line.startswith(beginning) for line in file):
+                return
+        time.sleep(0.001)
+
+
 def furnish(addresses, sysctls):
     present = ["lo"]
     for text in addresses:
@@ -133,6 +144,8 @@ def furnish(addresses, sysctls):
             present.append(interface)
             add_interface(interface, len(present))
         add_address(address, int(prefix), interface)
+        if ":" in address:
+            wait_for_local_route(address)
     for path, value in sysctls:
         set_sysctl(path, value.replace(",", " "))
 

@@ -100,6 +100,8 @@ def _make_room(tcb: Tcb) -> bool:
     if tcb.rcv_memory <= tcb.rcvbuf:
         return True
     window.overflow(tcb)
+    if tcb.rcv_memory <= tcb.rcvbuf:
+        return True
     memory.collapse(tcb)
     if tcb.rcv_memory <= tcb.rcvbuf:
         return True
