@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import ssl
 import subprocess
 import sys
+import textwrap
 import threading
 from pathlib import Path
 
 import pytest
+
+from portside.lab.network import Network
+from portside.runtime import openssl_random
+from portside.sim.capture import Capture
 
 CERTIFICATES = Path(__file__).parent / "certificates"
 
@@ -824,6 +830,69 @@ def test_code_outside_has_real_tls_at_the_same_time(world):
     assert real_connection() == answers[0]
 
 
+CONNECTION = PRELUDE + '''
+for version in ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3:
+    a, b = handshakes(client_context(), server_context(num_tickets=0, maximum_version=version, options=ssl.OP_NO_TICKET))
+    a.sendall(b"hello")
+    print(b.recv(10), ssl.RAND_bytes(16))
+    a.close()
+    b.close()
+'''
+
+
+@pytest.mark.skipif(openssl_random._LIBRARY is None, reason="this OpenSSL's random method can't be replaced")
+def test_the_seed_replays_every_byte():
+    def run(seed: int) -> tuple[bytes, str]:
+        with Network(seed=seed) as network:
+            capture = io.BytesIO()
+            host = network.host("alpha")
+            network.trace.observe(Capture(capture, network.world.epoch))
+            program = host.spawn(code=CONNECTION)
+            network.run()
+            return capture.getvalue(), program.output
+
+    first, outside = run(1), ssl.RAND_bytes(16)
+    assert b"hello" not in first[0]
+    assert run(1) == first
+    assert run(2) != first
+    assert ssl.RAND_bytes(16) != outside
+
+
+def test_who_waits_in_a_tls_socket_is_told_by_the_report(world):
+    program = PRELUDE + '''
+a, b = tls_pair()
+a.recv(1)
+'''
+    with pytest.raises(Exception, match=r"alpha: TLS read on tcp 127"):
+        world.run(program)
+
+
+def test_a_program_may_end_while_its_threads_are_in_tls_calls(world):
+    (program,) = world.run(PRELUDE + '''
+a, b = tls_pair(buffers=65536)
+threading.Thread(target=a.recv, args=(1,), daemon=True).start()
+threading.Thread(target=a.sendall, args=(bytes(1 << 24),), daemon=True).start()
+threading.Thread(target=a.sendall, args=(b"after",), daemon=True).start()
+time.sleep(1)
+print("end")
+''')
+    assert (program.output, program.exit_code) == ("end\n", 0)
+
+
+def test_writes_of_threads_are_not_mixed(world):
+    (program,) = world.run(PRELUDE + '''
+a, b = tls_pair(buffers=65536)
+threads = [threading.Thread(target=a.send, args=(bytes([65 + number]) * 300_000,)) for number in range(3)]
+for thread in threads:
+    thread.start()
+got = bytearray()
+while len(got) < 900_000:
+    got += b.recv(1 << 16)
+print([(chr(got[at]), len(set(got[at:at + 300_000]))) for at in (0, 300_000, 600_000)])
+''')
+    assert program.output == "[('A', 1), ('B', 1), ('C', 1)]\n"
+
+
 def test_the_module_is_loaded_only_by_programs_that_use_it():
     script = """
         import sys
@@ -843,7 +912,5 @@ def test_the_module_is_loaded_only_by_programs_that_use_it():
         import ssl
         print("_wrap_socket" in vars(ssl.SSLContext), [finder for finder in sys.meta_path if "portside" in type(finder).__module__])
     """
-    import textwrap
-
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.splitlines() == ["False", *["('SourceFileLoader', False, True)"] * 2, "False []"], done.stderr

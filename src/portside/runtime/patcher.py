@@ -43,7 +43,7 @@ class Patcher:
         self._seen: dict[int, ModuleType] = {}  # modules that were looked through, by id; held, so ids stay theirs
         self._set: list[tuple[object, str, object]] = []  # class and module attributes: owner, name, value
         self._late: list[Callable[[], list[tuple[object, str, object]]]] = []
-        self._awaited: dict[str, Callable[[ModuleType], list[tuple[object, str, object]]]] = {}
+        self._awaited: dict[str, Callable[[ModuleType], None]] = {}
         self._hooks: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._methods: list[tuple[type, str, object]] = []  # of C types
         self._undo: list[Callable[[], None]] = []
@@ -76,12 +76,13 @@ class Patcher:
         """Set attributes that are known only when the replacements go in: owner, name, value."""
         self._late.append(find)
 
-    def attributes_of(self, name: str, find: Callable[[ModuleType], list[tuple[object, str, object]]]) -> None:
-        """Set attributes of a module, and of what is in it, as soon as somebody has loaded it: owner, name, value.
+    def when_loaded(self, name: str, put_in: Callable[[ModuleType], None]) -> None:
+        """Replace what depends on a module that programs may do without.
 
-        `find(module)` is called when the replacements go in, or when the module is first imported meanwhile.
+        `put_in(module)` is called when the replacements go in, or when the module is first imported meanwhile. It calls
+        `put` and `enter`.
         """
-        self._awaited[name] = find
+        self._awaited[name] = put_in
 
     def hook(self, enter: Callable[[], None], leave: Callable[[], None]) -> None:
         """Call `enter()` when the replacements go in and `leave()` when they come out."""
@@ -100,14 +101,13 @@ class Patcher:
         self.installed = True
         try:
             for owner, name, value in self._set:
-                self._set_attribute(owner, name, value)
+                self.put(owner, name, value)
             for find in self._late:
                 for owner, name, value in find():
-                    self._set_attribute(owner, name, value)
+                    self.put(owner, name, value)
             self._watch_imports()
             for enter, leave in self._hooks:
-                enter()
-                self._undo.append(leave)
+                self.enter(enter, leave)
             for kind, name, value in self._methods:
                 self._set_method(kind, name, value)
             self._look()
@@ -131,7 +131,8 @@ class Patcher:
     def _original(self, key: int) -> object:
         return self._to_old[id(self._to_new[key])]
 
-    def _set_attribute(self, owner: object, name: str, value: object) -> None:
+    def put(self, owner: object, name: str, value: object) -> None:
+        """Set one attribute now, until the replacements come out."""
         own = vars(owner)
         if name in own:
             old = own[name]
@@ -140,8 +141,13 @@ class Patcher:
             self._undo.append(lambda: delattr(owner, name))
         setattr(owner, name, value)
 
+    def enter(self, enter: Callable[[], None], leave: Callable[[], None]) -> None:
+        """Call `enter()` now and `leave()` when the replacements come out."""
+        enter()
+        self._undo.append(leave)
+
     def _watch_imports(self) -> None:
-        """Find the modules of `attributes_of`, and those that are not loaded yet when they are."""
+        """Find the modules of `when_loaded`, and those that are not loaded yet when they are."""
         for name in self._awaited:
             if name in sys.modules:
                 self._loaded(sys.modules[name])
@@ -151,8 +157,7 @@ class Patcher:
 
     def _loaded(self, module: ModuleType) -> None:
         if self.installed:
-            for owner, name, value in self._awaited[module.__name__](module):
-                self._set_attribute(owner, name, value)
+            self._awaited[module.__name__](module)
 
     def _set_method(self, owner: type, name: str, value: object) -> None:
         old = owner.__dict__[name]

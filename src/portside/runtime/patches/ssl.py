@@ -7,15 +7,14 @@ from types import ModuleType
 from portside.runtime.patcher import Patcher
 
 
-def _attributes(module: ModuleType) -> list[tuple[object, str, object]]:
-    from portside.runtime import sim_tls
-
-    return [
-        (module.SSLContext, "_wrap_socket", sim_tls.wrap_socket),
-        (module.SSLContext, "set_default_verify_paths", sim_tls.set_default_verify_paths),
-    ]
-
-
 def add(patcher: Patcher) -> None:
-    """Replace the method by which a context takes a socket, when `ssl` is loaded."""
-    patcher.attributes_of("ssl", _attributes)
+    """Replace how a context takes a socket, and where OpenSSL's chance comes from, when `ssl` is loaded."""
+
+    def put_in(module: ModuleType) -> None:
+        from portside.runtime import openssl_random, sim_tls
+
+        patcher.put(module.SSLContext, "_wrap_socket", sim_tls.wrap_socket)
+        patcher.put(module.SSLContext, "set_default_verify_paths", sim_tls.set_default_verify_paths)
+        patcher.enter(openssl_random.enter, openssl_random.leave)
+
+    patcher.when_loaded("ssl", put_in)
