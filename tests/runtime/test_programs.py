@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import os
+import subprocess
 import sys
 import textwrap
 
@@ -375,3 +377,34 @@ def test_root_names_its_host(world):
     ]  # fmt: skip
     (user,) = world.run(program, user="alice")
     assert user.output.splitlines()[:2] == ["[Errno 1] Operation not permitted", "bar bar"]
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "f = open(path, 'w'); f.write('data')",
+        "import sys\nf = open(path, 'w'); f.write('data'); sys.exit(3)",
+        "import gzip\nf = gzip.open(path, 'wt'); f.write('data')",
+        "f = open(path, 'wb', 100); f.write(b'x' * 250)",
+        "f = open(path, 'w+'); ring = [f]; ring.append(ring); f.write('in a cycle')",
+        "def work():\n    f = open(path, 'w'); f.write('data'); 1 / 0\nwork()",
+        "import threading\nkept = []\ndef work():\n    f = open(path, 'w'); f.write('thread'); kept.append(f)\nthreading.Thread(target=work).start()",
+        "class Last:\n    def __init__(self): self.file = open(PATH, 'w')\n    def __del__(self): self.file.write(text())\ndef text(): return WORDS\nWORDS = 'last words'\nPATH = path\nlast = Last()",
+        "import os\nf = open(path, 'w'); f.write('lost'); f2 = f\nos._exit(0)",
+        "import os, signal\nf = open(path, 'w'); f.write('lost')\nos.kill(os.getpid(), signal.SIGKILL)",
+    ],
+    ids=range(10),
+)  # fmt: skip
+def test_what_is_open_at_the_end_is_written_as_under_the_interpreter(world, tmp_path, program):
+    def written(name, run):
+        path = tmp_path / name
+        run(f"path = {str(path)!r}\n{program}\n")
+        data = path.read_bytes()
+        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+
+    def alone(text):
+        subprocess.run([sys.executable, "-W", "ignore", "-c", text], capture_output=True, check=False)
+
+    real = written("real", alone)
+    assert written("simulated", world.run) == real
+    assert (real == b"") == ("lost" in program)

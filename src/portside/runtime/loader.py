@@ -15,7 +15,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
-from types import ModuleType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Final, cast
 
 from greenlet import getcurrent
@@ -32,6 +32,8 @@ _SHARED: Final = sys.modules
 _NEVER_OWN: Final = frozenset({*sys.builtin_module_names, "builtins", "importlib", "portside", "sys"})
 
 Namespace = Mapping[str, object]
+_LAST: Final = (ModuleType, FunctionType, BuiltinFunctionType, type)
+"""What the end of other things may need, and is forgotten after them."""
 
 
 class Modules(MutableMapping[str, ModuleType]):
@@ -180,6 +182,20 @@ class Loader:
                 except ModuleNotFoundError as error:
                     if error.name != full:
                         raise
+
+    def forget_modules(self) -> None:
+        """Let go of what the program's own modules hold, the last imported and the last named first.
+
+        What nothing else holds is destroyed: files are written out and closed, `__del__` is called, and finds what its
+        module had when it was made. The interpreter reaches that by its collector (finalize_modules).
+        """
+        own = [module for name, module in self.modules.items() if module is not _SHARED.get(name)]
+        for kept in (_LAST, ()):
+            for module in reversed(own):
+                names = getattr(module, "__dict__", {})
+                for name in reversed(list(names)):
+                    if name[:2] != "__" and not isinstance(names.get(name), kept):
+                        names[name] = None
 
     def shared(self, call: Callable[[], object]) -> object:
         """Import a module that is not the program's own."""

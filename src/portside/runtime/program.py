@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from itertools import count
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from weakref import WeakValueDictionary
 
 from greenlet import getcurrent
 
 from portside.sim.scheduler import Task
 
 if TYPE_CHECKING:
+    from io import BufferedRandom, BufferedWriter, TextIOWrapper
     from logging import Logger
     from random import Random
     from typing import TextIO
@@ -19,10 +21,13 @@ if TYPE_CHECKING:
     from portside.host.processes import Process
     from portside.runtime.directory import Directory
 
+Writer: TypeAlias = "TextIOWrapper | BufferedWriter | BufferedRandom"
+
 threads: Final[dict[int, Task]] = {}
 """The tasks that have a thread identifier, by it."""
 
 _idents = count(1)
+_numbers = count()
 
 
 class Program:
@@ -32,8 +37,8 @@ class Program:
     """
 
     __slots__ = (
-        "atexit", "default_timeout", "directory", "loader", "logging", "main_task", "main_thread", "process", "random",
-        "signals", "source", "thread_names", "values",
+        "atexit", "default_timeout", "directory", "ending", "loader", "logging", "main_task", "main_thread",
+        "process", "random", "signals", "source", "thread_names", "values", "writers",
     )  # fmt: skip
 
     def __init__(self, process: Process) -> None:
@@ -43,13 +48,19 @@ class Program:
         self.thread_names = count(1)
         self.atexit: list[tuple[Callable[..., object], tuple[object, ...], dict[str, object]]] = []
         self.default_timeout: int | None = None  # of new sockets, in ns
+        self.ending = False  # what it leaves open is let go of without a warning, as at the interpreter's end
         self.directory: Directory | None = None  # where it is, once it has moved
         self.signals: object = None  # patches.signal.Signals
         self.random: Random | None = None
         self.logging: dict[tuple[Logger, str], object] = {}  # the state of loggers
         self.source: str | None = None  # of a program that is in no file
         self.values: dict[str, object] = {}
+        self.writers: WeakValueDictionary[int, Writer] = WeakValueDictionary()  # what was opened to be written
         self.loader: object = None  # loader.Loader, when it has modules of its own
+
+    def opened(self, writer: Writer) -> None:
+        """A file that is flushed when the program ends, unless it is closed or forgotten before."""
+        self.writers[next(_numbers)] = writer
 
     def stream(self, name: str) -> TextIO | None:
         """`stdin`, `stdout` or `stderr` as the program has it now."""

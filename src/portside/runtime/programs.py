@@ -12,6 +12,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import CodeType, ModuleType
@@ -120,7 +121,7 @@ class Body:
         return 128 + SIGINT if isinstance(error, KeyboardInterrupt) else 1
 
     def _finish(self, program: Program, status: int) -> int:
-        """Py_FinalizeEx: threads, atexit, streams."""
+        """Py_FinalizeEx: threads, atexit, streams, modules, and what is open still."""
         for step in (join_all, run_atexit):
             try:
                 step(program)
@@ -130,6 +131,17 @@ class Body:
                 raise
             except BaseException as error:
                 print_exception(error, "Exception ignored in atexit callback:")
+        status = self._flush(program, status)
+        program.ending = True
+        if program.loader is not None:
+            cast(Loader, program.loader).forget_modules()
+        for writer in list(program.writers.values()):
+            with suppress(OSError, ValueError):  # as a buffer that is deallocated says nothing of what it can't write
+                writer.flush()
+        return self._flush(program, status)
+
+    @staticmethod
+    def _flush(program: Program, status: int) -> int:
         for name in ("stdout", "__stdout__", "stderr", "__stderr__"):
             stream = program.stream(name)
             if stream is not None:

@@ -8,6 +8,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from portside.host.syscalls import files
+from portside.runtime.program import program_of
 from portside.runtime.trap import current_process
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class RawFile(io.RawIOBase):
                 self._process.files.close(self._fd)
 
     def __del__(self) -> None:
-        if not self.closed and self._closefd and self._process.alive:
+        if not self.closed and self._closefd and self._process.alive and not program_of(self._process).ending:
             warnings.warn(f"unclosed file {self!r}", ResourceWarning, stacklevel=2, source=self)
         super().__del__()
 

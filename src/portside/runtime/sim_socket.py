@@ -159,7 +159,8 @@ class SimSocketMethods(_stdlib.socket):
         if fd == -1 or not process.alive:
             return
         try:
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+            if not program_of(process).ending:
+                warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
         finally:
             self._sim_fd = -1
             self._sim_close_forgotten(process, fd)

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Final, cast
 
 from portside.runtime.patcher import Patcher
+from portside.runtime.program import program_of
 from portside.runtime.raw import RawFile
 from portside.runtime.trap import current_process
 
 if TYPE_CHECKING:
     from portside.host.processes import Process
+    from portside.runtime.program import Writer
 
 Real = Callable[..., object]
 Opener = Callable[[object, int], int]
@@ -37,10 +39,13 @@ def open_file(
     cast("IO[bytes]", real("/dev/null", mode.replace("x", "w"), buffering, encoding, errors, newline)).close()
     raw = _open_raw(process, file, mode, closefd, opener)
     try:
-        return _wrap(raw, mode, buffering, encoding, errors, newline)
+        made = _wrap(raw, mode, buffering, encoding, errors, newline)
     except BaseException:
         raw.close()
         raise
+    if made is not raw and raw.writable():
+        program_of(process).opened(cast("Writer", made))
+    return made
 
 
 def _open_raw(process: Process, file: object, mode: str, closefd: bool, opener: Opener | None) -> RawFile:

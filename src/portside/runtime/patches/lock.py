@@ -250,6 +250,7 @@ def add(patcher: Patcher) -> None:
     _real_rlock_release = patcher.method(_RLock, "release", rlock_release)
     patcher.method(_RLock, "__exit__", rlock_exit)
     _real_is_owned = patcher.method(_RLock, "_is_owned", rlock_is_owned)
-    _real_recursion_count = patcher.method(_RLock, "_recursion_count", rlock_recursion_count)
+    if hasattr(_RLock, "_recursion_count"):  # from 3.11.5 and 3.12 on
+        _real_recursion_count = patcher.method(_RLock, "_recursion_count", rlock_recursion_count)
     _real_release_save = patcher.method(_RLock, "_release_save", rlock_release_save)
     _real_acquire_restore = patcher.method(_RLock, "_acquire_restore", rlock_acquire_restore)
