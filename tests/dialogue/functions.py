@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import array
 import errno
+import fcntl
 import os
 import select
 import selectors
 import socket
 import struct
+import termios
 import threading
 from typing import Any
 
@@ -415,8 +417,70 @@ def control_messages_of_datagrams() -> Seen:
     return seen
 
 
+def urgent_data() -> Seen:
+    """MSG_OOB, with SO_OOBINLINE and without: what is read, what poll(2), select(2), FIONREAD and SIOCATMARK say."""
+    oob, peek = socket.MSG_OOB, socket.MSG_PEEK
+    seen: Seen = []
+
+    def tell(call: Any, *arguments: Any) -> None:
+        try:
+            seen.append(repr(call(*arguments)))
+        except OSError as error:
+            seen.append(code(error))
+
+    def state(sock: socket.socket, urgent: bool = True) -> None:
+        """What is true of a socket once the data are there."""
+        select.select([] if urgent else [sock], [], [sock] if urgent else [], 1)
+        poller = select.poll()
+        poller.register(sock, select.POLLIN | select.POLLPRI | select.POLLRDNORM | select.POLLRDBAND)
+        asked = [struct.unpack("i", fcntl.ioctl(sock, number, bytes(4)))[0] for number in (termios.FIONREAD, 0x8905)]
+        sets = [len(found) for found in select.select([sock], [], [sock], 0)]
+        seen.append([[events for _, events in poller.poll(0)], sets, asked])
+
+    for inline in (0, 1):
+        with socket.create_server((HERE, 0)) as listener:
+            client = socket.create_connection(listener.getsockname())
+            sock, _ = listener.accept()
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, inline)
+        tell(sock.recv, 1, oob)
+        client.send(b"abc")
+        state(sock, urgent=False)
+        tell(sock.recv, 1, oob)
+        client.send(b"d", oob)
+        state(sock)
+        for length, flags in ((5, oob | peek), (0, oob | peek), (10, peek), (10, 0), (10, peek), (10, 0), (1, oob)):
+            tell(sock.recv, length, flags)
+        client.send(b"xyz", oob)
+        client.send(b"123")
+        state(sock)
+        for length, flags in ((1, oob), (1, oob), (10, 0), (1, 0), (10, 0)):
+            tell(sock.recv, length, flags)
+        client.send(b"u", oob)
+        client.send(b"v", oob)
+        client.send(b"w")
+        state(sock)
+        for length, flags in ((10, 0), (1, oob), (10, 0)):
+            tell(sock.recv, length, flags)
+        client.send(b"ab", oob)
+        client.shutdown(socket.SHUT_WR)
+        state(sock)
+        tell(sock.recvmsg, 1, 0, oob)
+        for length, flags in ((10, 0), (10, peek), (10, 0), (1, oob)):
+            tell(sock.recv, length, flags)
+        client.close()
+        sock.close()
+    for lonely in (socket.create_server((HERE, 0)), socket.socket()):
+        tell(lonely.recv, 1, oob)
+        tell(lonely.send, b"x", oob)
+        tell(fcntl.ioctl, lonely, 0x8905, bytes(4))
+        lonely.close()
+    return seen
+
+
 FUNCTIONS = (
     echo_by_threads, closing_a_socket_in_another_thread, two_threads_accept, a_server_by_select,
     a_server_by_selectors, timeouts, files_of_a_socket, descriptors, unix_sockets, a_listener_that_is_gone,
     datagrams_there_and_back, poll_of_many_kinds, control_messages_of_datagrams,
+    urgent_data,
 )  # fmt: skip

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 QUICK_ON_LINUX = (
     "test_select", "test_poll", "test_epoll", "test_socketserver", "test_httpservers", "test_httplib",
-    "test_smtplib", "test_wsgiref", "test_asyncio.test_server", "test_asyncio.test_streams",
+    "test_smtplib", "test_wsgiref", "test_asyncore", "test_asyncio.test_server", "test_asyncio.test_streams",
 )  # fmt: skip
 
 SLOW_ON_LINUX = ("test_socket", "test_selectors", "test_asyncio.test_sock_lowlevel", "test_asyncio.test_sendfile")

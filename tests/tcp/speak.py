@@ -9,7 +9,7 @@ from portside.facts.state import NAMES
 from portside.tcp import arrives, calls, listen
 from portside.tcp.listen import Listener
 from portside.tcp.tcb import Tcb
-from portside.wire.packet import ACK, FIN, PSH, RST, SYN, TcpSegment
+from portside.wire.packet import ACK, FIN, PSH, RST, SYN, URG, TcpSegment
 
 MASK = 0xFFFFFFFF
 LETTERS = {"S": SYN, "A": ACK, "F": FIN, "R": RST, "P": PSH}
@@ -85,9 +85,10 @@ class Dialogue:
     def say(
         self, letters: str, seq: int = 1, ack: int | None = 1, data: bytes = b"", window: int | None = None,
         mss: int | None = None, scale: int | None = None, ts: tuple[int, int] | None = None, port: int | None = None,
+        urgent: int = 0,
     ) -> None:  # fmt: skip
-        """Our segment arrives."""
-        flags = flags_of(letters)
+        """Our segment arrives. Args: urgent: its pointer, if it has URG."""
+        flags = flags_of(letters) | (URG if urgent else 0)
         ours = self.world.hosts[ALICE]
         lport = self.tcb.lport
         port = port or (80 if self.listener is None else self.port)
@@ -96,6 +97,7 @@ class Dialogue:
             (self.isn + (ack or 0)) & MASK if flags & ACK else 0, flags,
             self.window if window is None else window, data,
         )  # fmt: skip
+        segment.urgent = urgent
         segment.mss = mss
         segment.window_scale = scale
         if ts is None and self.timestamps:

@@ -74,7 +74,7 @@ _SOCKET: Final = """
 7   SO_SNDBUF                   int      M rw doubled, at most net.core.wmem_max before that
 8   SO_RCVBUF                   int      M rw doubled, at most net.core.rmem_max before that
 9   SO_KEEPALIVE                bool     M rw
-10  SO_OOBINLINE                bool     S rw urgent data are not modelled yet
+10  SO_OOBINLINE                bool     M rw streams
 11  SO_NO_CHECK                 bool     S rw
 12  SO_PRIORITY                 int      S rw more than 6 needs CAP_NET_ADMIN
 13  SO_LINGER                   linger   M rw

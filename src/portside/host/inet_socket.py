@@ -174,6 +174,9 @@ class InetSocket(SocketFile):
     def keepalive_changed(self) -> None:
         """SO_KEEPALIVE was set."""
 
+    def oobinline_changed(self) -> None:
+        """SO_OOBINLINE was set."""
+
     def linger_changed(self) -> None:
         """SO_LINGER was set."""
 

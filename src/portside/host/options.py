@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from portside.host.processes import Process
 
 SOL_SOCKET: Final = 1
+SO_OOBINLINE: Final = 10
 INT_MAX: Final = 0x7FFFFFFF
 PASSED: Final = -1  # a timeout that is over when it begins
 MAX_SECONDS: Final = (2**63 - 1) // 250  # LONG_MAX jiffies, 250 of which are a second
@@ -215,6 +216,11 @@ def _need_net_admin(process: Process) -> None:
         raise fail(errno.EPERM)
 
 
+def _set_oobinline(sock: InetSocket, process: Process, value: bytes) -> None:
+    sock.own_knobs().other[SOL_SOCKET, SO_OOBINLINE] = int(bool(int_of(value)))
+    sock.oobinline_changed()
+
+
 def _set_keepalive(sock: InetSocket, process: Process, value: bytes) -> None:
     sock.own_knobs().keepalive = bool(int_of(value))
     sock.keepalive_changed()
@@ -356,7 +362,7 @@ SOCKET: Final[Table] = {
     7: ((lambda s: int_bytes(s.sndbuf())), _set_sndbuf),
     8: ((lambda s: int_bytes(s.rcvbuf())), _set_rcvbuf),
     9: ((lambda s: int_bytes(s.knobs.keepalive)), _set_keepalive),
-    10: _stored(10, boolean=True),  # SO_OOBINLINE: urgent data is not modelled yet
+    SO_OOBINLINE: (_stored(SO_OOBINLINE)[0], _set_oobinline),
     11: _stored(11, boolean=True),  # SO_NO_CHECK
     12: ((lambda s: int_bytes(s.knobs.priority)), _set_priority),
     13: (_get_linger, _set_linger),

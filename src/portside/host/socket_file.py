@@ -130,6 +130,10 @@ class SocketFile(File):
         """SIOCINQ (FIONREAD): bytes that can be read at once."""
         raise fail(errno.ENOTTY)
 
+    def ioctl_atmark(self) -> int:
+        """SIOCATMARK: 1 when the urgent byte, or its place, comes next (sockatmark(3)). ENOTTY where there is none."""
+        raise fail(errno.ENOTTY)
+
     def ioctl_outq(self) -> int:
         """SIOCOUTQ: bytes in the send queue."""
         raise fail(errno.ENOTTY)

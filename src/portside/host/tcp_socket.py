@@ -35,14 +35,14 @@ from portside.facts.state import CLOSED, LISTEN, SYN_RECEIVED, SYN_SENT
 from portside.facts.verdict import Verdict
 from portside.host.errors import fail
 from portside.host.inet_socket import IP_MAX_MTU, InetSocket, describe, refuse
-from portside.host.options import DEFAULTS
+from portside.host.options import DEFAULTS, SO_OOBINLINE, SOL_SOCKET
 from portside.host.socket_file import MIN_RCVBUF, MIN_SNDBUF, Received
 from portside.host.tcp_options import TCP_OPTIONS
 from portside.host.waiting import wait_for
 from portside.ip.route import BROADCAST, MULTICAST, Route
 from portside.sockets import bind as bind_rules
 from portside.sockets import connect as connect_rules
-from portside.tcp import calls, listen, timewait
+from portside.tcp import calls, listen, timewait, urgent
 from portside.tcp.calls import receive as tcp_receive
 from portside.tcp.calls import send as tcp_send
 from portside.tcp.tcb import RCV_SHUTDOWN
@@ -293,13 +293,12 @@ class TcpSocket(InetSocket):
         """Send, waiting for room in the send buffer until all is taken (tcp_sendmsg).
 
         A `deadline` that passes, or O_NONBLOCK, gives the number taken so far, or EAGAIN for none. EPIPE after SHUT_WR
-        or the end of the connection; ECONNRESET and its neighbours when that was not yet told. MSG_OOB is not modelled
-        yet.
+        or the end of the connection; ECONNRESET and its neighbours when that was not yet told. With MSG_OOB the last
+        byte is urgent.
         """
-        if flags & MSG_OOB:
-            raise fail(errno.EOPNOTSUPP)
         stack = self.stack
-        taken = tcp_send(self.tcb, data, stack.world.now, bool(flags & MSG_MORE))
+        call = calls.send_urgent if flags & MSG_OOB else tcp_send
+        taken = call(self.tcb, data, stack.world.now, bool(flags & MSG_MORE))
         if stack.ip.backlog:
             stack.ip.run_backlog()
         if taken == len(data) and (taken or self.tcb.state not in OPENING):
@@ -312,12 +311,13 @@ class TcpSocket(InetSocket):
         stack, world = self.stack, self.host.world
         limit = self.write_limit(flags, deadline)
         view = memoryview(data)
+        call = calls.send_urgent if flags & MSG_OOB else tcp_send
         while taken < len(view) or self.tcb.state in OPENING:
             if (limit is not None and limit <= world.now) or not self.wait(POLLOUT, limit, "send()"):
                 if not taken:
                     raise fail(errno.EAGAIN)
                 break
-            more = tcp_send(self.tcb, view[taken:], world.now, bool(flags & MSG_MORE))
+            more = call(self.tcb, view[taken:], world.now, bool(flags & MSG_MORE))
             stack.settle()
             if more < 0:
                 return self._broken_off(taken, -more)
@@ -356,7 +356,8 @@ class TcpSocket(InetSocket):
 
     def recv(self, length: int, flags: int = 0, deadline: int | None = None) -> Received:
         """As `recv_data`; a stream tells no sender."""
-        return self.recv_data(length, flags, deadline), None, 0
+        data = self.recv_data(length, flags, deadline)
+        return data, None, MSG_OOB if flags & MSG_OOB and data else 0
 
     def _recv_later(self, length: int, peek: bool, answer: int | None, limit: int | None) -> bytes:
         """Nothing was there: fail, or wait and look again."""
@@ -377,9 +378,12 @@ class TcpSocket(InetSocket):
             raise fail(errno.EAGAIN)
         if self.tcb.state == LISTEN:
             raise fail(errno.ENOTCONN)
-        if flags & MSG_OOB:
-            raise fail(errno.EINVAL)  # tcp_recv_urg: there is no urgent data to read
         peek = bool(flags & MSG_PEEK)
+        if flags & MSG_OOB:
+            byte = urgent.read(self.tcb, length, peek)
+            if isinstance(byte, int):
+                raise fail(-byte)
+            return byte
         limit = self.read_limit(flags, deadline)
         if flags & MSG_WAITALL:
             data = self._recv_all(length, peek, limit)
@@ -573,3 +577,11 @@ class TcpSocket(InetSocket):
         if self.tcb.state == LISTEN:
             raise fail(errno.EINVAL)
         return calls.outq(self.tcb)
+
+    def ioctl_atmark(self) -> int:
+        """SIOCATMARK: 1 when the urgent byte, or its place, comes next (tcp_ioctl)."""
+        return int(urgent.at_mark(self.tcb))
+
+    def oobinline_changed(self) -> None:
+        """SO_OOBINLINE was set: whether the urgent byte is one like the others."""
+        self.tcb.oobinline = bool(self.knobs.other.get((SOL_SOCKET, SO_OOBINLINE)))

@@ -31,6 +31,7 @@ from portside.tcp import (
     rto,
     send,
     timewait,
+    urgent,
     window,
 )
 from portside.tcp.congestion import control
@@ -50,7 +51,7 @@ from portside.tcp.tcb import (
 )
 from portside.tcp.timer import alarm
 from portside.tcp.timewait import TimeWait
-from portside.wire.packet import ACK, FIN, PSH, RST, SYN, TcpSegment
+from portside.wire.packet import ACK, FIN, PSH, RST, SYN, URG, TcpSegment
 from portside.wire.seq import diff
 
 MASK: Final = 0xFFFFFFFF
@@ -106,6 +107,7 @@ def predict(tcb: Tcb) -> None:
 def _predicted(tcb: Tcb, segment: TcpSegment, now: int) -> bool:  # noqa: PLR0912  one function, for speed
     """The next data in order, or an ACK of new data, on a connection without trouble. False: go the long way.
 
+        and tcb.urgent is None
     Source: tcp_rcv_established(), its fast path (Van Jacobson's header prediction).
     """
     length = len(segment.data)
@@ -401,7 +403,7 @@ def _ack_in_fin_wait_1(tcb: Tcb, segment: TcpSegment, now: int) -> bool:
 
 
 def _text(tcb: Tcb, segment: TcpSegment, now: int) -> None:
-    """Sixth to eighth step: URG (its place; not modelled yet), the segment text and FIN."""
+    """Sixth to eighth step: URG, the segment text and FIN."""
     state = tcb.state
     if state == ESTABLISHED:
         pass
@@ -438,6 +440,8 @@ def _syn_sent(tcb: Tcb, segment: TcpSegment, now: int) -> None:
         elif not _echoes_us(tcb, segment, now):
             _refuse(tcb, segment)
         elif flags & RST:
+    if segment.flags & URG or tcb.urgent is not None:
+        urgent.arrives(tcb, segment)
             end.reset_received(tcb)
         elif flags & SYN:
             _syn_acknowledged(tcb, segment, now)

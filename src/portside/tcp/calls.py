@@ -27,7 +27,7 @@ from portside.facts.state import (
     SYN_RECEIVED,
     SYN_SENT,
 )
-from portside.tcp import ack, acks, end, handshake, listen, window
+from portside.tcp import ack, acks, end, handshake, listen, urgent, urgent_pointer, window
 from portside.tcp import receive as incoming
 from portside.tcp import send as output
 from portside.tcp.effects import CHANGED, FAILED
@@ -116,7 +116,12 @@ def send(tcb: Tcb, data: Payload, now: int, more: bool = False) -> int:
     return _send(tcb, data, now, more)
 
 
-def _send(tcb: Tcb, data: Payload, now: int, more: bool) -> int:
+def send_urgent(tcb: Tcb, data: Payload, now: int, more: bool = False) -> int:
+    """As `send`, and the last byte that is taken is urgent (MSG_OOB)."""
+    return _send(tcb, data, now, more, True)
+
+
+def _send(tcb: Tcb, data: Payload, now: int, more: bool, out_of_band: bool = False) -> int:
     state = tcb.state
     if state in (SYN_SENT, SYN_RECEIVED) and not tcb.error:
         tcb.no_space = True
@@ -131,6 +136,8 @@ def _send(tcb: Tcb, data: Payload, now: int, more: bool) -> int:
         most = max(tcb.sndbuf - tcb.snd_memory, 0) + 2 * handshake.size_goal(tcb)
         data = bytes(memoryview(data).cast("B")[:most])
     taken = output.enqueue(tcb, data, more, now)
+    if out_of_band and taken:
+        urgent_pointer.mark(tcb)
     if taken < len(data):
         tcb.no_space = True
         if taken:
@@ -148,6 +155,10 @@ def receive(tcb: Tcb, limit: int, now: int, peek: bool = False) -> bytes | int |
     A `limit` of 0 returns `b""` while there is data, and waits like any other while there is none.
     Source: RFC 9293 section 3.10.3; tcp_recvmsg_locked().
     """
+    if tcb.urgent is not None and limit > 0:
+        if peek and urgent.passed_over(tcb):
+            return urgent.peek(tcb, limit)
+        limit = urgent.before_mark(tcb, limit)
     received = tcb.received
     if received is not None and limit > 0:
         if peek:
@@ -349,7 +360,9 @@ def poll(tcb: Tcb) -> int:
     if closed & RCV_SHUTDOWN:
         mask |= POLLIN | POLLRDNORM | POLLRDHUP
     if state not in (SYN_SENT, SYN_RECEIVED):
-        if tcb.rcv_nxt != tcb.copied_seq and (tcb.rcvlowat <= 1 or incoming.is_readable(tcb, tcb.rcvlowat)):
+        if tcb.urgent is not None:
+            mask |= urgent.poll(tcb)
+        elif tcb.rcv_nxt != tcb.copied_seq and (tcb.rcvlowat <= 1 or incoming.is_readable(tcb, tcb.rcvlowat)):
             mask |= POLLIN | POLLRDNORM
         if closed & SEND_SHUTDOWN or acks.writable(tcb):
             mask |= POLLOUT | POLLWRNORM
@@ -374,7 +387,7 @@ def inq(tcb: Tcb) -> int:
     """SIOCINQ (FIONREAD): bytes that can be read now (tcp_inq())."""
     if tcb.state in (SYN_SENT, SYN_RECEIVED):
         return 0
-    return incoming.queued(tcb)
+    return urgent.before(tcb, incoming.queued(tcb))
 
 
 def outq(tcb: Tcb) -> int:

@@ -257,6 +257,15 @@ def discard(tcb: Tcb) -> None:
         memory.recount(tcb)
 
 
+def skip(tcb: Tcb) -> None:
+    """Drop the first byte of the receive queue (tcp_recvmsg_locked(), an urgent byte that is not read in line)."""
+    if tcb.received is not None:
+        _gather(tcb, tcb.received, 1)
+    tcb.copied_seq = (tcb.copied_seq + 1) & MASK
+    if tcb.fin_queued and tcb.received is None:
+        skip_fin(tcb)
+
+
 def skip_fin(tcb: Tcb) -> None:
     """The program has seen the end of the stream."""
     tcb.fin_queued = False

@@ -9,7 +9,7 @@ from typing import Final
 
 from portside.addr.abi import MILLISECOND
 from portside.facts.state import CLOSED, SYN_SENT
-from portside.tcp import handshake, window
+from portside.tcp import handshake, urgent_pointer, window
 from portside.tcp.congestion import control
 from portside.tcp.tcb import ATO_MIN, OVERHEAD, RTO_MIN, SCHEDULED, Sent, Tcb, Unsent
 from portside.tcp.timer import alarm
@@ -43,6 +43,8 @@ def transmit(tcb: Tcb, seq: int, flags: int, data: Payload, now: int, gso_size: 
         segment.gso_size = gso_size
     if tcb.timestamps_ok:
         segment.timestamps = ((now // MILLISECOND + tcb.ts_offset) & MASK, tcb.ts_recent)
+    if tcb.urging:
+        urgent_pointer.point(tcb, segment)
     if flags & ACK:
         quick = tcb.quick
         if quick:
@@ -221,6 +223,8 @@ def _split_point(tcb: Tcb, length: int, room: int, most: int, last: bool, how: i
 
 def _nagle_holds(tcb: Tcb, how: int) -> bool:
     """Nagle's algorithm in Minshall's form: wait while a small segment is in flight (tcp_nagle_check())."""
+    if tcb.urging and urgent_pointer.waits(tcb):
+        return False
     if tcb.cork or how == CORKED:
         return True
     if tcb.nodelay or tcb.sent is None:

@@ -86,6 +86,16 @@ class Merged:
         return self.parts[0]
 
 
+class Urgent:
+    """The urgent byte that was announced: its sequence number, and its value (see urgent.py for what is none)."""
+
+    __slots__ = ("byte", "seq")
+
+    def __init__(self, seq: int, byte: int) -> None:
+        self.seq = seq
+        self.byte = byte
+
+
 class Tcb:
     """One connection, or a socket that may become one.
 
@@ -105,10 +115,10 @@ class Tcb:
         "sndbuf_locked", "syncnt", "user_timeout", "window_clamp",
         # send sequence variables
         "iss", "snd_una", "snd_nxt", "snd_wnd", "snd_wl1", "snd_up", "write_seq", "pushed_seq", "snd_sml", "max_window",
-        "fin_unsent",
+        "fin_unsent", "urging",
         # receive sequence variables
         "irs", "rcv_nxt", "rcv_wnd", "rcv_wup", "copied_seq", "rcv_ssthresh", "scaling_ratio",
-        "open_window", "open_field",
+        "open_window", "open_field", "urgent",
         # what was agreed upon
         "path_mtu", "mss", "mss_clamp", "advertised_mss", "snd_wscale", "rcv_wscale", "timestamps_ok", "ts_offset",
         "ts_recent", "ts_recent_at",
@@ -187,6 +197,8 @@ class Tcb:
         self.snd_wnd = self.snd_wl1 = self.max_window = 0
         self.irs = self.rcv_nxt = self.rcv_wnd = self.rcv_wup = self.copied_seq = 0
         self.rcv_ssthresh = 0
+        self.urging = False  # not all that is urgent, up to snd.up, was acknowledged when we looked last
+        self.urgent: Urgent | None = None
         self.scaling_ratio = 128  # of 256: how much of the memory is data (TCP_DEFAULT_SCALING_RATIO)
         self.open_window = self.open_field = -1  # the window while nothing is queued, and as it stands in a segment
         self.path_mtu = 65535

@@ -12,7 +12,6 @@ from portside.host.errors import fail
 from portside.host.pipe import PipeEnd, ReadEnd, WriteEnd
 from portside.host.processes import CAP_SYS_RESOURCE
 from portside.host.socket_file import SocketFile
-from portside.host.unix_socket import UnixSocket
 
 if TYPE_CHECKING:
     from portside.host.file import File
@@ -184,7 +183,7 @@ def ioctl(process: Process, fd: int, request: int, argument: int = 0) -> int:
         return 0
     if isinstance(file, SocketFile) and request in (FIONREAD, SIOCOUTQ):
         return file.ioctl_inq() if request == FIONREAD else file.ioctl_outq()
-    if isinstance(file, UnixSocket) and request == SIOCATMARK:
+    if isinstance(file, SocketFile) and request == SIOCATMARK:
         return file.ioctl_atmark()
     if isinstance(file, PipeEnd) and request == FIONREAD:
         return file.ring.queued()
