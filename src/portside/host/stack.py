@@ -277,6 +277,15 @@ class Stack:
             segment.ttl = connection.ttl
         if connection.tos:
             segment.tos = connection.tos
+        connection.segs_out += 1
+        length = len(segment.data)
+        if length:
+            if segment.gso_size:
+                more = (length - 1) // segment.gso_size
+                connection.segs_out += more
+                connection.data_segs_out += more
+            connection.data_segs_out += 1
+            connection.bytes_sent += length
         if ip.direct and route.direct:
             ip.backlog.append((segment, route.interface))  # what `send` does, without the call
         else:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from struct import pack
 from typing import TYPE_CHECKING, Final, cast
 
 from portside.addr.abi import IPPROTO_TCP
 from portside.facts.state import CLOSED, LISTEN
 from portside.host.errors import fail
 from portside.host.options import Getter, Setter, Table, int_bytes, int_of, stored
+from portside.host.tcp_info import tcp_info
 from portside.tcp import acks, calls, window
 
 if TYPE_CHECKING:
@@ -157,23 +157,7 @@ def _set_congestion(sock: InetSocket, process: Process, value: bytes) -> None:
 
 
 def _get_info(sock: InetSocket) -> bytes:
-    """struct tcp_info up to tcpi_total_retrans: what portside knows of it (<linux/tcp.h>)."""
-    tcb = _tcp(sock).tcb
-    now = sock.host.world.now
-    options = tcb.timestamps_ok | (bool(tcb.snd_wscale or tcb.rcv_wscale)) << 2
-    unacked = len(tcb.sent) if tcb.sent else 0
-    head = pack(
-        "=8B", tcb.state, tcb.ca_state, tcb.retransmits, tcb.probes_out, tcb.backoff, options,
-        tcb.snd_wscale & 15 | (tcb.rcv_wscale & 15) << 4, 0,
-    )  # fmt: skip
-    ages = [(now - at) // 1_000_000 if at > 0 else 0 for at in (tcb.last_data_sent, tcb.last_data_received)]
-    return head + pack(
-        "=24I", tcb.rto // 1000, tcb.ato // 1000, tcb.mss, tcb.rcv_mss, unacked, 0, tcb.lost_out,
-        tcb.retransmitted_out, 0, ages[0], 0, ages[1],
-        (now - tcb.last_ack_received) // 1_000_000 if tcb.last_ack_received else 0,
-        tcb.path_mtu, tcb.rcv_ssthresh, tcb.srtt >> 3, tcb.mdev >> 2, tcb.ssthresh, tcb.cwnd,
-        tcb.advertised_mss, 3, tcb.rcv_rtt // 1000, tcb.rcvq_space, tcb.retransmits,
-    )  # fmt: skip
+    return tcp_info(_tcp(sock).tcb, sock.host.world.now)
 
 
 def _get_timestamp(sock: InetSocket) -> bytes:

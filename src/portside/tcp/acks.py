@@ -89,6 +89,7 @@ def clean(tcb: Tcb, segment: TcpSegment, ack: int, now: int) -> int:
         if entry[5]:
             again = True
         first = entry[4] if entry[4] < first else first
+    tcb.bytes_acked += (ack - tcb.snd_una) & MASK
     tcb.snd_una = ack
     tcb.retransmits = 0
     if count == len(sent):

@@ -179,6 +179,7 @@ def expire(tcb: Tcb, now: int) -> None:
         end.done(tcb)
         return
     if again:
+        tcb.total_retransmits += 1
         tcb.sent = [(tcb.iss, tcb.snd_nxt, b"", SYN | ACK, now, times + 1, 0)]
         handshake.send_syn(tcb, SYN | ACK, now)
     tcb.retransmits = times + 1

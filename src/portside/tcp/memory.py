@@ -29,6 +29,7 @@ def append(tcb: Tcb, data: Payload, length: int) -> None:
         received.append(data)
         tcb.rcv_memory += length + OVERHEAD
     tcb.rcv_nxt = (tcb.rcv_nxt + length) & MASK
+    tcb.bytes_received += length
 
 
 def _coalesce(tcb: Tcb, received: list[Payload | Merged], data: Payload, length: int) -> bool:

@@ -88,6 +88,7 @@ def is_readable(tcb: Tcb, target: int) -> bool:
 
 def _take_fin(tcb: Tcb, now: int) -> None:
     tcb.rcv_nxt = (tcb.rcv_nxt + 1) & MASK
+    tcb.bytes_received += 1  # tcp_rcv_nxt_update() tells no FIN from data
     tcb.fin_queued = True
     end.fin_received(tcb, now)
 

@@ -16,6 +16,8 @@ def measured(tcb: Tcb, rtt: int) -> None:
     """
     m = rtt // 1000
     srtt = tcb.srtt
+    if m < tcb.min_rtt or tcb.min_rtt < 0:
+        tcb.min_rtt = m
     if m == 0 and 0 < srtt < 8 and tcb.mdev < 4 and tcb.rttvar == RTO_MIN_US:
         # A network without latency: nothing would change.
         tcb.rtt_seq = tcb.snd_nxt

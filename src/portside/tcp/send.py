@@ -347,6 +347,7 @@ def retransmit(tcb: Tcb, index: int, now: int) -> None:
     sent = tcb.sent
     assert sent is not None
     seq, end, data, flags, _, times, charge = sent[index]
+    tcb.total_retransmits += 1
     if flags & SYN:
         sent[index] = (seq, end, data, flags, now, times + 1, charge)
         if not tcb.retransmit_began:
@@ -357,6 +358,7 @@ def retransmit(tcb: Tcb, index: int, now: int) -> None:
         seq, end, data, flags, charge = _cut(tcb, sent, index)
     sent[index] = (seq, end, data, flags, now, times + 1, charge)
     tcb.undo_retransmits += 1
+    tcb.bytes_resent += len(data)
     transmit(tcb, seq, flags, data, now)
     if not tcb.retransmit_began:
         tcb.retransmit_began = now or 1
