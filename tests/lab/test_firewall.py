@@ -32,6 +32,9 @@ def test_a_rule_with_every_condition():
         ({"verdict": "drop", "state": "old"}, "no state"),
         ({"verdict": "drop", "src": "10.0.0.1/8"}, "bits are set"),
         ({"verdict": "drop", "family": "ipv4"}, "no family"),
+        ({"verdict": "drop", "src": 10}, "10 is no prefix: write"),
+        ({"verdict": "drop", "iif": ["eth0"]}, "name of one interface: write"),
+        ({"verdict": "tcp-reset", "proto": "udp"}, "answers TCP only"),
     ],
 )
 def test_what_is_wrong_is_told(arguments, words):

@@ -169,12 +169,16 @@ MISTAKES = [
     (MINIMAL + '[host.b]\nroutes = [{ via = "10.0.0.9" }]', "lab.toml:9: host.b.routes[0]: to is missing"),
     (
         MINIMAL + '[host.b]\nroutes = [{ to = "default", via = "10.9.0.9" }]',
-        "lab.toml:9: host.b.routes[0]: route to default on b: the gateway is on no network of this host",
+        "lab.toml:9: host.b.routes[0].via: route to default on b: the gateway is on no network of this host",
     ),
     (
         MINIMAL + '[host.b.firewall]\ninputs = "drop"',
         "lab.toml:9: host.b.firewall.inputs: unknown key, did you mean 'input'?",
     ),
+    (MINIMAL + "[host.b.firewal]", "lab.toml:8: host.b.firewal: unknown key, did you mean 'firewall'?"),
+    (MINIMAL + "[host.b.sysctls]\nnet.core.x = 1", "lab.toml:9: host.b.sysctls.net: expected a number or text: "),
+    ('[[host]]\nname = "a"', "lab.toml:1: host: expected a table, not an array"),
+    (MINIMAL + '[host.b]\n[[link]]\nends = ["a", "b"]\nqueue = 1.5', "lab.toml:11: link[0].queue: 1.5 is no size"),
     (MINIMAL + '[host.b.firewall]\ninput = "reject"', "lab.toml:9: host.b.firewall.input: 'reject' is no policy"),
     (
         MINIMAL + '[host.b.firewall]\nrules = [{ verdict = "drop", port = 1 }]',
@@ -182,7 +186,7 @@ MISTAKES = [
     ),
     (
         MINIMAL + '[[host.b.firewall.rules]]\nverdict = "drop"\nproto = "tpc"',
-        "lab.toml:8: host.b.firewall.rules[0]: 'tpc' is no protocol: did you mean 'tcp'?",
+        "lab.toml:10: host.b.firewall.rules[0].proto: 'tpc' is no protocol: did you mean 'tcp'?",
     ),
     (MINIMAL + '[[link]]\nends = ["a"]', "lab.toml:8: link[0]: a link has two ends or more"),
     (MINIMAL + '[[link]]\nends = ["a", "b"]', "lab.toml:8: link[0]: there is no host 'b': known: a"),
@@ -190,8 +194,8 @@ MISTAKES = [
         MINIMAL + '[host.b]\n[[link]]\nends = ["a", "b"]\n[[link]]\nends = ["a", "b"]\nlatency = "1 parsec"',
         "lab.toml:13: link[1].latency: '1 parsec' is no duration",
     ),
-    (MINIMAL + '[host.b]\n[[link]]\nends = ["a", "b"]\nloss = 2', "lab.toml:9: link[0]: 2 is no loss rate"),
-    (MINIMAL + '[host.b]\n[[link]]\nends = ["a", "b"]\nmtu = 1', "lab.toml:9: link[0]: 1 is no MTU"),
+    (MINIMAL + '[host.b]\n[[link]]\nends = ["a", "b"]\nloss = 2', "lab.toml:11: link[0].loss: 2 is no loss rate"),
+    (MINIMAL + '[host.b]\n[[link]]\nends = ["a", "b"]\nmtu = 1', "lab.toml:11: link[0].mtu: 1 is no MTU"),
     (
         MINIMAL + '[host.b]\naddresses = ["10.0.0.7"]\n[host.c]\naddresses = ["10.0.0.7"]',
         "lab.toml:10: host.c: c and b both have the address 10.0.0.7 on lan",
@@ -216,6 +220,90 @@ MISTAKES = [
     (MINIMAL + 'arguments = "x"', "lab.toml:8: program[0].arguments: expected an array [...]"),
     (MINIMAL + "environment = { A = [] }", "lab.toml:8: program[0].environment.A: expected text in quotes"),
 ]
+
+OF_TIMES = [
+    (place, number)
+    for place in ("start = {}" + MINIMAL, "until = {}" + MINIMAL, MINIMAL + "start = {}",
+                  MINIMAL + '[host.b]\n[[link]]\nends = ["a", "b"]\nlatency = {}')
+    for number in ("1e300", "inf", "nan", "-inf", "-1", "9999999999999999999")
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "number"), OF_TIMES, ids=range(len(OF_TIMES)))
+def test_a_time_beyond_all_times_is_told_as_it_is_written(tmp_path, text, number):
+    words = complaint(tmp_path, text.format(number))
+    assert re.match(rf"lab\.toml:\d+: [\w.\[\]]*: {number} is no (time|duration)", words)
+
+
+OF_RULES = [
+    ("src = 10", "src: 10 is no prefix: write"),
+    ('src = ["10.0.0.0/8", 3]', "src: 3 is no prefix: write"),
+    ('dst = [["10.0.0.0/8"]]', "dst: ['10.0.0.0/8'] is no prefix: write"),
+    ("src = {}", "src: {} is no prefix: write"),
+    ("src = 1.50", "src: 1.50 is no prefix: write"),
+    ('iif = ["eth0"]', "iif: ['eth0'] is not the name of one interface: write"),
+    ('hook = "forward", oif = 3', "oif: 3 is not the name of one interface: write"),
+    ('oif = "eth0"', "oif: packets of the input hook have no oif: write iif"),
+    ('hook = "output", iif = "eth0"', "iif: packets of the output hook have no iif: write oif"),
+    ("comment = 3", "comment: 3 is not a comment: write"),
+    ("proto = 6", "proto: 6 is no protocol: known: tcp"),
+    ('proto = ["tcp"]', "proto: ['tcp'] is no protocol"),
+    ("state = 3", "state: 3 is no state: known: new"),
+    ('proto = "tcp", dport = 1.5', "dport: 1.5 is no port: write"),
+    ('proto = "tcp", dport = [[80]]', "dport: [80] is no port: write"),
+    ('proto = "tcp", sport = true', "sport: True is no port: write"),
+    ("dport = 80", 'dport: a rule with ports needs proto="tcp"'),
+    ('family = "ip", src = "fd00::/64"', "src: no packet is IPv4 and IPv6 at once"),
+    ('family = "ip6", proto = "icmp"', "proto: no packet is IPv4 and IPv6 at once"),
+    ('src = "fd00::/64", dst = "10.0.0.0/8"', "dst: no packet is IPv4 and IPv6 at once"),
+    ('verdict = "tcp-reset", proto = "udp"', 'proto: a reset answers TCP only, not udp: write proto="tcp"'),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), OF_RULES, ids=range(len(OF_RULES)))
+def test_mistakes_of_a_rule_name_their_key(tmp_path, text, words):
+    verdict = "" if "verdict" in text else 'verdict = "drop", '
+    whole = complaint(tmp_path, f"{MINIMAL}[host.b.firewall]\nrules = [{{ {verdict}{text} }}]")
+    assert whole.startswith(f"lab.toml:9: host.b.firewall.rules[0].{words}")
+
+
+OF_ROUTES = [
+    ('via = "10.0.0.9", mtu = 10', "mtu: 10 is no mtu: 68 to 65535"),
+    ('via = "10.0.0.9", mtu = -5', "mtu: -5 is no mtu: 68 to 65535"),
+    ('to = "fd01::/64", via = "fd00::9", mtu = 1000', "mtu: 1000 is no mtu: 1280 to 65535"),
+    ('via = "10.0.0.9", metric = -5', "metric: -5 is no metric: 0 to 4294967295"),
+    ('via = "10.0.0.9", source = "9.9.9.9"', "source: the source 9.9.9.9 is no address of b: it has 10.0.0.2, fd00::2"),
+    ('via = "10.0.0.9", source = "fd00::2"', "source: the source fd00::2 and the destination are not both"),
+    ('via = "10.0.0.9", source = "x"', "source: 'x' is not an IP address"),
+    ('via = "x"', "via: 'x' is not an IP address"),
+    ('to = "fd01::/64", via = "fd00::2"', "via: route to fd01::/64 on b: the gateway is an address of this host"),
+    ('to = "fd01::/64", via = "fd09::2"', "via: route to fd01::/64 on b: the gateway is on no network of this host"),
+    ('kind = "blackhole", via = "10.0.0.9"', "via: a route of kind 'blackhole' leads nowhere: leave this out"),
+    ('to = "x", via = "10.0.0.9"', "to: 'x': 'x' is not an IP address"),
+    ('interface = "eth7"', "interface: b has no interface 'eth7': did you mean 'eth0'?"),
+    ('kind = "blackhol"', "kind: 'blackhol' is no kind of route: did you mean 'blackhole'?"),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), OF_ROUTES, ids=range(len(OF_ROUTES)))
+def test_mistakes_of_a_route_name_their_key(tmp_path, text, words):
+    to = "" if "to =" in text else 'to = "default", '
+    addresses = 'addresses = ["10.0.0.2/24", "fd00::2/64"]'
+    whole = complaint(tmp_path, f"{MINIMAL}[host.b]\n{addresses}\nroutes = [{{ {to}{text} }}]")
+    assert whole.startswith(f"lab.toml:10: host.b.routes[0].{words}")
+
+
+@pytest.mark.parametrize("quotes", ['"""', "'''"])
+def test_the_line_of_a_key_is_not_one_within_a_text(tmp_path, quotes):
+    code = f"code = {quotes}\n[host.z]\nuser = 4 # it's\n{quotes} # it's"
+    assert complaint(tmp_path, f'[host.a]\n[[program]]\nhost = "a"\n{code}\nuser = ""').startswith("lab.toml:8: ")
+
+
+def test_numbers_among_the_arguments_are_taken_as_they_are_written(tmp_path):
+    lab = load(tmp_path, MINIMAL + "arguments = [2.50, 1e3, 1_000, 0x10]\nenvironment = { A = 1.10 }")
+    (program,) = lab.programs
+    assert program.argv[-4:] == ["2.50", "1e3", "1000", "16"]
+    assert program.environment == {"A": "1.10"}
 
 
 @pytest.mark.parametrize(("text", "words"), MISTAKES, ids=range(len(MISTAKES)))

@@ -19,7 +19,9 @@ def test_durations(value, ns):
     assert clock.duration(value) == ns
 
 
-@pytest.mark.parametrize("value", ["", "10", "ms", "10 parsecs", "-1s", -1, float("nan"), float("inf"), True, None])
+@pytest.mark.parametrize(
+    "value", ["", "10", "ms", "10 parsecs", "-1s", -1, float("nan"), float("inf"), 1e300, "9999999999h", True, None]
+)
 def test_what_is_no_duration_is_refused_with_an_example(value):
     with pytest.raises(ValueError, match="is no duration"):
         clock.duration(value)
@@ -52,9 +54,24 @@ def test_a_start_keeps_its_microseconds():
     assert clock.start("1970-01-01T00:00:01.000001Z") == 1_000_001_000
 
 
-def test_a_start_that_is_none_is_refused():
+@pytest.mark.parametrize(
+    "value",
+    ["yesterday", 1e300, float("inf"), float("nan"), -1, 10**20, "1969-12-31T23:59:59Z", "2300-01-01", True, None],
+)
+def test_a_start_that_is_none_is_refused(value):
     with pytest.raises(ValueError, match="is no time"):
-        clock.start("yesterday")
+        clock.start(value)
+
+
+def test_the_longest_duration_and_the_latest_start():
+    assert clock.duration(2**63 // SECOND) < 2**63
+    assert clock.start(clock.LATEST_START // SECOND) == clock.LATEST_START
+    assert clock.start(0.5) == SECOND // 2
+
+
+def test_a_size_is_whole():
+    with pytest.raises(ValueError, match="bytes are whole"):
+        clock.size(1.5)
 
 
 def test_shown_with_nanoseconds_only_where_there_are_any():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,26 @@ if TYPE_CHECKING:
 
 
 class LabError(ValueError):
-    """A lab was described in a way that cannot be; the message says what to do."""
+    """A lab was described in a way that cannot be; the message says what to do.
+
+    `key` is the argument that is at fault, by its name in LAB.toml, where it is one.
+    """
+
+    def __init__(self, words: str, key: str = "") -> None:
+        super().__init__(words)
+        self.key = key
+
+
+@contextmanager
+def about(key: str) -> Iterator[None]:
+    """What is wrong with an argument within this is a LabError about it."""
+    try:
+        yield
+    except LabError as error:
+        error.key = error.key or key
+        raise
+    except ValueError as error:
+        raise LabError(str(error), key) from None
 
 
 class ProgramFailed(Exception):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from portside.addr.abi import IPPROTO_UDPLITE
+from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_UDPLITE
+from portside.addr.ip import family_of
 from portside.facts.rule import FORWARD, INPUT, OUTPUT
 from portside.ip import firewall as ip
 from portside.ip.conntrack import STATE_NAMES
 from portside.ip.firewall import FilterRule
-from portside.lab.addresses import ports, prefix
-from portside.lab.errors import LabError, near
+from portside.lab.addresses import ports, prefix, several
+from portside.lab.errors import LabError, about, near
 
 if TYPE_CHECKING:
     from portside.ip.firewall import Firewall
@@ -20,6 +21,8 @@ HOOKS: Final = (INPUT, OUTPUT, FORWARD)
 REJECTIONS: Final = tuple(sorted({ip.TCP_RESET, *ip.REJECT_V4}))
 VERDICTS: Final = ("accept", "drop", "reject", *REJECTIONS)
 PROTOCOLS: Final = {**ip.PROTOCOLS, "udplite": IPPROTO_UDPLITE}
+ICMP_FAMILIES: Final = {"icmp": AF_INET, "icmpv6": AF_INET6}
+_INTERFACE_OF: Final = {OUTPUT: "oif, where a packet leaves", INPUT: "iif, where a packet comes in"}
 
 Words = str | Iterable[str]
 Ports = int | str | Iterable[int | str]
@@ -47,22 +50,61 @@ def rule(
     are prefixes, `sport` and `dport` ports or ranges (with `proto` tcp or udp), `state` is new, established,
     related, invalid, or several. `family` is ip or ip6. Raises LabError.
     """
-    known(verdict, VERDICTS, "verdict")
-    if (sport != () or dport != ()) and proto not in ("tcp", "udp", "udplite"):
-        raise LabError('a rule with ports needs proto="tcp" or proto="udp"')
+    known(verdict, VERDICTS, "verdict", "verdict")
+    _text("iif", iif, "the name of one interface", '"eth0" or "eth*"')
+    _text("oif", oif, "the name of one interface", '"eth0" or "eth*"')
+    _text("comment", comment, "a comment", "text in quotes")
+    if proto != "":
+        known(proto, PROTOCOLS, "protocol", "proto")
+    if family != "":
+        known(family, ip.FAMILIES, "family", "family")
+    for key, value in (("sport", sport), ("dport", dport)):
+        if value != () and proto not in ("tcp", "udp", "udplite"):
+            raise LabError('a rule with ports needs proto="tcp" or proto="udp"', key)
+    if verdict == ip.TCP_RESET and proto not in ("", "tcp"):
+        raise LabError(f'a reset answers TCP only, not {proto}: write proto="tcp", or verdict="reject"', "proto")
+    sources, destinations = _prefixes("src", src), _prefixes("dst", dst)
+    _one_family(family, proto, {"src": sources, "dst": destinations})
     return FilterRule(
         ip.PORT_UNREACHABLE if verdict == "reject" else verdict,
         iif=iif,
         oif=oif,
-        src=[prefix(each) for each in _several(src)],
-        dst=[prefix(each) for each in _several(dst)],
-        proto=PROTOCOLS[known(proto, PROTOCOLS, "protocol")] if proto else 0,
-        sports=ports(sport),
-        dports=ports(dport),
-        states=sum({STATE_NAMES[known(each, STATE_NAMES, "state")] for each in _several(state)}),
-        family=ip.FAMILIES[known(family, ip.FAMILIES, "family")] if family else 0,
+        src=sources,
+        dst=destinations,
+        proto=PROTOCOLS[proto] if proto else 0,
+        sports=_port_ranges("sport", sport),
+        dports=_port_ranges("dport", dport),
+        states=sum({STATE_NAMES[known(each, STATE_NAMES, "state", "state")] for each in several(state)}),
+        family=ip.FAMILIES[family] if family else 0,
         comment=comment,
     )
+
+
+def _text(key: str, value: object, what: str, example: str) -> None:
+    if not isinstance(value, str):
+        raise LabError(f"{value!r} is not {what}: write {example}", key)
+
+
+def _prefixes(key: str, value: Words) -> list[ip.Prefix]:
+    with about(key):
+        return [prefix(each) for each in several(value)]
+
+
+def _port_ranges(key: str, value: Ports) -> tuple[ip.Ports, ...]:
+    with about(key):
+        return ports(value)
+
+
+def _one_family(family: str, proto: str, prefixes: dict[str, list[ip.Prefix]]) -> None:
+    """Some packet must be able to meet all the conditions: one of IPv4 or one of IPv6."""
+    possible = {ip.FAMILIES[family]} if family else {AF_INET, AF_INET6}
+    conditions = {key: {family_of(address) for address, _ in each} for key, each in prefixes.items() if each}
+    if proto in ICMP_FAMILIES:
+        conditions["proto"] = {ICMP_FAMILIES[proto]}
+    for key, families in conditions.items():
+        possible &= families
+        if not possible:
+            raise LabError("no packet is IPv4 and IPv6 at once: this contradicts the rule's other conditions", key)
 
 
 class Filter:
@@ -73,7 +115,11 @@ class Filter:
 
     def append(self, hook: str, added: FilterRule) -> None:
         """Add a rule made by `rule(...)`."""
-        self._firewall.append(known(hook, HOOKS, "hook"), added)
+        known(hook, HOOKS, "hook", "hook")
+        for key, name, never in (("iif", added.iif, OUTPUT), ("oif", added.oif, INPUT)):
+            if name and hook == never:
+                raise LabError(f"packets of the {hook} hook have no {key}: write {_INTERFACE_OF[hook]}", key)
+        self._firewall.append(hook, added)
 
     def accept(self, hook: str = INPUT, **conditions: Words | int) -> None:
         """Accept what meets the conditions of `rule`."""
@@ -87,7 +133,7 @@ class Filter:
 
     def reject(self, hook: str = INPUT, kind: str = "port-unreachable", **conditions: Words | int) -> None:
         """Drop it and say so with the ICMP error `kind`, or a reset."""
-        self._add(hook, known(kind, REJECTIONS, "kind of reject"), conditions)
+        self._add(hook, known(kind, REJECTIONS, "kind of reject", "kind"), conditions)
 
     def policy(self, hook: str, verdict: str) -> None:
         """What happens to packets that no rule of the chain decides about: accept or drop."""
@@ -99,19 +145,15 @@ class Filter:
 
     def _add(self, hook: str, verdict: str, conditions: dict[str, Words | int]) -> None:
         for name in conditions:
-            known(name, CONDITIONS, "condition of a rule")
+            known(name, CONDITIONS, "condition of a rule", name)
         self.append(hook, rule(verdict, **conditions))  # type: ignore[arg-type]
 
 
 CONDITIONS: Final = tuple(name for name in rule.__annotations__ if name not in ("verdict", "return"))
 
 
-def known(name: str, names: Iterable[str], what: str) -> str:
+def known(name: str, names: Iterable[str], what: str, key: str = "") -> str:
     """The name, if it is one of those. Raises LabError with the nearest."""
-    if name not in names:
-        raise LabError(f"{name!r} is no {what}: {near(str(name), names)}")
+    if not isinstance(name, str) or name not in names:
+        raise LabError(f"{name!r} is no {what}: {near(str(name), names)}", key)
     return name
-
-
-def _several(value: Words) -> Iterable[str]:
-    return (value,) if isinstance(value, str) else value

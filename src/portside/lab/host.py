@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from portside.addr.ip import V4_ANY, V6_ANY, is_v4, parse, text
-from portside.ip.interface import Interface
-from portside.ip.route import BLACKHOLE, PROHIBIT, UNICAST, UNREACHABLE
-from portside.lab.addresses import assignment, prefix
-from portside.lab.errors import LabError, near
-from portside.lab.firewall import Filter
+from portside.addr.ip import V4_ANY, V6_ANY, is_v4, text
+from portside.ip.interface import IPV6_MIN_MTU, Interface
+from portside.ip.route import BLACKHOLE, LOCAL, MAX_PACKET, PROHIBIT, UNICAST, UNREACHABLE
+from portside.lab.addresses import assignment, number, prefix
+from portside.lab.errors import LabError, about, near
+from portside.lab.firewall import Filter, known
 from portside.lab.program import MakeBody, Program
 from portside.sim.clock import duration
 from portside.sim.network import Link as Wire
@@ -113,34 +113,55 @@ class Host:
         `destination` is a prefix, or `default` for the family of `via` (IPv4 without one), or `default6`.
         `kind` is unicast, unreachable, prohibit or blackhole. Raises LabError.
         """
-        if kind not in KINDS:
-            raise LabError(f"{kind!r} is no kind of route: {near(kind, KINDS)}")
+        known(kind, KINDS, "kind of route", "kind")
         gateway = 0
         if via is not None:
-            gateway = _number(via.address if isinstance(via, Host) else via)
+            with about("via"):
+                gateway = number(via.address if isinstance(via, Host) else via)
         where, length = self._destination(destination, gateway)
         if gateway and is_v4(gateway) != is_v4(where):
-            raise LabError(f"route to {destination} via {text(gateway)}: one is IPv4 and the other IPv6")
-        if kind == "unicast" and not gateway and interface is None:
-            raise LabError(f"the route to {destination} needs via= (a gateway) or interface=")
+            raise LabError(f"route to {destination} via {text(gateway)}: one is IPv4 and the other IPv6", "via")
+        if kind == "unicast":
+            if not gateway and interface is None:
+                raise LabError(f"the route to {destination} needs via= (a gateway) or interface=")
+        elif gateway or interface is not None:
+            raise LabError(f"a route of kind {kind!r} leads nowhere: leave this out", "via" if gateway else "interface")
+        smallest = 68 if is_v4(where) else IPV6_MIN_MTU
+        _in_range("mtu", mtu, smallest, MAX_PACKET, "bytes; leave it out for the interface's", unless=0)
+        _in_range("metric", metric, 0, 2**32 - 1, "the smallest goes first; leave it out for Linux's", unless=None)
+        with about("interface"):
+            device = None if interface is None else self.interface(interface)
         error = self.machine.ip.add_route(
             where,
             length,
             via=gateway,
-            interface=None if interface is None else self.interface(interface),
+            interface=device,
             kind=KINDS[kind],
             metric=metric,
-            source=0 if source is None else _number(source),
+            source=self._source(source, where),
             mtu=mtu,
         )
         if error:
-            raise LabError(f"route to {destination} on {self.name}: {_ROUTE_ERRORS.get(error) or os.strerror(error)}")
+            key, words = _ROUTE_ERRORS.get(error) or ("", os.strerror(error))
+            raise LabError(f"route to {destination} on {self.name}: {words}", key)
 
     @staticmethod
     def _destination(destination: str, gateway: int) -> tuple[int, int]:
         if destination == "default":
             return (V4_ANY if not gateway or is_v4(gateway) else V6_ANY), 0
-        return (V6_ANY, 0) if destination == "default6" else prefix(destination)
+        with about("to"):
+            return (V6_ANY, 0) if destination == "default6" else prefix(destination)
+
+    def _source(self, source: str | None, destination: int) -> int:
+        if source is None:
+            return 0
+        with about("source"):
+            address = number(source)
+            if is_v4(address) != is_v4(destination):
+                raise LabError(f"the source {source} and the destination are not both IPv4 or both IPv6")
+            if self.machine.ip.routes.kind_of(address) != LOCAL:
+                raise LabError(f"the source {source} is no address of {self.name}: it has {', '.join(self.addresses)}")
+        return address
 
     # -- programs --
 
@@ -171,7 +192,8 @@ class Host:
         program.environment = dict(environment or {})
         self.programs.append(program)
         world = self.network.world
-        delay = duration(start)
+        with about("start"):
+            delay = duration(start)
         process = None if delay else program.begin()
         program.task = world.spawn(
             process, program.run, program.name, world.now + delay if delay else None, daemon=background
@@ -208,13 +230,15 @@ class Host:
 
 
 _ROUTE_ERRORS: Final = {
-    errno.ENETUNREACH: "the gateway is on no network of this host",
-    errno.EEXIST: "it is there already",
-    errno.EINVAL: "the gateway is an address of this host, or the prefix makes no sense",
-    errno.ENETDOWN: "the interface is down",
+    errno.ENETUNREACH: ("via", "the gateway is on no network of this host"),
+    errno.EHOSTUNREACH: ("via", "the gateway is on no network of this host"),
+    errno.EEXIST: ("to", "it is there already"),
+    errno.EINVAL: ("via", "the gateway is an address of this host, a group, or link-local without interface="),
+    errno.ENETDOWN: ("interface", "the interface is down"),
 }
 
 
+"""Which argument is at fault, and what is wrong with it."""
 class Sysctls:
     """The sysctls of a host as `sysctl(8)` names them: `host.sysctl["net.ipv4.ip_forward"] = 1`."""
 
@@ -242,8 +266,8 @@ class Sysctls:
             self[name] = value
 
 
-def _number(address: str) -> int:
-    try:
-        return parse(address)
-    except ValueError as error:
-        raise LabError(str(error)) from None
+def _in_range(key: str, value: int | None, low: int, high: int, words: str, *, unless: int | None) -> None:
+    if value == unless and not isinstance(value, bool):
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise LabError(f"{value!r} is no {key}: {low} to {high}, {words}", key)

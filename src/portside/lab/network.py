@@ -13,7 +13,7 @@ from portside.facts.verdict import Verdict
 from portside.ip.firewall import Chain
 from portside.ip.interface import Interface
 from portside.lab.environment import separate
-from portside.lab.errors import LabError, ProgramFailed, near
+from portside.lab.errors import LabError, ProgramFailed, about, near
 from portside.lab.host import Host
 from portside.lab.interrupt import interruptible
 from portside.lab.output import Output
@@ -235,15 +235,14 @@ class Network:
 
     def _wire(self, name: str, latency: Duration, bandwidth: Duration | None, mtu: int, queue: int | str) -> Wire:
         if not isinstance(mtu, int) or not 68 <= mtu <= 65535:
-            raise LabError(f"{mtu!r} is no MTU: 68 to 65535 bytes (RFC 791), 1280 at least for IPv6")
-        wire = Wire(
-            self.world,
-            name,
-            latency=clock.duration(latency),
-            bandwidth=0 if bandwidth is None else clock.bandwidth(bandwidth),
-            mtu=mtu,
-            queue=clock.size(queue),
-        )
+            raise LabError(f"{mtu!r} is no MTU: 68 to 65535 bytes (RFC 791), 1280 at least for IPv6", "mtu")
+        with about("latency"):
+            delay = clock.duration(latency)
+        with about("bandwidth"):
+            rate = 0 if bandwidth is None else clock.bandwidth(bandwidth)
+        with about("queue"):
+            room = clock.size(queue)
+        wire = Wire(self.world, name, latency=delay, bandwidth=rate, mtu=mtu, queue=room)
         if self.trace.on:
             wire.tap = self._tap
         return wire
@@ -253,7 +252,8 @@ class Network:
             self._plug(wire, host, interface)
         link = Link(self, wire)
         if loss:
-            link.loss(loss)
+            with about("loss"):
+                link.loss(loss)
         self.links.append(link)
         return link
 

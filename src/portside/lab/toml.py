@@ -27,16 +27,35 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_TEXTS: Final = re.compile(
+    r'''"""(?:\\.|[^\\])*?"{3,5}|'{3}.*?'{3,5}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|#[^\n]*''', re.DOTALL
+)
+"""The texts of a TOML file, and its comments, in which quotes mean nothing."""
+_NUMBER_OR_TEXT: Final = (int, float, str)
+
+
+class Written(float):
+    """A number with a point or an exponent, which is told, and given to programs, as it is written."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
+
+    __repr__ = __str__
+
+
 _WORDS: Final = {
     str: "text in quotes",
     int: "a whole number",
     float: "a number",
+    Written: "a number",
     bool: "true or false",
     list: "an array [...]",
     dict: "a table",
     datetime: "a date and time",
 }
-_NUMBER_OR_TEXT: Final = (int, float, str)
 
 
 class LabFileError(LabError):
@@ -68,7 +87,8 @@ class Place:
             raise
         except (ValueError, OSError) as error:
             words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise self.error(words) from None
+            key = error.key if isinstance(error, LabError) else ""
+            raise (self / key if key else self).error(words) from None
 
     def __str__(self) -> str:
         text = ""
@@ -82,7 +102,7 @@ class Place:
 
 
 class File:
-    """The text of the file, to find the line of a place."""
+    """The text of the file, which is TOML, to find the line of a place."""
 
     def __init__(self, name: str, text: str) -> None:
         self.name = name
@@ -98,9 +118,10 @@ class File:
         return 0
 
     def _scan(self, text: str) -> None:
-        """Note the lines of table headers and keys. What this does not see (multi-line text) only costs
+        """Note the lines of table headers and keys. What this does not see (tables within an array) only costs
         precision.
         """
+        text = _TEXTS.sub(lambda match: '""' + "\n" * match[0].count("\n") if "\n" in match[0] else match[0], text)
         table: tuple[str | int, ...] = ()
         counts: dict[tuple[str | int, ...], int] = {}
         for number, line in enumerate(text.splitlines(), 1):
@@ -112,11 +133,15 @@ class File:
                     table = (*table, counts[table])
                 elif table[:1] in counts and len(table) > 1:
                     table = (table[0], counts[table[:1]], *table[1:])
-                self._lines.setdefault(table, number)
+                self._note(table, number)
                 continue
             key = re.match(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""", line)
             if key:
-                self._lines.setdefault((*table, *_keys(key[1])), number)
+                self._note((*table, *_keys(key[1])), number)
+
+    def _note(self, path: tuple[str | int, ...], number: int) -> None:
+        for length in range(1, len(path) + 1):
+            self._lines.setdefault(path[:length], number)
 
 
 def _keys(dotted: str) -> tuple[str | int, ...]:
@@ -154,7 +179,7 @@ class Table:
         return value
 
     def texts(self, key: str, default: tuple[str, ...] = ()) -> list[str]:
-        """An array of texts; numbers in it are taken as they are written."""
+        """An array of texts; numbers in it become text: whole ones in decimal, others as they are written."""
         place = self.place / key
         values = self.get(key, list, list(default))
         for number, value in enumerate(values):
@@ -171,14 +196,15 @@ class Table:
             yield place / number, value
 
     def has(self, key: str) -> bool:
-        """Whether the key is there."""
+        """Whether the key is there, which may be asked for."""
+        self._asked.append(key)
         return key in self._values
 
     def end(self) -> None:
         """Nothing else may stand in the table."""
         for key in self._values:
             if key not in self._asked:
-                raise (self.place / key).error(f"unknown key, {near(key, self._asked)}")
+                raise (self.place / key).error(f"unknown key, {near(key, dict.fromkeys(self._asked))}")
 
 
 def _of_kind(place: Place, value: object, kind: type[T]) -> T:
@@ -209,7 +235,7 @@ def load(path: str | Path, *, output: Output | None = None, seed: int | None = N
         words = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise LabFileError(f"{path}: {words}") from None
     try:
-        data = tomllib.loads(text)
+        data = tomllib.loads(text, parse_float=Written)
     except tomllib.TOMLDecodeError as error:
         raise LabFileError(f"{path}: this is not TOML: {error}") from None
     return _Builder(Table(Place(File(str(path), text)), data), path.parent, output, seed).build()
@@ -273,6 +299,8 @@ class _Builder:
         sysctls = Table(table.place / "sysctls", table.get("sysctls", dict, {}))
         for key, setting in sysctls._values.items():
             at = sysctls.place / key
+            if isinstance(setting, dict):
+                raise at.error('expected a number or text: write the whole name in quotes, "net.core.somaxconn" = 1')
             if isinstance(setting, bool) or not isinstance(setting, int | str):
                 raise at.error("expected a number, or text in quotes")
             with at.blamed():
@@ -290,7 +318,7 @@ class _Builder:
         interface = table.get("interface", str, "")
         kind = table.get("kind", str, "unicast")
         source = table.get("source", str, "")
-        metric = table.get("metric", int, -1)
+        metric = table.get("metric", int, 0) if table.has("metric") else None
         mtu = table.get("mtu", int, 0)
         table.end()
         with table.place.blamed():
@@ -300,7 +328,7 @@ class _Builder:
                 interface=interface or None,
                 kind=kind,
                 source=source or None,
-                metric=None if metric < 0 else metric,
+                metric=metric,
                 mtu=mtu,
             )
 
@@ -322,10 +350,6 @@ class _Builder:
         for name in CONDITIONS:
             if table.has(name):
                 conditions[name] = table._values[name]
-                table._asked.append(name)
-                _check_condition(table.place / name, table._values[name])
-            else:
-                table._asked.append(name)
         table.end()
         with table.place.blamed():
             host.firewall.append(hook, rule(verdict, **conditions))  # type: ignore[arg-type]
@@ -402,10 +426,3 @@ class _Builder:
             if isinstance(value, bool) or not isinstance(value, _NUMBER_OR_TEXT):
                 raise (table.place / key).error("expected text in quotes")
         return {key: str(value) for key, value in table._values.items()}
-
-
-def _check_condition(place: Place, value: object) -> None:
-    values = value if isinstance(value, list) else [value]
-    for each in values:
-        if isinstance(each, bool) or not isinstance(each, int | str):
-            raise place.error("expected text in quotes, a number, or an array of these")
