@@ -142,9 +142,6 @@ class Tcb:
         "rcvq_space", "rcvq_seq", "rcvq_time", "rcv_rtt", "rcv_rtt_seq", "rcv_rtt_time",
         # limits
         "challenge_at",
-        # statistics (RFC 4898)
-        "bytes_acked", "bytes_received", "bytes_resent", "bytes_sent", "data_segs_in", "data_segs_out", "min_rtt",
-        "segs_in", "segs_out", "total_retransmits",
     )  # fmt: skip
 
     def __init__(
@@ -197,11 +194,11 @@ class Tcb:
         """Forget the connection and keep the options: a socket as new (tcp_disconnect(), tcp_init_sock())."""
         self.predicted = 0  # flags that header prediction expects, PSH included; 0: no prediction
         self.iss = self.snd_una = self.snd_nxt = self.write_seq = self.pushed_seq = self.snd_sml = self.snd_up = 0
+        self.urging = False  # not all that is urgent, up to snd.up, was acknowledged when we looked last
+        self.urgent: Urgent | None = None
         self.snd_wnd = self.snd_wl1 = self.max_window = 0
         self.irs = self.rcv_nxt = self.rcv_wnd = self.rcv_wup = self.copied_seq = 0
         self.rcv_ssthresh = 0
-        self.urging = False  # not all that is urgent, up to snd.up, was acknowledged when we looked last
-        self.urgent: Urgent | None = None
         self.scaling_ratio = 128  # of 256: how much of the memory is data (TCP_DEFAULT_SCALING_RATIO)
         self.open_window = self.open_field = -1  # the window while nothing is queued, and as it stands in a segment
         self.path_mtu = 65535
@@ -255,11 +252,6 @@ class Tcb:
         self.rcvq_space = self.rcvq_seq = self.rcvq_time = 0
         self.rcv_rtt = self.rcv_rtt_seq = self.rcv_rtt_time = 0
         self.challenge_at = -1  # when the last ACK to a segment out of window was sent; -1: never
-        # What TCP_INFO tells, and nothing acts upon. A segment that stands for several counts as so many.
-        self.bytes_acked = self.bytes_received = self.bytes_sent = self.bytes_resent = 0
-        self.segs_in = self.segs_out = self.data_segs_in = self.data_segs_out = 0
-        self.total_retransmits = 0
-        self.min_rtt = -1  # us; -1: none was measured
 
     def inherit(self, parent: Tcb) -> None:
         """Take over the options of the listening socket (tcp_create_openreq_child(), inet_csk_clone_lock())."""
