@@ -78,7 +78,13 @@ def segment_arrives(tcb: Tcb | TimeWait, segment: TcpSegment, now: int) -> None:
     if state == LISTEN:
         assert tcb.listener is not None
         listen.segment_arrives(tcb.listener, segment, now)
-    elif state == SYN_SENT:
+        return
+    tcb.segs_in += 1
+    if len(segment.data):
+        if segment.gso_size:
+            _count_several(tcb, segment)
+        tcb.data_segs_in += 1
+    if state == SYN_SENT:
         _syn_sent(tcb, segment, now)
     elif state == CLOSED:
         _refuse(tcb, segment)
@@ -86,6 +92,13 @@ def segment_arrives(tcb: Tcb | TimeWait, segment: TcpSegment, now: int) -> None:
         _request(tcb, segment, now)
     else:
         _synchronized(tcb, segment, now)
+
+
+def _count_several(tcb: Tcb, segment: TcpSegment) -> None:
+    """A segment that stands for several: count those besides one (tcp_segs_in())."""
+    more = (len(segment.data) - 1) // segment.gso_size
+    tcb.segs_in += more
+    tcb.data_segs_in += more
 
 
 def predict(tcb: Tcb) -> None:
@@ -141,7 +154,11 @@ def _predicted(tcb: Tcb, segment: TcpSegment, now: int) -> bool:  # noqa: PLR091
     tcb.last_ack_received = now
     if advance:
         _new_ack(tcb, segment, now)
+    tcb.segs_in += 1
     if length:
+        if segment.gso_size:
+            _count_several(tcb, segment)
+        tcb.data_segs_in += 1
         _expected_data(tcb, segment, length, now, advance > 0 or moved)
     elif tcb.unsent is not None:
         send.push(tcb, now)
@@ -159,6 +176,7 @@ def _new_ack(tcb: Tcb, segment: TcpSegment, now: int) -> None:
     entry = sent[0]
     if len(sent) == 1 and entry[1] == segment.ack and not entry[5]:
         tcb.sent = None
+        tcb.bytes_acked += (segment.ack - tcb.snd_una) & MASK
         tcb.snd_una = segment.ack
         tcb.snd_memory -= entry[6]
         tcb.retransmits = 0
@@ -189,6 +207,7 @@ def _expected_data(  # noqa: PLR0912  for speed
         tcb.received = [segment.data]
         tcb.rcv_memory += length + OVERHEAD
         tcb.rcv_nxt = (tcb.rcv_nxt + length) & MASK
+        tcb.bytes_received += length
     else:
         memory.append(tcb, segment.data, length)
     if length < 128 and length < tcb.rcv_mss and tcb.ato and now - tcb.last_data_received <= ATO_MIN // 2:
@@ -537,6 +556,10 @@ def _third_ack(tcb: Tcb, segment: TcpSegment, now: int) -> None:
         end.done(tcb)
     elif verdict == listen.COMPLETE:
         established(tcb, segment, now)
+        # The SYN counts, and this segment; what answered the SYN does not (tcp_create_openreq_child()).
+        tcb.segs_in = 2
+        tcb.data_segs_in = int(len(segment.data) > 0)
+        tcb.segs_out = tcb.bytes_acked = 0
         listen.queue(tcb)
         _text(tcb, segment, now)
         after_segment(tcb, now)

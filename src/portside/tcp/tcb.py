@@ -142,6 +142,9 @@ class Tcb:
         "rcvq_space", "rcvq_seq", "rcvq_time", "rcv_rtt", "rcv_rtt_seq", "rcv_rtt_time",
         # limits
         "challenge_at",
+        # statistics (RFC 4898)
+        "bytes_acked", "bytes_received", "bytes_resent", "bytes_sent", "data_segs_in", "data_segs_out", "min_rtt",
+        "segs_in", "segs_out", "total_retransmits",
     )  # fmt: skip
 
     def __init__(
@@ -252,6 +255,11 @@ class Tcb:
         self.rcvq_space = self.rcvq_seq = self.rcvq_time = 0
         self.rcv_rtt = self.rcv_rtt_seq = self.rcv_rtt_time = 0
         self.challenge_at = -1  # when the last ACK to a segment out of window was sent; -1: never
+        # What TCP_INFO tells, and nothing acts upon. A segment that stands for several counts as so many.
+        self.bytes_acked = self.bytes_received = self.bytes_sent = self.bytes_resent = 0
+        self.segs_in = self.segs_out = self.data_segs_in = self.data_segs_out = 0
+        self.total_retransmits = 0
+        self.min_rtt = -1  # us; -1: none was measured
 
     def inherit(self, parent: Tcb) -> None:
         """Take over the options of the listening socket (tcp_create_openreq_child(), inet_csk_clone_lock())."""
