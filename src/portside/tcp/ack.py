@@ -9,12 +9,13 @@ from typing import Final
 
 from portside.addr.abi import MILLISECOND
 from portside.tcp import send, window
-from portside.tcp.tcb import ATO_MIN, NOW, OVERHEAD, PUSHED, PUSHED2, SCHEDULED, TIMER, Tcb
+from portside.tcp.tcb import ATO_MIN, NOW, OVERHEAD, PUSHED, PUSHED2, RTO_MIN, SCHEDULED, TIMER, Tcb
 from portside.tcp.timer import alarm
 from portside.wire.packet import PSH, TcpSegment
 
 TICK: Final = 4 * MILLISECOND  # of the kernel's clock at 250 Hz
 DELAY_MAX: Final = 200 * MILLISECOND  # TCP_DELACK_MAX
+LONGEST: Final = RTO_MIN - TICK  # tcp_delack_max(): before the peer's shortest timeout is over
 MAX_QUICKACKS: Final = 16  # TCP_MAX_QUICKACKS
 LARGE: Final = 536 + 20  # TCP_MSS_DEFAULT and a header: what no sender of small writes would send
 
@@ -95,20 +96,25 @@ def check(tcb: Tcb, now: int) -> None:
         or tcb.out_of_order is not None
     ):
         send.acknowledge(tcb, now)
-    elif not pending & TIMER:
+    else:
         delay(tcb, now)
 
 
 def delay(tcb: Tcb, now: int) -> None:
     """Acknowledge later (tcp_send_delayed_ack())."""
     ato = tcb.ato or TICK  # nothing but a FIN has come: the timer is due at once, that is at the next tick
-    if ato > ATO_MIN:
-        most = DELAY_MAX if tcb.pingpong or tcb.ack_pending & PUSHED else 500 * MILLISECOND
-        if tcb.srtt:
-            most = min(most, max((tcb.srtt >> 3) * 1000, ATO_MIN))
-        ato = min(ato, most)
+    if ato > ATO_MIN and tcb.srtt:
+        ato = min(ato, max((tcb.srtt >> 3) * 1000, ATO_MIN))
+    ato = ato if ato < LONGEST else LONGEST
+    when = now + ato
+    if tcb.ack_pending & TIMER:
+        if tcb.delack_at - now <= ato >> 2:
+            # It would come soon anyway: let it tell of this too.
+            send.acknowledge(tcb, now)
+            return
+        when = when if when < tcb.delack_at else tcb.delack_at
     tcb.ack_pending |= TIMER | SCHEDULED
-    when = tcb.delack_at = now + (ato if ato < DELAY_MAX else DELAY_MAX)
+    tcb.delack_at = when
     alarm(tcb, when)
 
 

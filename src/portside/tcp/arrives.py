@@ -237,6 +237,8 @@ def _expected_data(  # noqa: PLR0912  for speed
                 when = tcb.delack_at = now + tcb.ato
                 if not tcb.armed or when < tcb.armed:
                     alarm(tcb, when)
+        elif not tcb.ato >> 2 < tcb.delack_at - now <= tcb.ato:
+            ack.delay(tcb, now)
     if tcb.rcvlowat <= 1:
         if not tcb.orphan:
             tcb.effects.changed(tcb, READABLE)
