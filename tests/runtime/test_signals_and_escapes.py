@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import gc
 import sys
 import warnings
@@ -190,6 +192,20 @@ def test_memory_and_files_can_be_mapped(world, tmp_path):
             mmap.mmap(99, 10)
 
     world.call(program)
+
+
+def test_devices_of_the_real_network_know_no_request(world):
+    def ask():
+        with open("/dev/null", "rb") as file:
+            answers = []
+            for request in (0x8912, 0x7B9, 0x400454CA):  # SIOCGIFCONF, IOCTL_VM_SOCKETS_GET_LOCAL_CID, TUNSETIFF
+                try:
+                    fcntl.ioctl(file, request, bytes(64))
+                except OSError as error:
+                    answers.append(error.errno)
+            return answers
+
+    assert world.call(ask) == [errno.ENOTTY] * 3
 
 
 def test_families_that_reach_the_real_machine_are_unsupported(world):

@@ -37,6 +37,15 @@ def fcntl_call(real: Real, fd: object, cmd: int, arg: object = 0, /) -> object:
     raise fail(errno.EINVAL)
 
 
+def _asks_the_network(request: int) -> bool:
+    """Whether a request is one of the real machine's interfaces, tunnels or AF_VSOCK (ioctl_list(2)).
+
+    A simulated host has no such devices; those of the real one are found on its disk.
+    """
+    group = request >> 8 & 0xFF
+    return group in (0x89, 0x07) or (group == 0x54 and request > 0xFFFF)  # SIOC..., /dev/vsock, /dev/net/tun
+
+
 def ioctl(real: Real, fd: object, request: int, arg: object = 0, mutate_flag: bool = True, /) -> object:
     """fcntl.ioctl: with an int, with bytes (the answer is returned), with a buffer (it is changed)."""
     process = current_process()
@@ -45,6 +54,8 @@ def ioctl(real: Real, fd: object, request: int, arg: object = 0, mutate_flag: bo
     number = descriptor(fd)
     file = process.files.get(number)
     if isinstance(file, RealFile):
+        if _asks_the_network(request):
+            raise fail(errno.ENOTTY)
         return real(file.fd, request, arg, mutate_flag)
     if isinstance(arg, int):
         if request in _READS:
