@@ -290,7 +290,7 @@ class TestAReaderThatDoesNotRead:
 
         pair.server.spawn(accepting(hold_for_ever), background=True)
         pair.client.spawn(client, start=1)
-        with pytest.raises(Deadlock, match=r"client \(pid 100\) on client: send.* ESTABLISHED"):
+        with pytest.raises(Deadlock, match=r"client \(pid 100\) on client: send on tcp .* ESTABLISHED"):
             pair.run()
 
     def test_keepalive_keeps_no_world_alive(self, pair):
@@ -301,7 +301,7 @@ class TestAReaderThatDoesNotRead:
 
         pair.server.spawn(accepting(hold_for_ever), background=True)
         pair.client.spawn(client, start=1)
-        with pytest.raises(Deadlock, match=r"client .* on client: recv"):
+        with pytest.raises(Deadlock, match=r"client .* on client: recv on tcp"):
             pair.run()
 
 

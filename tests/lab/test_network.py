@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import signal
 import socket
 import sys
@@ -237,8 +238,42 @@ class TestRunning:
 
     def test_everybody_waiting_for_ever_is_reported(self, network):
         network.host("alpha").spawn(echo_server, 80, name="server")
-        with pytest.raises(Deadlock, match=r"server \(pid 100\) on alpha: accept.* on tcp 0.0.0.0:80 LISTEN"):
+        with pytest.raises(Deadlock, match=r"server \(pid 100\) on alpha: accept on tcp 0.0.0.0:80 LISTEN"):
             network.run()
+
+    @pytest.mark.parametrize(
+        ("wait", "words"),
+        [
+            ("select.select([s, t], [], [v])", "select on tcp 0.0.0.0:80 LISTEN, tcp .*:81 LISTEN, udp 0.0.0.0:53$"),
+            ("select.select([s], [], [])", "select on tcp 0.0.0.0:80 LISTEN$"),
+            ("watch(select.poll(), s, t)", "poll on tcp 0.0.0.0:80 LISTEN, tcp 0.0.0.0:81 LISTEN$"),
+            ("watch(select.poll(), s)", "poll on tcp 0.0.0.0:80 LISTEN$"),
+            ("watch(select.epoll(), s, t)", "epoll_wait on epoll of tcp 0.0.0.0:80 LISTEN, tcp 0.0.0.0:81 LISTEN$"),
+            ("watch(select.epoll())", "epoll_wait on epoll of nothing$"),
+            ("watch(select.poll())", "poll$"),
+            (
+                "watch(select.poll(), s, t, *socket.socketpair(), s2)",
+                "poll on tcp 0.0.0.0:80 LISTEN, tcp 0.0.0.0:81 LISTEN, unix stream, and 2 more$",
+            ),
+            ("s.accept()", "accept on tcp 0.0.0.0:80 LISTEN$"),
+            ("v.recv(1)", "recv on udp 0.0.0.0:53$"),
+        ],
+    )
+    def test_what_it_is_that_a_program_waits_for_is_told(self, network, wait, words):
+        network.host("alpha").spawn(code=f"""if True:
+            import select, socket
+            s, t, s2 = (socket.create_server(("", port)) for port in (80, 81, 82))
+            v = socket.socket(type=socket.SOCK_DGRAM)
+            v.bind(("", 53))
+            def watch(poller, *sockets):
+                for each in sockets:
+                    poller.register(each, select.POLLIN)
+                poller.poll()
+            {wait}
+        """)
+        with pytest.raises(Deadlock) as caught:
+            network.run()
+        assert re.search(": " + words, caught.value.waiting[0]), caught.value.waiting
 
     def test_ctrl_c_ends_the_run_and_is_no_error_of_a_program(self, network):
         program = network.host("a").spawn(echo_server)

@@ -25,7 +25,7 @@ from portside.addr.abi import (
     POLLRDNORM,
 )
 from portside.host.errors import fail
-from portside.host.file import Blocked, File, Task, World
+from portside.host.file import Blocked, File, Task, World, several
 from portside.host.waiting import unhold
 
 CTL_ADD: Final = 1
@@ -189,8 +189,8 @@ class Epoll(File):
             self.forget(item)
 
     def describe(self) -> str:
-        """`epoll of N descriptors`."""
-        return f"epoll of {len(self.items)} descriptors"
+        """`epoll of tcp 0.0.0.0:80 LISTEN, udp 10.0.0.1:53, pipe:[7], and 2 more`."""
+        return f"epoll of {several([file for _, file in self.items]) or 'nothing'}"
 
     def _collect(self, maxevents: int) -> list[tuple[int, int]]:
         """Take from the head of the ready list what is true (ep_send_events)."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
-from typing import ClassVar, Protocol
+from typing import ClassVar, Final, Protocol
 
 from portside.addr.abi import POLLNVAL
 from portside.host.errors import fail
+
+TOLD: Final = 3  # of the files that a task waits for, so many are named
 
 
 class Waiter(Protocol):
@@ -63,6 +65,27 @@ class Blocked:
 
     def __str__(self) -> str:
         return self.call if self.file is None else f"{self.call} on {self.file.describe()}"
+
+
+class BlockedOnSeveral(Blocked):
+    """A task waits for the first of several files: poll(2), select(2)."""
+
+    __slots__ = ("files",)
+
+    def __init__(self, call: str, files: Sequence[File]) -> None:
+        super().__init__(call)
+        self.files = files
+
+    def __str__(self) -> str:
+        return f"{self.call} on {several(self.files)}" if self.files else self.call
+
+
+def several(files: Sequence[File]) -> str:
+    """What files are, for a person: the first of them, and how many more."""
+    words = [file.describe() for file in files[:TOLD]]
+    if len(files) > TOLD:
+        words.append(f"and {len(files) - TOLD} more")
+    return ", ".join(words)
 
 
 class File:

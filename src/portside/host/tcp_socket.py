@@ -140,7 +140,7 @@ class TcpSocket(InetSocket):
             child = listen.accept(tcb.listener)
             if child is not None:
                 break
-            if not self.wait(POLLIN, limit, "accept()"):
+            if not self.wait(POLLIN, limit, "accept"):
                 raise fail(errno.EAGAIN)
         connection: Connection = child  # type: ignore[assignment]
         file = TcpSocket(self.host, self.family, 0, connection)
@@ -186,7 +186,7 @@ class TcpSocket(InetSocket):
             raise fail(verdict)
         self.stack.settle()
         while self.tcb.state in OPENING:
-            if not self.wait(POLLOUT, limit, "connect()"):
+            if not self.wait(POLLOUT, limit, "connect"):
                 raise fail(verdict)
 
     def _fail_to_connect(self) -> None:
@@ -313,7 +313,7 @@ class TcpSocket(InetSocket):
         view = memoryview(data)
         call = calls.send_urgent if flags & MSG_OOB else tcp_send
         while taken < len(view) or self.tcb.state in OPENING:
-            if (limit is not None and limit <= world.now) or not self.wait(POLLOUT, limit, "send()"):
+            if (limit is not None and limit <= world.now) or not self.wait(POLLOUT, limit, "send"):
                 if not taken:
                     raise fail(errno.EAGAIN)
                 break
@@ -346,7 +346,7 @@ class TcpSocket(InetSocket):
             # It waits, for ever if need be: three calls fewer than by way of `_recv_later`, of a round trip's 50.
             world = self.host.world
             while data is None:
-                wait_for(world, self, POLLIN | POLLRDHUP, None, "recv()")
+                wait_for(world, self, POLLIN | POLLRDHUP, None, "recv")
                 data = tcp_receive(self.tcb, length, world.now)
                 if stack.ip.backlog:
                     stack.ip.run_backlog()
@@ -365,7 +365,7 @@ class TcpSocket(InetSocket):
         while True:
             if isinstance(answer, int):
                 raise fail(-answer)
-            if (limit is not None and limit <= world.now) or not self.wait(POLLIN | POLLRDHUP, limit, "recv()"):
+            if (limit is not None and limit <= world.now) or not self.wait(POLLIN | POLLRDHUP, limit, "recv"):
                 raise fail(errno.EAGAIN)
             data = tcp_receive(self.tcb, length, world.now, peek)
             self.stack.settle()
@@ -414,7 +414,7 @@ class TcpSocket(InetSocket):
                     break
                 if self.tcb.shutdown & RCV_SHUTDOWN:
                     break  # the end of the stream comes next: it is for the next call to tell
-            if (limit is not None and limit <= world.now) or not self.wait(POLLIN | POLLRDHUP, limit, "recv()"):
+            if (limit is not None and limit <= world.now) or not self.wait(POLLIN | POLLRDHUP, limit, "recv"):
                 if not parts:
                     raise fail(errno.EAGAIN)
                 break
@@ -479,7 +479,7 @@ class TcpSocket(InetSocket):
             return
         limit = self.host.world.now + seconds * SECOND
         self.references += 1
-        while calls.lingering(self.tcb) and self.wait(POLLHUP, limit, "close()"):
+        while calls.lingering(self.tcb) and self.wait(POLLHUP, limit, "close"):
             pass
 
     # -- what is true --

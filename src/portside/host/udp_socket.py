@@ -458,7 +458,7 @@ class UdpSocket(InetSocket):
                 raise fail(errno.EAGAIN)
             if self.closed_ways & RCV_SHUTDOWN:
                 return END, 0
-            if not self.wait(POLLIN, limit, "recv()"):
+            if not self.wait(POLLIN, limit, "recv"):
                 raise fail(errno.EAGAIN)
 
     def _sender(self, packet: UdpDatagram, ifindex: int) -> SockAddr | None:

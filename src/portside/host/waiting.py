@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from portside.addr.abi import POLLERR, POLLFREE, POLLHUP
-from portside.host.file import Blocked, File, Task, World
+from portside.host.file import Blocked, BlockedOnSeveral, File, Task, World
 
 ANY_EVENT: Final = -1
 """A wake that names no event, and so means all of them: wake_up(9) with a null key."""
@@ -74,7 +74,7 @@ def wait_any(
         file.waiters.append(waiter)
         file.references += 1
         registered.append((file, waiter))
-    why = registered[0][1] if len(registered) == 1 else Blocked(call)
+    why = registered[0][1] if len(registered) == 1 else BlockedOnSeveral(call, [file for file, _ in watched])
     try:
         return world.block(deadline, why)
     finally:
