@@ -17,7 +17,7 @@ from portside.lab.errors import LabError, ProgramFailed, about, near
 from portside.lab.host import Host
 from portside.lab.interrupt import interruptible
 from portside.lab.output import Output
-from portside.runtime.directory import Directories
+from portside.runtime.switches import Switches
 from portside.sim import clock, faults
 from portside.sim.network import DEFAULT_QUEUE
 from portside.sim.network import Link as Wire
@@ -124,7 +124,7 @@ class Network:
         self._output = None if quiet else output or Output()
         self._failed: Program | None = None
         self._check = True
-        self._directories = Directories()
+        self._switches = Switches()
 
     # -- building --
 
@@ -342,7 +342,7 @@ class Network:
             self._output.hosts(list(self.hosts))
         self._check = check
         end = None if until is None else clock.duration(until)
-        with interruptible(self.world), installed(), separate(), self._directories.apart():
+        with interruptible(self.world), installed(), separate(), self._switches.apart():
             self.world.run(end, clock.duration(drain))
         failed, self._failed = self._failed, None
         if failed is not None:
@@ -353,7 +353,7 @@ class Network:
         from portside.runtime.installation import installed
 
         if not self.world.closed:
-            with installed(), separate(), self._directories.apart():
+            with installed(), separate(), self._switches.apart():
                 self.world.close()
 
     def __enter__(self) -> Self:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from portside.host.processes import Process
-    from portside.runtime.directory import Directory
+    from portside.runtime.switches import Directory
 
 Writer: TypeAlias = "TextIOWrapper | BufferedWriter | BufferedRandom"
 

@@ -18,11 +18,11 @@ from portside.host.errors import fail
 from portside.host.syscalls import files
 from portside.host.syscalls import process as _calls
 from portside.runtime.arguments import bytes_like, integer
-from portside.runtime.directory import directories
 from portside.runtime.patcher import Patcher
 from portside.runtime.program import current_program
 from portside.runtime.real_file import RealFile, install, real_fd
 from portside.runtime.socket_files import path_bytes, socket_file, stat_socket_file
+from portside.runtime.switches import switches
 from portside.runtime.trap import current_process, process_of
 from portside.runtime.virtual import link_virtual, names_virtual, open_virtual, scan_virtual, stat_virtual
 from portside.sim.scheduler import Scheduler, Task
@@ -309,7 +309,7 @@ def _move(change: Callable[[], object]) -> None:
     if program is None:
         change()
     else:
-        directories().move(program, change)
+        switches().move(program, change)
 
 
 def stat_path(real: Real, path: object, *arguments: object, **keywords: object) -> object:

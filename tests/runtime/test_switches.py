@@ -1,7 +1,8 @@
-"""The working directory: each program has its own, and the caller's stays as it is."""
+"""Working directory and running loop: each program, or thread, has its own, and the caller's stays as it is."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 
@@ -85,3 +86,73 @@ def test_what_is_written_meanwhile_is_written_where_the_program_is(world, here):
 
     world.call(program)
     assert (here / "two" / "made").read_text() == "y"
+
+
+def serve_once():
+    async def main():
+        async def answer(reader, writer):
+            assert asyncio.get_running_loop() is loop
+            writer.write((await reader.readline()).upper())
+            writer.close()
+
+        loop = asyncio.get_running_loop()
+        server = await asyncio.start_server(answer, "127.0.0.1", 80)
+        async with server:
+            await server.serve_forever()
+
+    asyncio.run(main())
+
+
+def ask():
+    async def main():
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        seen = []
+        for _ in range(3):
+            reader, writer = await asyncio.open_connection("127.0.0.1", 80)
+            writer.write(b"hi\n")
+            seen.append(await reader.readline())
+            writer.close()
+            await asyncio.sleep(1)
+            assert asyncio.get_running_loop() is loop
+            assert asyncio.current_task() is task
+        return seen
+
+    return asyncio.run(main())
+
+
+ANSWERS = [b"HI\n"] * 3
+
+
+def test_each_process_has_a_running_loop_of_its_own(world):
+    world.host.spawn(serve_once, background=True)
+    programs = [world.host.spawn(ask, start=1) for _ in range(3)]
+    world.network.run(until=2.5)
+    assert asyncio.events._get_running_loop() is None
+    world.network.run()
+    assert [program.result for program in programs] == [ANSWERS] * 3
+
+
+def test_each_thread_too(world):
+    def program():
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(3) as pool:
+            return list(pool.map(lambda _: ask(), range(3)))
+
+    world.host.spawn(serve_once, background=True)
+    spawned = world.host.spawn(program, start=1)
+    world.network.run()
+    assert spawned.result == [ANSWERS] * 3
+
+
+def test_a_world_may_be_run_by_a_coroutine_of_the_caller(world):
+    async def caller():
+        loop = asyncio.get_running_loop()
+        world.host.spawn(serve_once, background=True)
+        program = world.host.spawn(ask, start=1)
+        world.network.run()
+        assert asyncio.get_running_loop() is loop
+        await asyncio.sleep(0)
+        return program.result
+
+    assert asyncio.run(caller()) == ANSWERS

@@ -1,0 +1,32 @@
+"""`asyncio`: each simulated thread has a running loop of its own. It is loaded by programs that use it alone."""
+
+from __future__ import annotations
+
+from functools import partial
+from types import ModuleType
+
+from greenlet import getcurrent
+
+from portside.runtime.patcher import Patcher
+from portside.runtime.switches import RunningLoop, asyncio_is_loaded, switches
+from portside.sim.scheduler import Task
+
+
+def set_running_loop(real: RunningLoop, loop: object) -> None:
+    """asyncio._set_running_loop."""
+    task = getcurrent()
+    if type(task) is Task:
+        switches().run_loop(task, loop)
+    else:
+        real.set(loop)
+
+
+def add(patcher: Patcher) -> None:
+    """Replace what a loop calls when it begins and ends to run."""
+
+    def put_in(module: ModuleType) -> None:
+        real = RunningLoop(module._get_running_loop, module._set_running_loop)
+        asyncio_is_loaded(real)
+        patcher.put(module, "_set_running_loop", partial(set_running_loop, real))
+
+    patcher.when_loaded("asyncio.events", put_in)
