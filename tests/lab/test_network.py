@@ -117,6 +117,41 @@ class TestBuilding:
         with pytest.raises(LabError, match="does not take"):
             host.sysctl["net.ipv4.ip_local_port_range"] = "many"
 
+    def test_sysctls_are_a_mapping(self, network):
+        sysctl = network.host("a").sysctl
+        names = list(sysctl)
+        assert len(names) == len(sysctl) > 100
+        assert {"net.ipv4.ip_forward", "net.ipv4.conf.eth0.forwarding"} < set(names)
+        assert "net.core.somaxconn" in sysctl
+        assert "net/core/somaxconn" in sysctl
+        assert "net.core.somaxcon" not in sysctl
+        assert 3 not in sysctl
+        assert dict(sysctl)["net.core.somaxconn"] == sysctl.get("net.core.somaxconn") == "4096"
+        assert sysctl.get("net.core.somaxcon") is None
+        with pytest.raises(LabError, match=r"^there is no setting net\.core\.somaxcon: did you mean"):
+            sysctl["net.core.somaxcon"]
+        with pytest.raises(LabError, match="3 is no setting"):
+            sysctl[3] = 1
+        with pytest.raises(LabError, match="does not take None"):
+            sysctl["net.core.somaxconn"] = None
+
+    def test_what_is_no_network_or_host_is_told(self, network):
+        with pytest.raises(LabError, match="'x' is no seed: it is a whole number"):
+            Network(seed="x")
+        with pytest.raises(LabError, match=r"1e\+300 is no time"):
+            Network(start=1e300)
+        with pytest.raises(LabError, match="3 is no name for a host"):
+            network.host(3)
+        with pytest.raises(LabError, match="3 is no address: write"):
+            network.host("a", 3)
+        host = network.host("b", "10.0.0.1/24")
+        with pytest.raises(LabError, match="10 is no prefix: write"):
+            host.firewall.drop("input", src=10)
+        with pytest.raises(LabError, match="10 is no prefix: write"):
+            host.route(10, "10.0.0.2")
+        with pytest.raises(LabError, match="10 is no address: write"):
+            host.route("default", 10)
+
     def test_what_is_wrong_with_a_route_is_told(self, network):
         host = network.host("a", "10.0.0.1/24", "fd00::1/64")
         host.route("default", "10.0.0.254")
@@ -144,6 +179,20 @@ class TestBuilding:
             host.spawn(code="pass", module="this")
         with pytest.raises(LabError, match="for functions"):
             host.spawn(module="this", kwargs={"a": 1})
+        with pytest.raises(LabError, match="one thing"):
+            host.spawn(print, code="1")
+        for arguments, words in [
+            ({"code": 1}, "1 is no code"),
+            ({"user": None}, "None is no user"),
+            ({"start": "soon"}, "'soon' is no duration"),
+            ({"start": 1e300}, "292 years"),
+            ({"environment": {"A": 1}}, "cannot be the value of the variable A"),
+            ({"environment": {"A=B": "1"}}, "no name of an environment variable"),
+            ({"environment": {"A": "1\0"}}, "without NUL"),
+        ]:
+            with pytest.raises(LabError, match=words):
+                host.spawn(**{"code": "pass", **arguments})
+        assert host.programs == []
 
 
 class TestRunning:

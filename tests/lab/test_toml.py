@@ -218,6 +218,7 @@ MISTAKES = [
     (MINIMAL + "user = -5", "lab.toml:8: program[0].user: -5 is not a user id"),
     (MINIMAL + '[host.b]\nuser = ""', "lab.toml:9: host.b.user: '' is no user"),
     (MINIMAL + 'arguments = "x"', "lab.toml:8: program[0].arguments: expected an array [...]"),
+    (MINIMAL + 'environment = { "A=B" = "x" }', "lab.toml:8: program[0].environment: 'A=B' is no name"),
     (MINIMAL + "environment = { A = [] }", "lab.toml:8: program[0].environment.A: expected text in quotes"),
 ]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from portside.addr.ip import V4_ANY, V6_ANY, is_v4, text
+from portside.host.sysctl import Sysctls as Files
+from portside.host.sysctl import name_of
 from portside.ip.interface import IPV6_MIN_MTU, Interface
 from portside.ip.route import BLACKHOLE, LOCAL, MAX_PACKET, PROHIBIT, UNICAST, UNREACHABLE
 from portside.lab.addresses import assignment, number, prefix
@@ -187,13 +189,17 @@ class Host:
         `Network.run` raise ProgramFailed. Raises LabError.
         """
         make, words, default = self._maker(what, module, code, dict(kwargs or {}), [os.fspath(path) for path in paths])
-        self.machine.users.uid(user)
-        program = Program(self, name or default, words, user, make, checked=check)
-        program.environment = dict(environment or {})
-        self.programs.append(program)
-        world = self.network.world
+        if isinstance(user, bool) or not isinstance(user, str | int):
+            raise LabError(f"{user!r} is no user: give a name or a number", "user")
+        with about("user"):
+            self.machine.users.uid(user)
         with about("start"):
             delay = duration(start)
+        variables = _variables(environment)
+        program = Program(self, name or default, words, user, make, checked=check)
+        program.environment = variables
+        self.programs.append(program)
+        world = self.network.world
         process = None if delay else program.begin()
         program.task = world.spawn(
             process, program.run, program.name, world.now + delay if delay else None, daemon=background
@@ -212,8 +218,12 @@ class Host:
             return partial(programs.function, call=what[0], args=what[1:], kwargs=kwargs), [name], name
         if kwargs:
             raise LabError("keyword arguments are for functions: other programs get the words of a command line")
-        if (module is not None and code is not None) or not (what or module or code is not None):
+        both = (module is not None and code is not None) or (what and callable(what[0]))
+        if both or not (what or module or code is not None):
             raise LabError("spawn one thing: a function, the path of a script, module=... or code=...")
+        for key, value in (("module", module), ("code", code)):
+            if not isinstance(value, str | None):
+                raise LabError(f"{value!r} is no {key}: it must be text", key)
         words = [str(each) for each in what]
         if module is not None:
             argv = ["python3", "-m", module, *words]
@@ -236,34 +246,67 @@ _ROUTE_ERRORS: Final = {
     errno.EINVAL: ("via", "the gateway is an address of this host, a group, or link-local without interface="),
     errno.ENETDOWN: ("interface", "the interface is down"),
 }
-
-
 """Which argument is at fault, and what is wrong with it."""
-class Sysctls:
-    """The sysctls of a host as `sysctl(8)` names them: `host.sysctl["net.ipv4.ip_forward"] = 1`."""
+
+
+class UnknownSetting(LabError, KeyError):
+    """There is no sysctl of that name."""
+
+    __str__ = LabError.__str__
+
+
+class Sysctls(Mapping[str, str]):
+    """The sysctls of a host as `sysctl(8)` names them: `host.sysctl["net.ipv4.ip_forward"] = 1`.
+
+    Values are text, as sysctl(8) prints them. A name that is unknown is a LabError, and a KeyError, with
+    the nearest.
+    """
 
     def __init__(self, machine: Machine) -> None:
-        from portside.host.sysctl import Sysctls as Files
-
         self._files = Files(machine.settings, lambda: [interface.name for interface in machine.ip.interfaces.values()])
 
     def __getitem__(self, name: str) -> str:
         try:
-            return self._files.get(name)
+            return self._files.get(_checked(name))
+        except ValueError as error:
+            raise UnknownSetting(str(error)) from None
+
+    def __setitem__(self, name: str, value: str | int | Iterable[int]) -> None:
+        if not isinstance(value, str | int | Iterable):
+            raise LabError(f"{_checked(name)} does not take {value!r}: a number, text or several numbers")
+        text = str(value) if isinstance(value, str | int) else " ".join(map(str, value))
+        try:
+            self._files.set(f"{_checked(name)}={text}")
         except ValueError as error:
             raise LabError(str(error)) from None
 
-    def __setitem__(self, name: str, value: str | int | Iterable[int]) -> None:
-        text = str(value) if isinstance(value, str | int) else " ".join(map(str, value))
-        try:
-            self._files.set(f"{name}={text}")
-        except ValueError as error:
-            raise LabError(str(error)) from None
+    def __iter__(self) -> Iterator[str]:
+        return map(name_of, self._files.paths())
+
+    def __len__(self) -> int:
+        return len(self._files.paths())
 
     def update(self, values: Mapping[str, str | int | Iterable[int]]) -> None:
         """Set several."""
         for name, value in values.items():
             self[name] = value
+
+
+def _checked(name: object) -> str:
+    if not isinstance(name, str):
+        raise LabError(f'{name!r} is no setting: write its name, such as "net.ipv4.ip_forward"')
+    return name
+
+
+def _variables(environment: Mapping[str, str] | None) -> dict[str, str]:
+    """What a program's environment can hold: setenv(3) takes no name with `=`, and nothing can hold a NUL."""
+    variables = dict(environment or {})
+    for name, value in variables.items():
+        if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+            raise LabError(f"{name!r} is no name of an environment variable: text without = and NUL", "environment")
+        if not isinstance(value, str) or "\0" in value:
+            raise LabError(f"{value!r} cannot be the value of the variable {name}: text without NUL", "environment")
+    return variables
 
 
 def _in_range(key: str, value: int | None, low: int, high: int, words: str, *, unless: int | None) -> None:

@@ -112,7 +112,10 @@ class Network:
         self, seed: int = 0, *, start: float | str | datetime = "2020-01-01T00:00:00Z", quiet: bool = False,
         output: Output | None = None,
     ) -> None:  # fmt: skip
-        self.world = Scheduler(seed, clock.start(start))
+        if not isinstance(seed, int):
+            raise LabError(f"{seed!r} is no seed: it is a whole number", "seed")
+        with about("start"):
+            self.world = Scheduler(seed, clock.start(start))
         self.trace = Trace(self.world, self._switch_hooks)
         self.hosts: dict[str, Host] = {}
         self.links: list[Link] = []
@@ -153,6 +156,8 @@ class Network:
         """Add a host that has `lo` and nothing else. Raises LabError."""
         from portside.host.kernel import Host as Machine
 
+        if not isinstance(name, str):
+            raise LabError(f'{name!r} is no name for a host: write text, such as "server"')
         if not name or name in self.hosts:
             raise LabError(f"there is a host {name!r} already" if name else "a host needs a name")
         if any(character.isspace() or character in "@/:|" for character in name):

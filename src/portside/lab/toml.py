@@ -79,15 +79,15 @@ class Place:
         return LabFileError(f"{where}: {self}: {words}" if self.path else f"{where}: {words}")
 
     @contextmanager
-    def blamed(self) -> Iterator[None]:
-        """What is wrong with a value within this is told with its place."""
+    def blamed(self, key: str = "") -> Iterator[None]:
+        """What is wrong with a value within this is told with its place: the key that the error names, or `key`."""
         try:
             yield
         except LabFileError:
             raise
         except (ValueError, OSError) as error:
             words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            key = error.key if isinstance(error, LabError) else ""
+            key = (isinstance(error, LabError) and error.key) or key
             raise (self / key if key else self).error(words) from None
 
     def __str__(self) -> str:
@@ -251,7 +251,7 @@ class _Builder:
         top._asked.append("start")
         if isinstance(start, bool) or not isinstance(start, str | int | float | datetime):
             raise (top.place / "start").error('expected a date and time such as "2020-01-01T00:00:00Z"')
-        with (top.place / "start").blamed():
+        with top.place.blamed("start"):
             self.network = Network(own if seed is None else seed, start=start, output=output)
 
     def build(self) -> Lab:
@@ -405,7 +405,7 @@ class _Builder:
             raise place.error('write one of script = "server.py", module = "http.server" or code = "..."')
         with (place / "start").blamed():
             duration(start)
-        with (place / ("script" if script else "module" if module else "code")).blamed():
+        with place.blamed("script" if script else "module" if module else "code"):
             program = self.network.hosts[host].spawn(
                 *([self.directory / script] if script else []),
                 *arguments,
