@@ -147,6 +147,25 @@ def test_a_module_is_run_as_python_m_runs_it(world, project, monkeypatch):
     assert [program.exit_code for program in programs] == [0, 0, 1, 1]
 
 
+def test_names_of_sys_are_free_in_other_modules(world, project):
+    directory = project(
+        package__SLASH____init__="from .views import path, modules, argv\nstdout = 1\n",
+        package__SLASH__views="def path(): return 'path'\ndef modules(): return 'modules'\nargv = 'argv'\n",
+        main="""
+            import sys, types
+            import package
+            from package import path
+            print(path(), package.modules(), package.argv, package.stdout, type(package) is types.ModuleType)
+            made = type(sys)("made")
+            made.path = 5
+            print(made.path, type(made).__name__, type(sys.path).__name__)
+        """,
+    )
+    program = world.host.spawn(directory / "main.py")
+    world.network.run()
+    assert program.output == "path modules argv 1 True\n5 module list\n"
+
+
 def test_a_stream_that_mock_replaced_is_the_programs_own_again(world):
     (program,) = world.run("""
         import io, sys

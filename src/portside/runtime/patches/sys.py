@@ -42,12 +42,15 @@ class Forward:
         return getattr(self.current(), name)
 
     def write(self, text: str) -> object:
-        """Write to the stream that is meant now."""
-        return cast(TextIO, self.current()).write(text)
+        """Write to the stream that is meant now; where there is none, print(...) writes nothing."""
+        stream = cast("TextIO | None", self.current())
+        return None if stream is None else stream.write(text)
 
     def flush(self) -> None:
         """Flush the stream that is meant now."""
-        cast(TextIO, self.current()).flush()
+        stream = cast("TextIO | None", self.current())
+        if stream is not None:
+            stream.flush()
 
 
 def _property(name: str) -> property:
@@ -87,6 +90,10 @@ def _property(name: str) -> property:
 class System(ModuleType):
     """The class of the `sys` module while worlds run."""
 
+    def __new__(cls, *arguments: str | None) -> ModuleType:  # type: ignore[misc]
+        """Any other module: the import system makes them as `type(sys)(name)`."""
+        return ModuleType(*arguments)  # type: ignore[arg-type]
+
 
 for _name in OWN:
     setattr(System, _name, _property(_name))
@@ -111,6 +118,9 @@ def read_line(real: Callable[..., object], prompt: object = "", /) -> object:
     program = current_program()
     if program is None:
         return real(prompt)
+    for name in STREAMS:
+        if program.stream(name) is None:
+            raise RuntimeError(f"input(): lost sys.{name}")
     if type(getcurrent()) is Task:
         print(prompt, end="", flush=True)
     line = cast(TextIO, program.values["stdin"]).readline()
