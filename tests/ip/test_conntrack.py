@@ -61,6 +61,15 @@ def test_udp_times_out() -> None:
     assert track.state(udp(), 150 * SECOND) == NEW
 
 
+def test_a_connection_is_remembered_for_five_days() -> None:
+    """nf_conntrack_tcp_timeout_established."""
+    track = Conntrack()
+    for segment in (tcp(SYN), tcp(SYN | ACK, back=True), tcp(ACK)):
+        see(track, segment)
+    assert track.state(tcp(ACK), 432_000 * SECOND - 1) == ESTABLISHED
+    assert track.state(tcp(ACK), 432_000 * SECOND) == NEW
+
+
 @pytest.mark.parametrize("end", [(tcp(RST, back=True),), (tcp(FIN | ACK), tcp(FIN | ACK, back=True))])
 def test_a_syn_reopens_what_is_over(end: tuple[TcpSegment, ...]) -> None:
     track = Conntrack()

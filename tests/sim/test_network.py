@@ -70,6 +70,14 @@ def test_bandwidth_spaces_packets_out():
     assert net.run() == [(2 * MS, "eth1", 1), (3 * MS, "eth1", 2), (4 * MS, "eth1", 3)]
 
 
+@pytest.mark.parametrize(("addresses", "header"), [(("10.0.0.1", "10.0.0.2"), 20), (("fd00::1", "fd00::2"), 40)])
+def test_the_ip_header_takes_its_time(addresses, header):
+    net = Net(bandwidth=1_000_000)  # a byte per 8 us
+    source, destination = map(parse, addresses)
+    net.link.transmit(UdpDatagram(source, destination, 1, 2, bytes(100)), net.ends[0], net.ends[1].link_address)
+    assert net.run() == [((header + 8 + 100) * 8_000, "eth1", 1)]
+
+
 def test_each_direction_has_its_own_queue_and_settings():
     net = Net(0)
     a, b = (Interface(2, name, link_address=number) for number, name in ((1, "a"), (2, "b")))

@@ -157,6 +157,35 @@ def test_linger_zero_resets_and_throws_data_away() -> None:
     assert dialogue.state == "CLOSED"
 
 
+@pytest.mark.parametrize("state", ["CLOSING", "LAST-ACK"])
+def test_linger_zero_says_nothing_to_a_peer_that_has_all(state: str) -> None:
+    """Both FINs are sent: there is nothing to take back (tcp_disconnect()). The socket is gone all the same."""
+    dialogue = Dialogue().established(linger=0).in_state(state)
+    dialogue.close()
+    dialogue.wait(10_000)
+    dialogue.silent()
+    assert dialogue.heir is None
+
+
+@pytest.mark.parametrize("state", ["CLOSING", "LAST-ACK"])
+def test_linger_zero_resets_where_the_fin_still_waits(state: str) -> None:
+    dialogue = Dialogue().established(linger=0)
+    if state == "LAST-ACK":
+        dialogue.say("FA", seq=1)
+        dialogue.wait(40)
+    dialogue.say("A", seq=2 if state == "LAST-ACK" else 1, window=0)
+    dialogue.heard()
+    dialogue.send(b"more than the window takes")
+    dialogue.shutdown(1)
+    if state == "CLOSING":
+        dialogue.say("FA", seq=1, window=0)
+    assert dialogue.state == state
+    dialogue.heard()
+    dialogue.close()
+    dialogue.hear("RA")
+    assert dialogue.heir is None
+
+
 def test_lingering_ends_when_the_fin_is_acknowledged() -> None:
     dialogue = Dialogue().established(linger=5)
     dialogue.send(b"x")
@@ -323,6 +352,27 @@ def test_fin_wait_2_of_an_orphan_follows_the_sysctl_and_the_option(seconds: int,
     dialogue.wait(expected * 1000 - 500)
     assert dialogue.heir == "FIN-WAIT-2"
     dialogue.wait(1000)
+    assert dialogue.heir is None
+
+
+@pytest.mark.parametrize(
+    ("round_trip", "unheard", "expected"),
+    [(400, 0, 3.5 * 1.2), (0, 26_000, (3.5 * 25.6 - 60) + 3.5 * 25.6)],
+    ids=["in TIME-WAIT's place", "over a minute, and so twice"],
+)
+def test_fin_wait_2_of_an_orphan_lasts_for_three_and_a_half_timeouts_at_least(
+    round_trip: float, unheard: float, expected: float
+) -> None:
+    """tcp_fin_time(); TCP_LINGER2 of a second. Linux on a real wire: 4.2 s; 124 s, its timers being coarse by then."""
+    dialogue = Dialogue().connect(linger2=1)
+    dialogue.wait(round_trip)
+    dialogue.say("SA", seq=0, ack=1, mss=1000)
+    dialogue.close()
+    dialogue.wait(unheard)
+    dialogue.say("A", ack=2)
+    dialogue.wait(expected * 1000 - 1)
+    assert dialogue.heir == "FIN-WAIT-2"
+    dialogue.wait(2)
     assert dialogue.heir is None
 
 

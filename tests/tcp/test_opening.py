@@ -327,6 +327,16 @@ def test_data_with_the_third_segment_is_there_at_once() -> None:
     assert calls.receive(child, 10, dialogue.world.now) == b"early"
 
 
+def test_without_cookies_three_quarters_of_the_longest_syn_queue_are_used() -> None:
+    """tcp_max_syn_backlog 8 and no cookies: of Linux too the eighth SYN hears nothing."""
+    dialogue = Dialogue(tcp_syncookies=0, tcp_max_syn_backlog=8).listening(backlog=100)
+    for port in range(1, 8):
+        dialogue.say("S", seq=0, mss=1000, port=port)
+        dialogue.hear("SA", seq=100_000 * (port - 1), ack=1)
+    dialogue.say("S", seq=0, mss=1000, port=8)
+    dialogue.silent()
+
+
 def test_backlog_plus_one_wait_and_then_syns_are_dropped() -> None:
     dialogue = Dialogue().listening(backlog=1)
     for _ in range(2):

@@ -84,6 +84,30 @@ def test_round_trips_as_rfc_6298_with_the_minimum_variance_of_linux() -> None:
     assert tcb.rto >= 500 * MILLISECOND + RTO_MIN // 2
 
 
+def test_a_falling_round_trip_moves_the_deviation_by_an_eighth() -> None:
+    """tcpi_rttvar after 100 ms, 20 ms and 20 ms; Linux on a real wire: 50.2, 51.1 and 51.7 ms."""
+    tcb = Dialogue().tcb
+    seen = []
+    for sample in (100, 20, 20):
+        rto.measured(tcb, sample * MILLISECOND)
+        seen.append((tcb.mdev >> 2, tcb.rto // 1000))
+    assert seen == [(50_000, 300_000), (50_937, 293_750), (51_533, 287_382)]
+
+
+def test_the_timeout_falls_by_a_quarter_of_the_difference_each_round_trip() -> None:
+    """tcpi_rto; Linux on a real wire, in ticks: 1204, 1204, 1116, 1024, 932, 848 ms."""
+    dialogue = Dialogue().connect()
+    dialogue.wait(400)
+    dialogue.say("SA", seq=0, ack=1, mss=1000)
+    seen = [dialogue.tcb.rto / MILLISECOND]
+    for ack in (2, 3, 4, 5, 6):
+        dialogue.send(b"x")
+        dialogue.wait(400)
+        dialogue.say("A", ack=ack)
+        seen.append(dialogue.tcb.rto / MILLISECOND)
+    assert seen == [1200, 1200, 1112.5, 1018.75, pytest.approx(927.343, abs=0.01), pytest.approx(845.508, abs=0.01)]
+
+
 def test_a_network_without_latency_has_the_minimum() -> None:
     world, client, server = connected()
     for _ in range(50):
