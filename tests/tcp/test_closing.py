@@ -357,7 +357,7 @@ def test_fin_wait_2_of_an_orphan_follows_the_sysctl_and_the_option(seconds: int,
 
 @pytest.mark.parametrize(
     ("round_trip", "unheard", "expected"),
-    [(400, 0, 3.5 * 1.2), (0, 26_000, (3.5 * 25.6 - 60) + 3.5 * 25.6)],
+    [(400, 400, 3.5 * 1.2), (0, 26_000, (3.5 * 25.6 - 60) + 3.5 * 25.6)],
     ids=["in TIME-WAIT's place", "over a minute, and so twice"],
 )
 def test_fin_wait_2_of_an_orphan_lasts_for_three_and_a_half_timeouts_at_least(
