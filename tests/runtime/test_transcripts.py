@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 TELL = '''
@@ -443,7 +445,8 @@ print(threading.active_count(), threading.current_thread().name, threading.main_
 ''')
 
 
-def test_names_and_services(same):
+def test_names_and_services(same, world):
+    world.host.hosts.text = Path("/etc/hosts").read_text()
     same(TELL + '''
 g = socket.getaddrinfo
 for args in ((None, 80), (None, 80, 0, 0, 0, socket.AI_PASSIVE), ("127.1", 80), ("::1", "http"), ("1.2.3.4", "domain"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from portside.addr.abi import (
@@ -23,7 +22,9 @@ from portside.addr.abi import (
 )
 from portside.facts.settings import Settings
 from portside.host.errors import fail
+from portside.host.etc import Etc
 from portside.host.processes import CAP_NET_RAW, Process, Processes
+from portside.host.resolver import Nobody, Resolver
 from portside.host.socket_file import SocketFile
 from portside.host.stack import Stack
 from portside.host.tcp_socket import TcpSocket
@@ -39,16 +40,14 @@ FIRST_INODE: Final = 4097
 SOCK_MAX: Final = 11  # <linux/net.h>: one more than the last socket type
 AF_MAX: Final = 46
 
-Resolver = Callable[[str], "list[int]"]
-
 
 class Host:
     """A machine with its own sockets, interfaces, routes, firewall, sysctls, users and processes.
 
     Args: name: what the network calls it, and what `gethostname(2)` says until `hostname` is another. world: the
     time and the hand-over that the host lives by. number: makes link addresses, initial sequence numbers and random
-    draws differ between hosts. settings: the sysctls to begin with. `resolve` answers a name with addresses; the
-    network sets it.
+    draws differ between hosts. settings: the sysctls to begin with. `etc` has its files of names; `resolver` answers
+    for names beyond them, and the network sets it.
     """
 
     def __init__(self, name: str, world: World, *, number: int = 0, settings: Settings | None = None) -> None:
@@ -62,7 +61,8 @@ class Host:
         self.stack = Stack(self)
         self.ip = self.stack.ip
         self.unix = UnixNames()
-        self.resolve: Resolver = lambda name: []
+        self.etc = Etc(self)
+        self.resolver: Resolver = Nobody()
         self._inode = FIRST_INODE
 
     def new_inode(self) -> int:

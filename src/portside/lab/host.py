@@ -17,6 +17,7 @@ from portside.ip.route import BLACKHOLE, LOCAL, MAX_PACKET, PROHIBIT, UNICAST, U
 from portside.lab.addresses import assignment, number, prefix
 from portside.lab.errors import LabError, about, near
 from portside.lab.firewall import Filter, known
+from portside.lab.hosts_file import HostsFile
 from portside.lab.program import MakeBody, Program
 from portside.sim.clock import duration
 from portside.sim.network import Link as Wire
@@ -37,6 +38,7 @@ class Host:
         self.name = machine.name
         self.firewall = Filter(machine.ip.firewall)
         self.sysctl = Sysctls(machine)
+        self.hosts = HostsFile(machine)
         self.programs: list[Program] = []
 
     def __repr__(self) -> str:

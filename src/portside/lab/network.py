@@ -12,6 +12,7 @@ from portside.addr.ip import V4_PREFIX, family_of, prefix_of, text
 from portside.facts.verdict import Verdict
 from portside.ip.firewall import Chain
 from portside.ip.interface import Interface
+from portside.lab.dns import Dns
 from portside.lab.environment import separate
 from portside.lab.errors import LabError, ProgramFailed, about, near
 from portside.lab.host import Host
@@ -119,6 +120,7 @@ class Network:
         self.trace = Trace(self.world, self._switch_hooks)
         self.hosts: dict[str, Host] = {}
         self.links: list[Link] = []
+        self.dns = Dns(self)
         self.assigned: set[int] = set()  # addresses that hosts have been given
         self._number = 0  # of the addresses that were given without being asked for
         self._plugged: dict[int, str] = {}  # link address -> name of the host
@@ -163,7 +165,7 @@ class Network:
         if any(character.isspace() or character in "@/:|" for character in name):
             raise LabError(f"{name!r} is no name for a host: letters, digits, dots and hyphens")
         machine = Machine(name, cast("World", self.world), number=len(self.hosts) + 1)
-        machine.resolve = self.resolve
+        machine.resolver = self.dns
         host = self.hosts[name] = Host(self, machine)
         self._hook(host, self.trace.on)
         return host
@@ -224,11 +226,6 @@ class Network:
                 raise LabError(f"there is no host {host!r}: {near(host, self.hosts)}")
             return self.hosts[host], name or interface or None
         return end, name
-
-    def resolve(self, name: str) -> list[int]:
-        """The addresses of the host of that name: what its neighbours resolve it to."""
-        host = self.hosts.get(name)
-        return [] if host is None else host.numbers()
 
     def next_addresses(self) -> tuple[str, str]:
         """The addresses that the next host gets which is given none."""

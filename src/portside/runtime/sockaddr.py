@@ -12,7 +12,8 @@ from portside.addr.abi import AF_INET, AF_INET6, AF_UNIX, AF_UNSPEC
 from portside.addr.ip import text, text_v6
 from portside.facts.sockaddr import SockAddr
 from portside.runtime.arguments import integer
-from portside.runtime.names import dotted_quad, host_name, resolve_one
+from portside.runtime.names import resolve_one
+from portside.runtime.numeric import dotted_quad, host_name
 
 if TYPE_CHECKING:
     from portside.host.kernel import Host

@@ -1,4 +1,6 @@
-"""Paths that belong to the simulated host and not to the real disk: its /proc, as host/procfs.py has it."""
+"""Paths that belong to the simulated host and not to the real disk: its /proc and some files of its /etc, as
+host/procfs.py and host/etc.py have them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from portside.host import procfs
+from portside.host import etc, procfs
+from portside.host.errors import fail
 from portside.runtime.trap import wall_clock
 
 if TYPE_CHECKING:
@@ -18,11 +21,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_ROOTS: Final = ("/proc", "/etc")
 _DEVICE: Final = 22  # st_dev of a procfs
 
 
-def _proc_path(path: object) -> str | None:
-    """An absolute path under /proc; None for a descriptor or another place."""
+def _virtual_path(path: object) -> str | None:
+    """An absolute path under /proc or /etc; None for a descriptor or another place."""
     if isinstance(path, int):
         return None
     try:
@@ -30,15 +34,15 @@ def _proc_path(path: object) -> str | None:
     except TypeError:
         return None
     if text[:1] == "/":
-        return text if text.startswith("/proc") else None
-    if not os.getcwd().startswith("/proc"):
+        return text if text.startswith(_ROOTS) else None
+    if not os.getcwd().startswith(_ROOTS):
         return None
     return os.path.abspath(text)
 
 
 def _ask(process: Process, path: object, question: Callable[[Process, str], T | None]) -> T | None:
     """What the host says of a path; None for one of the real disk. An error names the path as the program wrote it."""
-    text = _proc_path(path)
+    text = _virtual_path(path)
     if text is None:
         return None
     try:
@@ -49,19 +53,37 @@ def _ask(process: Process, path: object, question: Callable[[Process, str], T | 
 
 def open_virtual(process: Process, path: object, flags: int) -> File | None:
     """The open file of a simulated path, or None for one of the real disk. Raises OSError."""
-    if flags & os.O_CREAT and flags & os.O_EXCL and _ask(process, path, procfs.mode) is not None:
+    if flags & os.O_CREAT and flags & os.O_EXCL and _ask(process, path, _mode) is not None:
         raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), path)
-    return _ask(process, path, lambda process, text: procfs.open(process, text, flags & os.O_ACCMODE))
+    return _ask(
+        process,
+        path,
+        lambda process, text: etc.open(process, text, flags) or procfs.open(process, text, flags & os.O_ACCMODE),
+    )
+
+
+def _mode(process: Process, path: str) -> int | None:
+    return procfs.mode(process, path) if etc.content(process.host, path) is None else etc.MODE
 
 
 def stat_virtual(process: Process, path: object) -> os.stat_result | None:
     """stat(2) of a simulated path; None for one of the real disk. Raises OSError."""
-    mode = _ask(process, path, procfs.mode)
+    mode = _ask(process, path, _mode)
     if mode is None:
         return None
     links = 1 if stat.S_ISREG(mode) else 2
     now = wall_clock(process.host.world) // 1_000_000_000
-    return os.stat_result((mode, 0, _DEVICE, links, 0, 0, 0, now, now, now))
+    return os.stat_result((mode, 0, _DEVICE, links, 0, 0, _size(process, path), now, now, now))
+
+
+def _size(process: Process, path: object) -> int:
+    content = _ask(process, path, lambda process, text: etc.content(process.host, text))
+    return 0 if content is None else len(content.data)
+
+
+def is_kept(process: Process, path: object) -> bool:
+    """Whether a path is one of the files of /etc that are the host's: they can't be removed, renamed or replaced."""
+    return _ask(process, path, lambda process, text: etc.content(process.host, text)) is not None
 
 
 def names_virtual(process: Process, path: object) -> list[str] | None:
@@ -71,7 +93,13 @@ def names_virtual(process: Process, path: object) -> list[str] | None:
 
 def link_virtual(process: Process, path: object) -> str | None:
     """readlink(2) of a simulated path; None for one of the real disk. Raises OSError."""
-    return _ask(process, path, procfs.readlink)
+    return _ask(process, path, _readlink)
+
+
+def _readlink(process: Process, path: str) -> str | None:
+    if etc.content(process.host, path) is not None:
+        raise fail(errno.EINVAL)
+    return procfs.readlink(process, path)
 
 
 class Entry:

@@ -24,7 +24,7 @@ from portside.runtime.real_file import RealFile, install, real_fd
 from portside.runtime.socket_files import path_bytes, socket_file, stat_socket_file
 from portside.runtime.switches import switches
 from portside.runtime.trap import current_process, process_of
-from portside.runtime.virtual import link_virtual, names_virtual, open_virtual, scan_virtual, stat_virtual
+from portside.runtime.virtual import is_kept, link_virtual, names_virtual, open_virtual, scan_virtual, stat_virtual
 from portside.sim.scheduler import Scheduler, Task
 
 if TYPE_CHECKING:
@@ -226,6 +226,16 @@ def real_only(real: Real, fd: object, *arguments: object, **keywords: object) ->
     return real(fd if process is None else real_fd(process, _fd(fd)), *arguments, **keywords)
 
 
+def ftruncate(real: Real, fd: object, length: object, /) -> object:
+    """os.ftruncate."""
+    process = current_process()
+    if process is not None:
+        truncate = getattr(process.files.get(_fd(fd)), "truncate", None)
+        if truncate is not None:
+            return truncate(integer(length))
+    return real_only(real, fd, length)
+
+
 def fsync(real: Real, fd: object) -> object:
     """os.fsync, os.fdatasync: EINVAL for what is no file."""
     process = current_process()
@@ -283,6 +293,9 @@ def path_or_fd(real: Real, *arguments: object, **keywords: object) -> object:
     process = current_process()
     if process is None:
         return real(*arguments, **keywords)
+    for path in arguments[:2]:
+        if is_kept(process, path):  # as if bind-mounted: the real machine's file of that name is left alone
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), path)
     for name in ("dir_fd", "src_dir_fd", "dst_dir_fd"):
         if keywords.get(name) is not None:
             keywords[name] = real_fd(process, _fd(keywords[name]))
@@ -479,12 +492,12 @@ USERS: Final[dict[str, Callable[..., object]]] = {
 
 DESCRIPTORS: Final = (
     read, write, readv, writev, close, closerange, dup, dup2, pipe, pipe2, get_blocking, set_blocking, get_inheritable,
-    set_inheritable, isatty, fstat, lseek, sendfile, uname, access, listdir, scandir, readlink,
+    set_inheritable, isatty, fstat, lseek, ftruncate, sendfile, uname, access, listdir, scandir, readlink,
     chdir, fchdir,
 )  # fmt: skip
 
 REAL_ONLY: Final = (
-    "pread", "pwrite", "preadv", "pwritev", "ftruncate", "fchmod", "fchown", "fstatvfs", "posix_fallocate",
+    "pread", "pwrite", "preadv", "pwritev", "fchmod", "fchown", "fstatvfs", "posix_fallocate",
     "posix_fadvise", "lockf", "ttyname", "tcgetpgrp", "tcsetpgrp", "fpathconf",
 )  # fmt: skip
 

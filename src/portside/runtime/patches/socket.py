@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Final, cast
 
 from greenlet import getcurrent
 
-from portside.addr.abi import AF_INET, AF_UNIX, SOCK_CLOEXEC
-from portside.addr.ip import V4_ANY, text, text_v6
+from portside.addr.abi import AF_UNIX, SOCK_CLOEXEC
 from portside.host.errors import fail
 from portside.host.syscalls import files
 from portside.host.syscalls import process as _processes
 from portside.host.syscalls import socket as _calls
-from portside.runtime import collector, names
+from portside.runtime import addrinfo, collector, names, services
 from portside.runtime.arguments import integer, timeout_argument
 from portside.runtime.patcher import Patcher
 from portside.runtime.program import program_of
@@ -185,7 +184,7 @@ def getaddrinfo(
     task = current()
     if task is None:
         return real(host, port, family, type, proto, flags)
-    return names.getaddrinfo(_host(task), host, port, int(family), int(type), proto, int(flags))
+    return addrinfo.getaddrinfo(_host(task), host, port, int(family), int(type), proto, int(flags))
 
 
 def getnameinfo(real: Real, address: object, flags: int, /) -> object:
@@ -202,47 +201,26 @@ def getnameinfo(real: Real, address: object, flags: int, /) -> object:
 def gethostbyname(real: Real, name: object, /) -> object:
     """_socket.gethostbyname: an IPv4 address."""
     task = current()
-    if task is None:
-        return real(name)
-    return text(names.resolve_one(_host(task), names.host_name(name), AF_INET)[0])
+    return real(name) if task is None else names.gethostbyname(_host(task), name)
 
 
 def gethostbyname_ex(real: Real, name: object, /) -> object:
     """_socket.gethostbyname_ex: name, aliases, IPv4 addresses."""
     task = current()
-    if task is None:
-        return real(name)
-    host, wanted = _host(task), names.host_name(name)
-    first = names.resolve_one(host, wanted, AF_INET)[0]
-    every = [] if names.numeric(host, wanted) else [one for one in names.named(host, wanted) if one >> 32 == 0xFFFF]
-    return wanted, [], [text(address) for address in every] or [text(first)]
+    return real(name) if task is None else names.gethostbyname_ex(_host(task), name)
 
 
 def gethostbyaddr(real: Real, address: object, /) -> object:
-    """_socket.gethostbyaddr: the name of an address."""
+    """_socket.gethostbyaddr: name, aliases, addresses."""
     task = current()
-    if task is None:
-        return real(address)
-    host, wanted = _host(task), names.host_name(address)
-    found = names.numeric(host, wanted)
-    if found is None:
-        candidates = names.named(host, wanted)
-        if not candidates:
-            names.refuse(names.EAI_NONAME)
-        found = candidates[0], 0
-    if found[0] == V4_ANY:
-        raise OSError("wildcard resolved to multiple address")
-    name = names.name_of(host, found[0])
-    if name is None:
-        raise _socket.herror(1, "Unknown host")
-    return name, [], [text_v6(found[0]) if ":" in wanted else text(found[0])]
+    return real(address) if task is None else names.gethostbyaddr(_host(task), address)
 
 
 def getservbyname(real: Real, name: str, protocol: str | None = None, /) -> object:
     """_socket.getservbyname."""
     if current() is None:
         return real(name) if protocol is None else real(name, protocol)
-    port = names.port_of(name, protocol)
+    port = services.port_of(name, protocol)
     if port is None:
         raise OSError("service/proto not found")
     return port
@@ -254,7 +232,7 @@ def getservbyport(real: Real, port: int, protocol: str | None = None, /) -> obje
         return real(port) if protocol is None else real(port, protocol)
     if not 0 <= port <= 0xFFFF:
         raise OverflowError("getservbyport: port must be 0-65535.")
-    name = names.service_of(port, protocol)
+    name = services.service_of(port, protocol)
     if name is None:
         raise OSError("port/proto not found")
     return name
