@@ -1,7 +1,7 @@
 """`_thread`'s locks: who waits for one parks its task.
 
 They are replaced in their C types, so a lock made before the world, or by a library shared with the code outside, is a
-lock for tasks too. A lock that a task releases goes to the task that has waited longest.
+lock for tasks too. A lock that a task releases goes to the task that has waited longest, once that runs.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _real_count: Final = _thread._count
 _held: Final[dict[int, object]] = {}
 """Plain locks that tasks have acquired, by id: what fails to be acquired and is not here, another thread holds."""
 
-_given: Final[dict[Task, object]] = {}
-"""Locks handed to tasks that have not run since."""
+_promised: Final[dict[int, Task]] = {}
+"""By id, open locks that a task was woken for which has not run since."""
 
 
 def _deadline(task: Task, real: Real, lock: object, blocking: object, timeout: object) -> int | None:
@@ -54,11 +54,11 @@ def _acquire_outside(lock: object, timeout: float) -> bool:
 
 
 def acquire(self: object, blocking: object = True, timeout: object = -1) -> object:
-    """Lock.acquire."""
+    """Lock.acquire: a task that waits has its turn before another that would wait too."""
     task = getcurrent()
     if type(task) is not Task:
         return _real_acquire(self, blocking, timeout)
-    if _real_acquire(self, False):
+    if not (blocking and id(self) in _promised) and _real_acquire(self, False):
         if blocking is not True or timeout != -1:
             try:
                 _deadline(task, _real_acquire, self, blocking, timeout)
@@ -68,31 +68,43 @@ def acquire(self: object, blocking: object = True, timeout: object = -1) -> obje
         _held[id(self)] = self
         return True
     deadline = _deadline(task, _real_acquire, self, blocking, timeout)
-    if id(self) not in _held and _acquire_outside(self, 0 if deadline == -1 else 1.0):
+    if id(self) not in _held and id(self) not in _promised and _acquire_outside(self, 0 if deadline == -1 else 1.0):
         _held[id(self)] = self
         return True
     if deadline == -1:
         task.world.spin()
         return False
+    return _wait(task, self, deadline)
+
+
+def _wait(task: Task, lock: object, deadline: int | None) -> bool:
+    """Park until the lock is promised to the task, and take it, unless somebody who would not wait was quicker."""
     try:
-        if waiting.wait(task, self, deadline, _LOCK):
-            return True  # handed over, still locked
+        while waiting.wait(task, lock, deadline, _LOCK):
+            _promised.pop(id(lock), None)
+            if _real_acquire(lock, False):
+                _held[id(lock)] = lock
+                return True
     except BaseException:
-        if _given.pop(task, None) is self:
-            release(self)
+        if _promised.get(id(lock)) is task:
+            _promise(lock)
         raise
-    finally:
-        _given.pop(task, None)
     return False
 
 
+def _promise(lock: object) -> None:
+    """Wake the task that has waited longest; it takes the lock when it runs."""
+    task = waiting.wake_next(lock)
+    if task is None:
+        _promised.pop(id(lock), None)
+    else:
+        _promised[id(lock)] = task
+
+
 def release(self: object) -> object:
-    """Lock.release: to the task that has waited longest, if there is one."""
+    """Lock.release: whoever waits longest takes it next. Until then it is open, as in C."""
     if waiting.anyone(self) and cast("_thread.LockType", self).locked():
-        task = waiting.wake_next(self)
-        if task is not None:
-            _given[task] = self
-            return None
+        _promise(self)
     _held.pop(id(self), None)
     return _real_release(self)
 

@@ -1,0 +1,118 @@
+"""Locks of simulated threads: whose turn it is, and what the lock says meanwhile."""
+
+from __future__ import annotations
+
+
+def test_a_released_lock_is_open_until_the_next_takes_it(world):
+    def program():
+        import threading
+        import time
+
+        lock, seen = threading.Lock(), []
+
+        def wait(name):
+            with lock:
+                seen.append(name)
+                time.sleep(1)
+
+        lock.acquire()
+        threads = [threading.Thread(target=wait, args=(name,)) for name in "abc"]
+        for thread in threads:
+            thread.start()
+        time.sleep(1)
+        lock.release()
+        seen.append(lock.locked())
+        with lock:  # after those who waited before
+            seen.append("main")
+        for thread in threads:
+            thread.join()
+        return seen
+
+    assert world.call(program) == [False, "a", "b", "c", "main"]
+
+
+def test_who_would_not_wait_may_be_quicker(world):
+    def program():
+        import threading
+        import time
+
+        lock, seen = threading.Lock(), []
+
+        def wait():
+            with lock:
+                seen.append("waiter")
+
+        lock.acquire()
+        thread = threading.Thread(target=wait)
+        thread.start()
+        time.sleep(1)
+        lock.release()
+        seen.append(lock.acquire(blocking=False))
+        time.sleep(1)
+        seen.append("still mine")
+        lock.release()
+        thread.join()
+        return seen
+
+    assert world.call(program) == [True, "still mine", "waiter"]
+
+
+def test_two_threads_join_the_same_one(world):
+    def program():
+        import threading
+        import time
+
+        seen = []
+        worker = threading.Thread(target=time.sleep, args=(5,))
+        worker.start()
+
+        def join(timeout):
+            worker.join(timeout)
+            seen.append(worker.is_alive())
+
+        joiners = [threading.Thread(target=join, args=(timeout,)) for timeout in (None, 10, None, 1)]
+        for joiner in joiners:
+            joiner.start()
+        for joiner in joiners:
+            joiner.join()
+        return seen
+
+    assert world.call(program) == [True, False, False, False]
+
+
+def test_a_waiter_that_is_interrupted_passes_its_turn_on(world):
+    def program():
+        import os
+        import signal
+        import threading
+        import time
+
+        lock, seen = threading.Lock(), []
+
+        def hold():
+            lock.acquire()
+            time.sleep(2)
+            lock.release()  # to the main thread, which a signal meets before it runs
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+        def wait():
+            with lock:
+                seen.append("second")
+
+        def refuse(*_):
+            raise ValueError
+
+        signal.signal(signal.SIGUSR1, refuse)
+        holder = threading.Thread(target=hold)
+        holder.start()
+        time.sleep(1)
+        waiter = threading.Timer(0.5, wait)
+        waiter.start()
+        try:
+            lock.acquire()
+        except ValueError:
+            seen.append("interrupted")
+        waiter.join()
+        return sorted(seen), lock.locked()
+
+    assert world.call(program) == (["interrupted", "second"], False)
