@@ -5,7 +5,8 @@ import errno
 import pytest
 from kernel_objects import FakeHost
 
-from portside.addr.abi import AF_UNIX, POLLIN, POLLOUT, SECOND, SOCK_DGRAM, SOCK_STREAM
+from portside.addr.abi import AF_UNIX, EPOLLET, POLLIN, POLLOUT, SECOND, SOCK_DGRAM, SOCK_STREAM
+from portside.host.epoll import CTL_ADD
 from portside.host.file import Blocked, File
 from portside.host.processes import ProcessExit
 from portside.host.syscalls import files, io, poll, socket
@@ -140,6 +141,35 @@ def test_writing_to_a_pipe_whose_reader_goes_away(lab):
     lab.task(lambda: files.close(lab.process, reader), 10)
     lab.task(lambda: files.write(lab.process, writer, b"x"), 20)
     assert lab.run() == [(10, "wrote", 65536), "EPIPE"]
+
+
+@pytest.mark.parametrize("waits", ["write", "read"])
+def test_who_waited_at_a_pipe_passes_the_wake_on(lab, waits):
+    """Who leaves something for others wakes them: epoll has an edge of its own for it, as on Linux (fs/pipe.c)."""
+    r, w = files.pipe2(lab.process, 0)
+
+    def waiting():
+        lab.say(len(files.read(lab.process, r, 4096)) if waits == "read" else files.write(lab.process, w, b"x" * 4096))
+
+    def watching():
+        epoll = poll.epoll_create1(lab.process, 0)
+        fd, events = (r, POLLIN) if waits == "read" else (w, POLLOUT)
+        poll.epoll_ctl(lab.process, epoll, CTL_ADD, fd, events | EPOLLET)
+        if waits == "read":
+            files.write(lab.process, w, b"x" * 8192)
+        else:
+            files.read(lab.process, r, 8192)
+        for _ in range(3):
+            lab.say([found for _, found in poll.epoll_wait(lab.process, epoll, 5, 0)])
+            lab.world.block(lab.world.now + 1, Blocked("sleep"))
+
+    if waits == "write":
+        files.fcntl(lab.process, w, files.F_SETPIPE_SZ, 8192)
+        files.write(lab.process, w, b"x" * 8192)
+    lab.task(waiting)
+    lab.task(watching, 10)
+    events = POLLIN if waits == "read" else POLLOUT
+    assert lab.run() == [(10, [events]), (10, 4096), (11, [events]), (12, [])]
 
 
 def test_poll_and_select_wait_for_many(lab):
