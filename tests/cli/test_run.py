@@ -28,6 +28,61 @@ def run(*arguments, **options):
     return portside("run", *arguments, **options)
 
 
+LOOK = """
+import os, sys
+with open(sys.argv[1], "w") as file:
+    print([getattr(sys, name) is None for name in ("stdin", "stdout", "stderr", "__stdout__")], file=file)
+    for fd in range(3):
+        try:
+            file.write(f"{os.fstat(fd) is None}\\n")
+        except OSError as error:
+            file.write(f"{error}\\n")
+    try:
+        input()
+    except (EOFError, RuntimeError) as error:
+        file.write(f"{error}\\n")
+print("out")
+"""
+
+
+class TestClosedStreams:
+    """What python3 does whose standard streams are closed, portside does too."""
+
+    @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-", "<&- >&- 2>&-"])
+    def test_a_program_finds_them_closed(self, tmp_path, closed):
+        def shell(name, *words):
+            line = f'exec "$@" {closed}'
+            end = ["raise SystemExit('bye')", "1 / 0"]
+            told = [
+                subprocess.run(
+                    ["/bin/sh", "-c", line, "sh", *words, "-c", LOOK + last, tmp_path / name],
+                    capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False,
+                )
+                for last in end
+            ]  # fmt: skip
+            written = (tmp_path / name).read_text()
+            return written, [(done.returncode, done.stdout, done.stderr) for done in told]
+
+        assert shell("ours", *command("run")) == shell("cpython", sys.executable)
+
+    @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+    def test_a_labs_programs_go_on(self, tmp_path, closed):
+        (tmp_path / "lab.toml").write_text(
+            "[host.a]\n[host.b]\n"
+            "[[program]]\nhost = 'a'\ncode = 'import sys; print(1); print(2, file=sys.stderr)'\n"
+            "[[program]]\nhost = 'b'\ncode = 'raise SystemExit(4)'\n"
+        )
+        line = f'exec "$@" {closed}'
+        words = ["/bin/sh", "-c", line, "sh", *command("run", "--trace", "-", tmp_path / "lab.toml")]
+        assert subprocess.run(words, timeout=60, capture_output=True, check=False).returncode == 4
+
+    def test_a_mistake_and_a_deadlock_have_their_exit_codes(self):
+        wait = "import socket; socket.create_server(('', 1)).accept()"
+        for words, code in (("nowhere.py",), 2), (("-c", wait), 3):
+            shell = ["/bin/sh", "-c", 'exec "$@" >&- 2>&-', "sh", *command("run", *words)]
+            assert subprocess.run(shell, timeout=60, check=False).returncode == code
+
+
 class TestPrograms:
     def test_output_and_exit_code_are_the_programs(self):
         code = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(7)"

@@ -77,3 +77,14 @@ def test_what_is_no_text_is_shown_as_such(streams):
     output = Output(*streams)
     output.write("a", 1, "stdout", b"\xff\x80x")
     assert streams[0].getvalue() == "��x"
+
+
+def test_what_goes_to_a_stream_that_is_closed_is_lost(monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    stream = StringIO()
+    output = Output(stderr=stream)
+    output.hosts(["a", "b"])
+    for name in ("stdout", "stderr"):
+        output.write("a", "program", name, name.encode())
+    output.end("a", "program")
+    assert stream.getvalue() == "a | stderr\n"

@@ -167,6 +167,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def leave(status: int) -> None:
     """End this process at once: what simulated programs left unfinished is not run to its end."""
     for stream in (sys.stdout, sys.stderr):
+        if stream is None:  # it was closed from the beginning
+            continue
         try:
             stream.flush()
         except (OSError, ValueError):

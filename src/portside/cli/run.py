@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
@@ -66,7 +66,7 @@ def run_program(
                 raise LabError(f"--sysctl {assignment}: write NAME=VALUE")
             host.sysctl[name.strip()] = value.strip()
         program = host.spawn(*([script] if script else []), *arguments, module=module, code=code, user=options.user)
-        give_standard_input(program)
+        give_standard_streams(program)
     return run(network, [program], options)
 
 
@@ -100,7 +100,8 @@ def run(network: Network, programs: Sequence[Program], options: Options, until: 
         try:
             network.run(end, drain=drain, check=False)
         except Deadlock as deadlock:
-            sys.stdout.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
             click.echo(f"portside: {deadlock}", err=True)
             return first_failure(programs) or DEADLOCK
         except KeyboardInterrupt:
@@ -136,19 +137,23 @@ def told() -> Iterator[None]:
         raise Complaint(str(error)) from None
 
 
-def give_standard_input(program: Program) -> None:
-    """Let a program read what this command is given to read. Whoever waits for it stops the whole world."""
+def give_standard_streams(program: Program) -> None:
+    """Let a program read what this command is given to read, and have those streams closed that it has closed.
+
+    Whoever waits for standard input stops the whole world.
+    """
     from portside.runtime.real_file import RealFile
 
     process = program.process
     assert process is not None
-    try:
-        file = RealFile(os.dup(0), "standard input")
-    except OSError:  # closed: then the program's is /dev/null
-        return
     process.files.close(0)
-    process.files.install(file)
-    process.stdin = file
+    with suppress(OSError):  # EBADF
+        file = RealFile(os.dup(0), "standard input")
+        process.files.install(file)
+        process.stdin = file
+    for fd, stream in ((1, sys.stdout), (2, sys.stderr)):
+        if stream is None:
+            process.files.close(fd)
 
 
 @contextmanager
@@ -156,9 +161,9 @@ def recorded(network: Network, options: Options) -> Iterator[None]:
     """Write what --trace and --pcap ask for."""
     ends: list[Callable[[], object]] = []
     try:
-        if options.trace == "-":
+        if options.trace == "-" and sys.stderr is not None:
             network.trace.write_to(sys.stderr)
-        elif options.trace:
+        elif options.trace and options.trace != "-":
             stream = _open(options.trace)
             ends.append(stream.close)
             network.trace.write_to(stream)

@@ -24,11 +24,12 @@ class Output:
     """Standard output and error of many programs, on two streams, in the order in which they were written.
 
     A line appears when it is complete, the rest of one when its program ends. With one host there is no
-    prefix, and text appears at once. Prefixes have colour only on a terminal.
+    prefix, and text appears at once. Prefixes have colour only on a terminal. Nothing appears on a stream that
+    was closed when the interpreter began.
     """
 
     def __init__(self, stdout: Stream | None = None, stderr: Stream | None = None) -> None:
-        self._streams = {"stdout": stdout or sys.stdout, "stderr": stderr or sys.stderr}
+        self._streams: dict[str, Stream | None] = {"stdout": stdout or sys.stdout, "stderr": stderr or sys.stderr}
         self._prefixes: dict[str, dict[str, str]] = {}  # host -> stream -> prefix
         self._partial: dict[tuple[str, object, str], bytes] = {}
 
@@ -73,8 +74,8 @@ class Output:
                 self._put(stream, rest if prefixes is None else f"{prefixes[stream]}{rest}\n")
 
     def _put(self, stream: str, text: str) -> None:
-        if text:
-            target = self._streams[stream]
+        target = self._streams[stream]
+        if text and target is not None:
             target.write(text)
             target.flush()
 

@@ -160,12 +160,18 @@ class RawFile(io.RawIOBase):
 
 
 def standard_streams(process: Process) -> dict[str, object]:
-    """`sys.stdin`, `stdout` and `stderr` over descriptors 0, 1 and 2: what is printed leaves at once."""
-    streams: dict[str, object] = {}
-    source = RawFile(process, 0, readable=True, writable=False, closefd=False, name="<stdin>")
-    reader = io.BufferedReader(source)  # type: ignore[type-var]
-    streams["stdin"] = io.TextIOWrapper(reader, "utf-8", "strict")
+    """`sys.stdin`, `stdout` and `stderr` over descriptors 0, 1 and 2: what is printed leaves at once.
+
+    None stands for one whose descriptor is closed (create_stdio() of CPython).
+    """
+    streams: dict[str, object] = dict.fromkeys(("stdin", "stdout", "stderr"))
+    if 0 in process.files.open:
+        source = RawFile(process, 0, readable=True, writable=False, closefd=False, name="<stdin>")
+        reader = io.BufferedReader(source)  # type: ignore[type-var]
+        streams["stdin"] = io.TextIOWrapper(reader, "utf-8", "strict")
     for fd, name, errors in ((1, "stdout", "strict"), (2, "stderr", "backslashreplace")):
+        if fd not in process.files.open:
+            continue
         sink = RawFile(process, fd, readable=False, writable=True, closefd=False, name=f"<{name}>")
         buffered = io.BufferedWriter(sink)
         streams[name] = io.TextIOWrapper(buffered, "utf-8", errors, line_buffering=True, write_through=True)
