@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from portside.addr.ip import parse
 from portside.lab import toml
 from portside.lab.output import Output
 
@@ -129,6 +130,14 @@ def test_everything_comes_about(tmp_path):
     network.close()
 
 
+def test_a_route_has_its_own_mtu(tmp_path):
+    routes = 'routes = [{ to = "10.7.0.0/16", via = "10.0.0.9", mtu = 900 }, { to = "10.8.0.0/16", via = "10.0.0.9" }]'
+    lab = load(tmp_path, MINIMAL.replace("[[program]]", routes + "\n[[program]]"))
+    lookup = lab.network.hosts["a"].machine.ip.routes.lookup
+    assert [lookup(parse(address)).mtu for address in ("10.7.0.1", "10.8.0.1")] == [900, 1500]
+    lab.network.close()
+
+
 def test_a_seed_given_beats_the_files(tmp_path):
     lab = load(tmp_path, "seed = 3" + MINIMAL, seed=5)
     assert lab.network.world.stream("x").random() == pytest.approx(
@@ -195,6 +204,10 @@ MISTAKES = [
         "lab.toml:13: link[1].latency: '1 parsec' is no duration",
     ),
     (MINIMAL + '[host.b]\n[[link]]\nends = ["a", "b"]\nloss = 2', "lab.toml:11: link[0].loss: 2 is no loss rate"),
+    (
+        MINIMAL + '[host.b]\n[[link]]\nends = ["a", "b"]\nloss = "1%"',
+        "lab.toml:11: link[0].loss: expected a probability from 0 to 1, such as 0.01",
+    ),
     (MINIMAL + '[host.b]\n[[link]]\nends = ["a", "b"]\nmtu = 1', "lab.toml:11: link[0].mtu: 1 is no MTU"),
     (
         MINIMAL + '[host.b]\naddresses = ["10.0.0.7"]\n[host.c]\naddresses = ["10.0.0.7"]',
