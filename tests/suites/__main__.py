@@ -17,6 +17,8 @@ COLUMNS = ("run", "passed", "skipped", "failed", "seconds")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the suites; 0 when portside passes what Linux passes."""
     asked = parse(arguments)
+    if not suites():
+        sys.exit("this Python is installed without its test package")
     kernels = [asked.only] if asked.only else list(KERNELS)
     runs: dict[str, dict[str, Run]] = {}
     if not asked.json:
