@@ -127,10 +127,10 @@ class Simulated:
         )
         self.host = FakeHost(settings=settings)
         self.host.unix.disk = OneDirectory()
-        self.process = self.host.processes.create("test")
+        self.ids = (os.getuid(), os.getgid())  # those of the one that it is compared with
+        self.process = self.host.processes.create("test", uid=self.ids[0], gid=self.ids[1])
         self.host.world.task.process = self.process
         self.pid = self.process.pid
-        self.ids = (0, 0)
 
     def __enter__(self):
         return self
