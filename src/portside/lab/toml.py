@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from portside.lab import toml_names
 from portside.lab.errors import LabError, near
 from portside.lab.firewall import CONDITIONS, HOOKS, rule
 from portside.lab.network import DEFAULT_LATENCY, Network
@@ -195,6 +196,24 @@ class Table:
                 raise (place / number).error(f"expected {_WORDS[kind]}: {example}")
             yield place / number, value
 
+    def within(self, place: Place, value: object) -> Table:
+        """A table that stands in this one."""
+        return Table(place, value)
+
+    def table(self, key: str) -> Table:
+        """The table of that key, an empty one when there is none."""
+        return Table(self.place / key, self.get(key, dict, {}))
+
+    def tables(self, key: str, example: str) -> Iterator[Table]:
+        """The elements of an array of tables."""
+        for place, value in self.items(key, dict, example):
+            yield Table(place, value)
+
+    def entries(self) -> Iterator[tuple[Place, str, object]]:
+        """All that stands in a table of any keys: place, key and value."""
+        for key, value in self._values.items():
+            yield self.place / key, key, value
+
     def has(self, key: str) -> bool:
         """Whether the key is there, which may be asked for."""
         self._asked.append(key)
@@ -246,6 +265,7 @@ class _Builder:
         self.top = top
         self.directory = directory
         self.programs: list[Program] = []
+        self.hosts_files: list[tuple[Table, Host]] = []  # they may name hosts that come later
         own = top.get("seed", int, 0)
         start: object = top._values.get("start", "2020-01-01T00:00:00Z")
         top._asked.append("start")
@@ -264,6 +284,9 @@ class _Builder:
         if not hosts:
             raise top.place.error("no hosts: write a table such as [host.server] for each")
         users = {name: self._host(top.place / "host" / name, name, value) for name, value in hosts.items()}
+        for table, host in self.hosts_files:
+            toml_names.hosts_file(table, host)
+        toml_names.dns(top.table("dns"), self.network)
         links = top.get("link", list, [])
         programs = top.get("program", list, [])
         top.end()
@@ -309,6 +332,7 @@ class _Builder:
             self._route(host, Table(at, entry))
         if table.has("firewall"):
             self._firewall(host, Table(place / "firewall", table.get("firewall", dict, {})))
+        self.hosts_files.append((table.table("hosts"), host))
         table.end()
         return user
 
