@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _socket
 import socket
+import sys
 
 from portside import Network
 
@@ -46,3 +47,50 @@ def test_the_class_is_as_before_afterwards():
     network.run()
     assert dict(vars(socket.socket)) == before
     assert socket.socket.recv is _socket.socket.recv
+
+
+def test_the_class_of_a_socket_is_the_one_of_the_module(same):
+    same('''
+import socket
+s = socket.socket()
+print(type(s) is socket.socket, isinstance(s, socket.socket), type(s).__name__, type(s).__module__, socket.socket)
+class Own(socket.socket):
+    pass
+class Slots(socket.socket):
+    __slots__ = ("more",)
+for kind in (Own, Slots):
+    with kind() as own:
+        print(type(own) is kind, isinstance(own, kind), isinstance(own, socket.socket), type(own) is socket.socket)
+print(issubclass(Own, socket.socket), issubclass(Slots, socket.socket))
+a, b = socket.socketpair()
+print(type(a) is socket.socket, isinstance(a, socket.socket))
+listener = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(listener.getsockname())
+server, _ = listener.accept()
+print([type(each) is socket.socket for each in (listener, client, server, server.dup())])
+for each in (s, a, b, listener, client, server):
+    each.close()
+''')
+
+
+def test_outside_and_in_libraries_the_class_is_everybodys(world, tmp_path, monkeypatch):
+    (tmp_path / "a_library.py").write_text("import socket\nKIND = socket.socket\nclass Kind(socket.socket): pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import socket
+
+    before = socket.socket
+
+    def program():
+        import a_library
+
+        with socket.socket() as s:
+            assert type(s) is socket.socket
+        with a_library.Kind() as s:
+            assert isinstance(s, socket.socket)
+        return a_library
+
+    library = world.call(program)
+    assert socket.socket is before
+    assert library.KIND is before
+    assert library.Kind.__mro__[1] is before
+    sys.modules.pop("a_library")

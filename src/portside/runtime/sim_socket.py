@@ -566,8 +566,12 @@ def twin_of(kind: type) -> type:
     """The class of which a simulated program's `kind()` is an instance: `kind` over the simulated methods."""
     twin = _twins.get(kind)
     if twin is None:
-        names = {"__slots__": STORAGE, "__module__": kind.__module__, "__qualname__": kind.__qualname__}
-        twin = _twins[kind] = type(kind)(kind.__name__, (kind, SimSocketMethods), names)
+        names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+        try:
+            twin = type(kind)(kind.__name__, (kind, SimSocket), {**names, "__slots__": ()})
+        except TypeError:  # it has slots of its own, which two bases can't both have
+            twin = type(kind)(kind.__name__, (kind, SimSocketMethods), {**names, "__slots__": STORAGE})
+        _twins[kind] = twin
     return twin
 
 

@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import TYPE_CHECKING, Final, cast
 
 from greenlet import getcurrent
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 Real = Callable[..., object]
 
+_Socket: Final = socket.socket
 _C: Final = _socket.socket
 _c_new: Final = _C.__new__
 
@@ -39,6 +41,41 @@ def new(kind: type, *_: object, **__: object) -> object:
     if type(getcurrent()) is Task and not issubclass(kind, SimSocketMethods):
         return _c_new(twin_of(kind))
     return _c_new(kind)
+
+
+class SocketModule(ModuleType):
+    """The class of the `socket` module while worlds run.
+
+    In a simulated program `socket.socket` is the class that its sockets are of, for who compares (`type(s) is
+    socket.socket`). A module that is being imported may be shared with the code outside: it gets the class of all.
+    """
+
+    @property
+    def socket(self) -> object:
+        """The class, or what has been put in its place."""
+        found = self.__dict__["socket"]
+        if found is not _Socket or type(getcurrent()) is not Task:
+            return found
+        asking = sys._getframe(1).f_globals.get("__spec__")
+        return found if getattr(asking, "_initializing", False) else twin_of(_Socket)
+
+    @socket.setter
+    def socket(self, value: object) -> None:
+        self.__dict__["socket"] = value
+
+    @socket.deleter
+    def socket(self) -> None:
+        del self.__dict__["socket"]
+
+
+def _enter() -> None:
+    forget_twins()
+    socket.__class__ = SocketModule
+
+
+def _leave() -> None:
+    socket.__class__ = ModuleType
+    forget_twins()
 
 
 class CSocket:
@@ -306,6 +343,6 @@ def add(patcher: Patcher) -> None:
         patcher.attribute(socket.socket, name, _method(name))
     patcher.value(_C, CSocket())
     patcher.hook(collector.begin, collector.end)
-    patcher.hook(forget_twins, forget_twins)
+    patcher.hook(_enter, _leave)
     for function in FUNCTIONS:
         patcher.function(_socket, function.__name__, function)
