@@ -15,6 +15,7 @@ import selectors
 import signal
 import socket
 import sys
+import textwrap
 import threading
 import time
 from time import sleep as imported_sleep
@@ -101,6 +102,25 @@ def test_a_module_imported_during_a_run_keeps_no_replacement(tmp_path, monkeypat
         assert late.C is _socket.socket
     finally:
         sys.modules.pop("imported_late", None)
+
+
+def test_a_lazy_object_of_a_module_is_not_made_by_looking_at_it(tmp_path, monkeypatch, world):
+    text = """
+        class Lazy:
+            @property
+            def __class__(self):
+                raise RuntimeError("not yet")
+        lazy = Lazy()
+    """
+    (tmp_path / "lazy_module.py").write_text(textwrap.dedent(text))
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def program():
+        import lazy_module
+
+        return type(lazy_module.lazy).__name__
+
+    assert world.call(program) == "Lazy"
 
 
 def test_functions_that_were_imported_by_name_follow_too(world):

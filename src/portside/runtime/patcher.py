@@ -184,7 +184,8 @@ class Patcher:
             self._note(module, name, value, namespace.__setitem__, namespace.get)
             if type(value) is FunctionType:
                 self._defaults(value)
-            elif isinstance(value, type) and getattr(value, "__module__", None) == module.__name__:
+            # Not isinstance(): a lazy object that a module holds would be made by the question (`__class__`).
+            elif issubclass(type(value), type) and getattr(value, "__module__", None) == module.__name__:
                 self._class(value)
 
     def _class(self, owner: type) -> None:
