@@ -212,11 +212,11 @@ def read(tcb: Tcb, limit: int, now: int) -> bytes:
     else:
         data, count = _gather(tcb, received, limit)
     tcb.copied_seq = (tcb.copied_seq + count) & MASK
+    if tcb.rcv_rtt:
+        window.adjust(tcb, now, max(count - length + offset, 0))
     if tcb.fin_queued and tcb.received is None:
         # The FIN lies behind the data that was read, and goes with it (found_fin_ok).
         skip_fin(tcb)
-    if tcb.rcv_rtt:
-        window.adjust(tcb, now)
     ack.after_reading(tcb, count, now)
     return data
 

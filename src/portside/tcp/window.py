@@ -232,18 +232,20 @@ def measure_round_trip(tcb: Tcb, segment: TcpSegment, length: int, now: int) -> 
     tcb.rcv_rtt_time = now
 
 
-def adjust(tcb: Tcb, now: int) -> None:
+def adjust(tcb: Tcb, now: int, more: int = 0) -> None:
     """The program has read: when it keeps pace, the buffer grows to twice of what comes in a round trip.
 
-    Source: tcp_rcv_space_adjust() and tcp_rcvbuf_grow(), Linux 6.18.
+    Args: more: bytes that the same call took after the first sk_buff. Linux looks after each, when the rest still
+    waits, and not again before a round trip is over. Source: tcp_rcv_space_adjust() and tcp_rcvbuf_grow(), Linux 6.18.
     """
     if not tcb.rcv_rtt or now - tcb.rcvq_time < tcb.rcv_rtt:
         return
-    waiting = (tcb.rcv_nxt - tcb.copied_seq) & 0xFFFFFFFF
-    copied = ((tcb.copied_seq - tcb.rcvq_seq) & 0xFFFFFFFF) - waiting
+    seq = (tcb.copied_seq - more) & 0xFFFFFFFF
+    waiting = (tcb.rcv_nxt - seq) & 0xFFFFFFFF
+    copied = ((seq - tcb.rcvq_seq) & 0xFFFFFFFF) - waiting
     if copied > tcb.rcvq_space:
         _grow_buffer(tcb, copied)
-    tcb.rcvq_seq = tcb.copied_seq
+    tcb.rcvq_seq = seq
     tcb.rcvq_time = now
 
 
