@@ -31,6 +31,7 @@ from portside.host.syscalls import name as sys_name
 from portside.host.syscalls import options as sys_options
 from portside.host.syscalls import poll as sys_poll
 from portside.host.syscalls import socket as sys_socket
+from portside.host.syscalls import socket_files as sys_socket_files
 from portside.host.unix_names import NoDisk
 from portside.host.unix_socket import UnixNames, UnixSocket
 from portside.host.users import Users
@@ -241,8 +242,7 @@ class Simulated:
         return name.removeprefix(b"/tmp/")
 
     def unlink(self, name):
-        if not sys_files.unlink(self.process, name):
-            raise FileNotFoundError(errno.ENOENT, "")
+        sys_socket_files.unlink(self.process, name)
 
 
 class _Event(ctypes.Structure):

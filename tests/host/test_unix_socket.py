@@ -6,7 +6,7 @@ import pytest
 from kernel_objects import FakeHost, FakeWorld, Simulated
 
 from portside.addr.abi import AF_INET, AF_UNIX, SOCK_DGRAM, SOCK_STREAM
-from portside.host.syscalls import files, io, name, options, socket
+from portside.host.syscalls import files, io, name, options, socket, socket_files
 from portside.host.unix_message import dgram_truesize, stream_truesize
 
 
@@ -113,17 +113,76 @@ def test_addresses_of_another_family(process):
             socket.connect(process, fd, (AF_UNIX, bad))
 
 
-def test_socket_files(host, process):
+def bound(process, path):
     fd = socket.socket(process, AF_UNIX, SOCK_STREAM)
-    socket.bind(process, fd, (AF_UNIX, b"run/../x"))
+    socket.bind(process, fd, (AF_UNIX, path))
+    return fd
+
+
+def test_socket_files(host, process):
+    names = host.unix
+    fd = bound(process, b"run/../x")
     assert name.getsockname(process, fd) == (AF_UNIX, b"run/../x")
-    assert files.socket_file_mode(process, b"/x") == 0o140755
-    assert host.unix.rename(b"/x", b"/y")
-    assert not host.unix.rename(b"/x", b"/y")
-    assert files.socket_file_mode(process, b"/x") is None
+    place = names.lookup(b"/x")
+    assert (place.mode, place.links) == (0o755, 1)
+    socket_files.rename(process, b"/x", b"/y")
+    with pytest.raises(FileNotFoundError):
+        socket_files.rename(process, b"/x", b"/y")
+    assert names.lookup(b"/x") is None
+    socket_files.link(process, place, b"/z")
+    with pytest.raises(FileExistsError):
+        socket_files.link(process, place, b"/y")
+    assert [path for path, _ in names.within(b"/")] == [b"y", b"z"]
     files.close(process, fd)
-    assert files.unlink(process, b"/y")
-    assert not files.unlink(process, b"/y")
+    socket_files.unlink(process, b"/y")
+    with pytest.raises(FileNotFoundError):
+        socket_files.unlink(process, b"/y")
+    assert names.lookup(b"/z").links == 1
+
+
+def test_a_renamed_socket_file_replaces_another(host, process):
+    bound(process, b"/one"), bound(process, b"/two")
+    one, two = host.unix.lookup(b"/one"), host.unix.lookup(b"/two")
+    socket_files.rename(process, b"/one", b"/two")
+    assert host.unix.lookup(b"/two") is one
+    assert two.links == 0
+    host.unix.moved(b"/two", b"/three")
+    assert host.unix.lookup(b"/two") is one
+
+
+def test_who_may_connect_to_a_socket_file(host, process):
+    user, other = (host.processes.create(f"user{uid}", uid=uid, gid=uid) for uid in (1000, 1001))
+    user.umask = 0o077
+    listener = bound(user, b"/s")
+    socket.listen(user, listener, 5)
+    place = host.unix.lookup(b"/s")
+    assert (place.mode, place.uid, place.gid) == (0o700, 1000, 1000)
+
+    def connect(who):
+        socket.connect(who, socket.socket(who, AF_UNIX, SOCK_STREAM), (AF_UNIX, b"/s"))
+
+    for who in (user, process):
+        connect(who)
+    with pytest.raises(PermissionError):
+        connect(other)
+    with pytest.raises(PermissionError):
+        socket_files.chmod(other, place, 0o777)
+    socket_files.chmod(user, place, 0o720)
+    with pytest.raises(PermissionError):
+        connect(other)
+    with pytest.raises(PermissionError):
+        socket_files.chown(user, place, -1, 1001)
+    socket_files.chown(process, place, -1, 1001)
+    connect(other)
+
+
+def test_access_goes_by_the_real_user(host, process):
+    user = host.processes.create("user", uid=1000, gid=1000)
+    bound(process, b"/s")
+    place = host.unix.lookup(b"/s")
+    assert socket_files.access(process, place, 7, False)
+    assert socket_files.access(user, place, 5, False)
+    assert not socket_files.access(user, place, 2, True)
 
 
 def test_forcing_a_buffer_needs_a_capability(host, process):

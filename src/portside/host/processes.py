@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from portside.host.kernel import Host
 
 # <linux/capability.h>
+CAP_CHOWN: Final = 0
+CAP_DAC_OVERRIDE: Final = 1
+CAP_FOWNER: Final = 3
 CAP_SETGID: Final = 6
 CAP_SETUID: Final = 7
 CAP_KILL: Final = 5
@@ -129,6 +132,7 @@ class Process:
         "suid",
         "tasks",
         "uid",
+        "umask",
     )  # fmt: skip
 
     def __init__(
@@ -142,6 +146,7 @@ class Process:
         self.uid = self.euid = self.suid = self.fsuid = uid
         self.gid = self.egid = self.sgid = self.fsgid = gid
         self.groups: tuple[int, ...] = ()
+        self.umask: int | None = None  # None: that of whoever runs the world
         self.permitted = self.effective = 0 if uid else ALL_CAPABILITIES
         self.files = FdTable()
         self.tasks: list[Task] = []
@@ -159,6 +164,14 @@ class Process:
     def capable(self, capability: int) -> bool:
         """Whether the effective set has that capability (capabilities(7))."""
         return bool(self.effective >> capability & 1)
+
+    def may(self, wanted: int, mode: int, uid: int, gid: int) -> bool:
+        """Whether it may read (4), write (2) or search (1) a file of that mode and owner (acl_permission_check)."""
+        if self.fsuid == uid:
+            mode >>= 6
+        elif gid == self.fsgid or gid in self.groups:
+            mode >>= 3
+        return not wanted & ~mode or self.capable(CAP_DAC_OVERRIDE)
 
     def exit(self, status: int) -> None:
         """End the process: its tasks end, its descriptors are closed in order, its number is free (_exit(2)).

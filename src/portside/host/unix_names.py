@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import errno
-from posixpath import dirname, join, normpath
+from collections.abc import Iterator
+from posixpath import basename, dirname, join, normpath
 from typing import TYPE_CHECKING, Protocol
 
 from portside.host.errors import fail
 
 if TYPE_CHECKING:
     from portside.host.file import World
+    from portside.host.processes import Process
     from portside.host.unix_socket import UnixSocket
 
 PATH_MAX = 108  # sizeof(sun_path)
 AUTOBIND_NAMES = 1 << 20
+SEARCH = 1
+WRITE = 2
+SOCKET_MODE = 0o777  # of the inode of a socket, before the umask
+DEFAULT_UMASK = 0o022
 
 
 class Disk(Protocol):
     """What the file system under the socket names holds; the names themselves are held in memory."""
 
-    def resolve(self, path: bytes) -> bytes:
-        """The absolute path, with `.` and `..` taken out."""
+    def resolve(self, path: bytes, follow: bool = True) -> bytes:
+        """The absolute path, without `.`, `..` and symbolic links; the last name may be one unless told to `follow`."""
+
+    def umask(self) -> int:
+        """The umask of processes that have set none."""
+
+    def attributes(self, path: bytes) -> tuple[int, int, int] | None:
+        """Mode, owner and group of what is there, which is not followed; None when nothing is or nobody knows."""
 
     def exists(self, path: bytes) -> bool:
         """Whether a file of any kind is there."""
@@ -32,9 +44,17 @@ class Disk(Protocol):
 class NoDisk:
     """A file system where every directory exists and holds nothing."""
 
-    def resolve(self, path: bytes) -> bytes:
+    def resolve(self, path: bytes, follow: bool = True) -> bytes:
         """The path, taken from the root when it is relative."""
         return normpath(join(b"/", path))
+
+    def umask(self) -> int:
+        """The usual one."""
+        return DEFAULT_UMASK
+
+    def attributes(self, path: bytes) -> tuple[int, int, int] | None:
+        """Nobody knows."""
+        return None
 
     def exists(self, path: bytes) -> bool:
         """No file is there."""
@@ -46,16 +66,21 @@ class NoDisk:
 
 
 class Place:
-    """A socket file: an inode that outlives the socket which was bound to it, until it is unlinked."""
+    """A socket file: an inode that outlives the socket bound to it, until its last name goes.
 
-    __slots__ = ("gid", "inode", "path", "socket", "uid")
+    `mode` are its permissions; `accessed`, `modified` and `changed` its times in ns since the world began.
+    """
 
-    def __init__(self, path: bytes, socket: UnixSocket, uid: int, gid: int, inode: int) -> None:
-        self.path = path
+    __slots__ = ("accessed", "changed", "gid", "inode", "links", "mode", "modified", "socket", "uid")
+
+    def __init__(self, socket: UnixSocket, mode: int, uid: int, gid: int, inode: int, now: int) -> None:
         self.socket: UnixSocket | None = socket
+        self.mode = mode
         self.uid = uid
         self.gid = gid
         self.inode = inode
+        self.links = 1
+        self.accessed = self.modified = self.changed = now
 
 
 class UnixNames:
@@ -92,22 +117,49 @@ class UnixNames:
                 return name
         raise fail(errno.ENOSPC)
 
-    def check_free(self, path: bytes) -> bytes:
-        """The absolute path of a name that may be made; EADDRINUSE, ENOENT, ENOTDIR."""
-        place = self.disk.resolve(path)
-        if place in self.places or self.disk.exists(place):
+    def make(self, process: Process, socket: UnixSocket, path: bytes) -> Place:
+        """Make a socket file for a socket (unix_bind_bsd). EADDRINUSE, ENOENT, ENOTDIR, EACCES."""
+        absolute = self.check_free(process, path)
+        umask = self.disk.umask() if process.umask is None else process.umask
+        host = socket.host
+        place = Place(socket, SOCKET_MODE & ~umask, process.fsuid, process.fsgid, host.new_inode(), host.world.now)
+        self.places[absolute] = place
+        return place
+
+    def check_free(self, process: Process, path: bytes) -> bytes:
+        """The absolute path of a name that may be made (kern_path_create). EADDRINUSE, ENOENT, ENOTDIR, EACCES."""
+        absolute = self.disk.resolve(path, False)
+        self.check_search(process, absolute)
+        if absolute in self.places or self.disk.exists(absolute):
             raise fail(errno.EADDRINUSE)
-        parent = dirname(place)
+        parent = dirname(absolute)
         if not self.disk.is_directory(parent):
             occupied = parent in self.places or self.disk.exists(parent)
             raise fail(errno.ENOTDIR if occupied else errno.ENOENT)
-        return place
+        self.check_writable(process, parent)
+        return absolute
 
-    def find(self, path: bytes, type: int, uid: int | None) -> UnixSocket:
+    def check_search(self, process: Process, absolute: bytes) -> None:
+        """EACCES when the process may not search a directory on the way there."""
+        place = dirname(absolute)
+        while place != b"/":
+            self._check(process, SEARCH, place)
+            place = dirname(place)
+
+    def check_writable(self, process: Process, directory: bytes) -> None:
+        """EACCES when the process may not make and remove names in the directory."""
+        self._check(process, SEARCH | WRITE, directory)
+
+    def _check(self, process: Process, wanted: int, path: bytes) -> None:
+        found = self.disk.attributes(path)
+        if found is not None and not process.may(wanted, *found):
+            raise fail(errno.EACCES)
+
+    def find(self, path: bytes, type: int, process: Process | None) -> UnixSocket:
         """The socket that answers to a name, as connect(2) and sendto(2) look for it (unix_find_other).
 
-        ENOENT; EACCES for another's socket file, unless root asks (None: do not ask who); ECONNREFUSED when nobody is
-        bound there any more; EPROTOTYPE when its type is another.
+        ENOENT; EACCES for a socket file that the process may not write or reach (None: do not ask who); ECONNREFUSED
+        when nobody is bound there any more; EPROTOTYPE when its type is another.
         """
         if path[:1] == b"\0":
             named = self.abstract.get((type, path))
@@ -116,9 +168,13 @@ class UnixNames:
             return named
         absolute = self.disk.resolve(path.split(b"\0", 1)[0])
         place = self.places.get(absolute)
+        if process is not None:
+            self.check_search(process, absolute)
         if place is None:
+            if process is not None:
+                self._check(process, WRITE, absolute)
             raise fail(errno.ECONNREFUSED if self.disk.exists(absolute) else errno.ENOENT)
-        if uid is not None and uid not in (0, place.uid):
+        if process is not None and not process.may(WRITE, place.mode, place.uid, place.gid):
             raise fail(errno.EACCES)
         if place.socket is None:
             raise fail(errno.ECONNREFUSED)
@@ -126,22 +182,22 @@ class UnixNames:
             raise fail(errno.EPROTOTYPE)
         return place.socket
 
-    def unlink(self, path: bytes) -> bool:
-        """Remove a socket file (unlink(2)); False when the name is none of this host's sockets."""
-        return self.places.pop(self.disk.resolve(path), None) is not None
-
-    def lookup(self, path: bytes) -> Place | None:
+    def lookup(self, path: bytes, follow: bool = True) -> Place | None:
         """The socket file of that name, for stat(2)."""
-        return self.places.get(self.disk.resolve(path))
+        return self.places.get(self.disk.resolve(path, follow))
 
-    def rename(self, old: bytes, new: bytes) -> bool:
-        """Rename a socket file (rename(2)); False when `old` is none of this host's sockets."""
-        place = self.places.pop(self.disk.resolve(old), None)
-        if place is None:
-            return False
-        place.path = self.disk.resolve(new)
-        self.places[place.path] = place
-        return True
+    def within(self, directory: bytes) -> Iterator[tuple[bytes, Place]]:
+        """The names of socket files in a directory, and what they name."""
+        absolute = self.disk.resolve(directory)
+        for path, place in self.places.items():
+            if dirname(path) == absolute:
+                yield basename(path), place
+
+    def moved(self, old: bytes, new: bytes) -> None:
+        """A directory of the disk was renamed, both names being absolute: what is in it went along."""
+        for path in tuple(self.places):
+            if path.startswith(old + b"/"):
+                self.places[new + path[len(old) :]] = self.places.pop(path)
 
     def forget(self, socket: UnixSocket) -> None:
         """The socket is closed: its abstract name is free, its socket file is stale."""

@@ -164,7 +164,7 @@ class UnixSocket(SocketFile):
     def bind(self, process: Process, address: SockAddr) -> None:
         """Make a socket file, or take an abstract name, or any free one for the empty name (unix_bind).
 
-        EADDRINUSE when the name exists, EINVAL when the socket has one, ENOENT and ENOTDIR for the directory.
+        EADDRINUSE when the name exists, EINVAL when the socket has one, ENOENT, ENOTDIR and EACCES for the directory.
         """
         if address == (AF_UNIX, b""):
             self.autobind()
@@ -177,12 +177,11 @@ class UnixSocket(SocketFile):
             self.name = name
             return
         name = name.split(b"\0", 1)[0]
-        path = self.names.check_free(name)
         if self.name:
+            self.names.check_free(process, name)
             raise fail(errno.EINVAL)
+        self.place = self.names.make(process, self, name)
         self.name = name
-        self.place = Place(path, self, process.fsuid, process.fsgid, self.host.new_inode())
-        self.names.places[path] = self.place
 
     def autobind(self) -> None:
         """Take a free abstract name, unless the socket has a name (unix_autobind)."""
@@ -192,7 +191,7 @@ class UnixSocket(SocketFile):
     def find(self, name: bytes, process: Process | None = None) -> UnixSocket:
         """The socket of our type that answers to `name`; errors as `UnixNames.find`."""
         caller = process or self.host.world.current().process
-        return self.names.find(name, self.type, caller.fsuid if isinstance(caller, Process) else None)
+        return self.names.find(name, self.type, caller if isinstance(caller, Process) else None)
 
     def getsockname(self) -> SockAddr:
         """The name it is bound to; empty when it is not (unix_getname)."""

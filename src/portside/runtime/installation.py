@@ -13,7 +13,7 @@ from portside.runtime.patcher import Patcher
 from portside.runtime.patches.thread import leave_shutdown_locks
 
 PATCHES: Final = (
-    "time", "datetime", "lock", "thread", "threading", "queue", "local", "sys", "atexit", "os", "io", "select",
+    "time", "datetime", "lock", "thread", "threading", "queue", "local", "sys", "atexit", "os", "paths", "io", "select",
     "socket", "ssl", "signal", "fcntl", "random", "pwd", "logging", "pickle", "traceback", "mmap", "asyncio",
 )  # fmt: skip
 

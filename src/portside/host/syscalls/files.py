@@ -198,13 +198,3 @@ def kind(process: Process, fd: int) -> int:
     if isinstance(file, PipeEnd):
         return S_IFIFO
     return 0 if isinstance(file, Epoll) else file.kind
-
-
-def unlink(process: Process, path: bytes) -> bool:
-    """Remove the socket file of that name (unlink(2)); False when the name is no socket of this host."""
-    return process.host.unix.unlink(path)
-
-
-def socket_file_mode(process: Process, path: bytes) -> int | None:
-    """st_mode of the socket file of that name (stat(2)); None when the name is no socket of this host."""
-    return None if process.host.unix.lookup(path) is None else S_IFSOCK | 0o755

@@ -21,7 +21,6 @@ from portside.runtime.arguments import bytes_like, integer
 from portside.runtime.patcher import Patcher
 from portside.runtime.program import current_program
 from portside.runtime.real_file import RealFile, install, real_fd
-from portside.runtime.socket_files import path_bytes, socket_file, stat_socket_file
 from portside.runtime.switches import switches
 from portside.runtime.trap import current_process, process_of
 from portside.runtime.virtual import is_kept, link_virtual, names_virtual, open_virtual, scan_virtual, stat_virtual
@@ -332,14 +331,14 @@ def stat_path(real: Real, path: object, *arguments: object, **keywords: object) 
         return real(path, *arguments, **keywords)
     if isinstance(path, int) and not isinstance(path, bool):
         return _fstat(real, process, path)
-    virtual = stat_virtual(process, path) or stat_socket_file(process, path)
+    virtual = stat_virtual(process, path)
     return path_or_fd(real, path, *arguments, **keywords) if virtual is None else virtual
 
 
 def access(real: Real, path: object, mode: int, **keywords: object) -> object:
     """os.access."""
     process = current_process()
-    virtual = None if process is None else stat_virtual(process, path) or stat_socket_file(process, path)
+    virtual = None if process is None else stat_virtual(process, path)
     if virtual is None:
         return path_or_fd(real, path, mode, **keywords)
     if process is not None and process.uid == 0:
@@ -370,32 +369,6 @@ def readlink(real: Real, path: object, **keywords: object) -> object:
     process = current_process()
     target = None if process is None else link_virtual(process, path)
     return path_or_fd(real, path, **keywords) if target is None else target
-
-
-def unlink(real: Real, path: object, **keywords: object) -> object:
-    """os.unlink and os.remove: of a socket file too."""
-    process = current_process()
-    if process is not None and socket_file(process, path) is not None:
-        process.host.unix.unlink(path_bytes(path) or b"")
-        return None
-    return path_or_fd(real, path, **keywords)
-
-
-def rename(real: Real, src: object, dst: object, **keywords: object) -> object:
-    """os.rename and os.replace: of a socket file too."""
-    process = current_process()
-    if process is not None and socket_file(process, src) is not None:
-        process.host.unix.rename(path_bytes(src) or b"", path_bytes(dst) or b"")
-        return None
-    return path_or_fd(real, src, dst, **keywords)
-
-
-def chmod(real: Real, path: object, *arguments: object, **keywords: object) -> object:
-    """os.chmod and os.chown: of a socket file nothing is kept but who made it."""
-    process = current_process()
-    if process is not None and socket_file(process, path) is not None:
-        return None
-    return path_or_fd(real, path, *arguments, **keywords)
 
 
 # -- who it is --
@@ -492,7 +465,7 @@ USERS: Final[dict[str, Callable[..., object]]] = {
 
 DESCRIPTORS: Final = (
     read, write, readv, writev, close, closerange, dup, dup2, pipe, pipe2, get_blocking, set_blocking, get_inheritable,
-    set_inheritable, isatty, fstat, lseek, ftruncate, sendfile, uname, access, listdir, scandir, readlink,
+    set_inheritable, isatty, fstat, lseek, ftruncate, sendfile, uname, readlink,
     chdir, fchdir,
 )  # fmt: skip
 
@@ -501,26 +474,13 @@ REAL_ONLY: Final = (
     "posix_fadvise", "lockf", "ttyname", "tcgetpgrp", "tcsetpgrp", "fpathconf",
 )  # fmt: skip
 
-PATHS: Final = (
-    "truncate", "utime", "statvfs", "mkdir", "rmdir",
-    "link", "symlink", "mkfifo", "mknod", "pathconf", "getxattr", "setxattr",
-)  # fmt: skip
+PATHS: Final = ("truncate", "statvfs", "pathconf", "getxattr", "setxattr")
 
 
 def add(patcher: Patcher) -> None:
-    """Replace the calls on descriptors, on paths and on identity."""
+    """Replace the calls on descriptors and on identity, and those on paths that `patches/paths.py` has not."""
     for function in DESCRIPTORS:
         patcher.function(os, function.__name__, function)
-    patcher.function(os, "open", open_file)
-    for name in ("stat", "lstat"):
-        patcher.function(os, name, stat_path)
-    for names, call in (
-        (("unlink", "remove"), unlink),
-        (("rename", "replace"), rename),
-        (("chmod", "chown"), chmod),
-    ):
-        for name in names:
-            patcher.function(os, name, call)
     for name in ("fsync", "fdatasync"):
         patcher.function(os, name, fsync)
     for name in REAL_ONLY:
