@@ -158,13 +158,21 @@ def test_others_may_read_the_files_and_nobody_removes_them(network, tmp_path):
             (errno.EBUSY, os.rename, own, "/etc/hosts"),
             (errno.EBUSY, os.replace, "/etc/../etc/hosts", own),
             (errno.EBUSY, os.truncate, "/etc/resolv.conf", 0),
+            (errno.EBUSY, lambda: os.rename(src=own, dst="/etc/hosts")),
             (errno.EEXIST, open, "/etc/hostname", "x"),
             (errno.EINVAL, os.readlink, "/etc/resolv.conf"),
         ):
             fails(number, call, *arguments)
 
+    def elsewhere():
+        assert shutil.copyfile("/etc/hosts", own) == own
+        os.chdir("/etc")
+        return own.read_text(), Path("hosts").read_text(), os.path.realpath("resolv.conf"), os.path.getsize("hosts")
+
     call(alpha, user, user="alice")
     call(alpha, root)
+    text = alpha.hosts.text
+    assert call(alpha, elsewhere) == (text, text, "/etc/resolv.conf", len(text))
     assert Path("/etc/hosts").read_bytes() == before
 
 

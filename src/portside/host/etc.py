@@ -61,17 +61,22 @@ class EtcText:
     @data.setter
     def data(self, data: bytes) -> None:
         self._data = data
+        self.written()
+
+    def written(self) -> None:
+        """The file says something else now."""
 
 
 class HostsText(EtcText):
     """/etc/hosts, also as the lines that it consists of (hosts(5))."""
 
-    __slots__ = ("_added", "_by_name", "_lines", "_read")
+    __slots__ = ("_added", "_by_name", "_host", "_lines", "_read")
 
-    def __init__(self, made: Callable[[], str]) -> None:
-        super().__init__(lambda: made() + "".join(self._added.values()))
+    def __init__(self, host: Host) -> None:
+        super().__init__(lambda: _LOCALHOST + _own_lines(host) + "".join(self._added.values()))
+        self._host = host
         self._added: dict[str, str] = {}  # by name, until somebody writes the file
-        self._read: bytes | None = None
+        self._read = -1  # at which generation of addresses the lines were read; -1: they are out of date
         self._lines: list[HostsLine] = []
         self._by_name: dict[str, list[HostsLine]] = {}
 
@@ -80,16 +85,21 @@ class HostsText(EtcText):
         rows = "".join(f"{text(address)}\t{name}\n" for address in addresses)
         if self._data is None:
             self._added[name.lower()] = rows
+            self.written()
             return
         old = self._data.decode("utf-8", "surrogateescape").splitlines()
         kept = "".join(f"{row}\n" for row in old if [each.lower() for each in _words(row)[1:]] != [name.lower()])
-        self._data = (kept + rows).encode("utf-8", "surrogateescape")
+        self.data = (kept + rows).encode("utf-8", "surrogateescape")
+
+    def written(self) -> None:
+        """Have it read again."""
+        self._read = -1
 
     def lines(self) -> list[HostsLine]:
         """The lines that say something."""
-        data = self.data
-        if data != self._read:
-            self._read, self._lines, self._by_name = data, _parse(data), {}
+        generation = self._host.ip.routes.generation
+        if generation != self._read:
+            self._read, self._lines, self._by_name = generation, _parse(self.data), {}
             for line in self._lines:
                 for name in dict.fromkeys(each.lower() for each in (line.name, *line.aliases)):
                     self._by_name.setdefault(name, []).append(line)
@@ -125,7 +135,7 @@ class Etc:
     __slots__ = ("files", "hosts")
 
     def __init__(self, host: Host) -> None:
-        self.hosts = HostsText(lambda: _LOCALHOST + _own_lines(host))
+        self.hosts = HostsText(host)
         self.files: dict[str, EtcText] = {
             HOSTS: self.hosts,
             HOSTNAME: EtcText(lambda: f"{host.name}\n"),

@@ -109,6 +109,7 @@ def _answers(
     return answers
 
 
+@lru_cache(maxsize=1024)
 def _idna(name: str | bytes) -> str:
     if isinstance(name, bytes):
         return name.decode("latin-1").partition("\0")[0]

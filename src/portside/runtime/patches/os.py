@@ -292,7 +292,7 @@ def path_or_fd(real: Real, *arguments: object, **keywords: object) -> object:
     process = current_process()
     if process is None:
         return real(*arguments, **keywords)
-    for path in arguments[:2]:
+    for path in (*arguments[:2], *keywords.values()):
         if is_kept(process, path):  # as if bind-mounted: the real machine's file of that name is left alone
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), path)
     for name in ("dir_fd", "src_dir_fd", "dst_dir_fd"):
