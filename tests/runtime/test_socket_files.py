@@ -158,3 +158,33 @@ def test_each_host_has_its_own_sockets(world, tmp_path):
     assert other.output == "False\n"
     assert not path.exists()
     assert not stat.S_ISSOCK(tmp_path.stat().st_mode)
+
+
+def test_proc_net_unix(same):
+    same("""
+import os, socket, tempfile
+path = tempfile.mktemp()
+def show(*sockets):
+    inodes = {str(os.fstat(s.fileno()).st_ino): n for n, s in enumerate(sockets)}
+    rows = [row.split() for row in open("/proc/net/unix").read().splitlines()]
+    seen = [(inodes.get(r[6]), r[1:6], [p.replace(path, "PATH") for p in r[7:]]) for r in rows if r[6] in inodes or r[7:8] == [path] or r[7:] == ["@portside"]]
+    print(*sorted(seen, key=str), sep="\\n")
+    print()
+listener, dgram, peer, other = (socket.socket(socket.AF_UNIX, kind) for kind in (1, 2, 2, 2))
+listener.bind(path)
+listener.listen(3)
+dgram.bind("\\0portside")
+peer.connect("\\0portside")
+other.connect("\\0portside")
+clients = [socket.socket(socket.AF_UNIX) for _ in range(2)]
+for client in clients:
+    client.connect(path)
+one, two = socket.socketpair()
+show(listener, dgram, peer, other, one, two, *clients)
+accepted = listener.accept()[0]
+two.close()
+peer.close()
+clients[1].close()
+show(listener, dgram, other, one, clients[0], accepted)
+os.unlink(path)
+    """)

@@ -41,7 +41,7 @@ def snapshot(host: Host) -> Snapshot:
         host=host.name,
         taken=host.world.now,
         sockets=tuple(sockets),
-        unix_sockets=tuple(_unix(file, owners.get(file, [])) for file in host.unix.sockets),
+        unix_sockets=_unix_sockets(host, owners),
         processes=tuple(_process(process) for process in host.processes),
         interfaces=tuple(_interface(interface) for interface in host.ip.interfaces.values()),
         settings=copy(host.settings),
@@ -169,12 +169,24 @@ def _udp(entry: Entry, owners: Owners) -> Socket:
     )
 
 
-def _unix(file: UnixFile, found: list[Owner]) -> UnixSocket:
+def _unix_sockets(host: Host, owners: Owners) -> tuple[UnixSocket, ...]:
+    """Each is held by itself, by its file or the listener that it waits at, and by those that it is the peer of."""
+    held: dict[UnixFile, int] = {}
+    for file in host.unix.sockets:
+        if file.peer is not None:
+            held[file.peer] = held.get(file.peer, 0) + 1
+    return tuple(_unix(file, owners.get(file, []), 2 + held.get(file, 0)) for file in host.unix.sockets)
+
+
+def _unix(file: UnixFile, found: list[Owner], references: int) -> UnixSocket:
+    accepted = file.listener is None
     return UnixSocket(
         type=file.type,
         state=file.state,
         path=file.name or None,
-        inode=file.inode,
+        inode=file.inode if accepted else 0,
+        attached=accepted,
+        references=references,
         peer=file.peer.inode if file.peer is not None else 0,
         backlog=file.backlog,
         accept_queue=len(file.pending) if file.pending else 0,
