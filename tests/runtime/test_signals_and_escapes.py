@@ -127,6 +127,40 @@ def test_a_program_that_will_not_end_is_ended(world):
     assert first.output == "100\n"
 
 
+def test_signals_are_blocked_and_waited_for(same):
+    same("""
+        import os, signal, threading, time
+        from signal import SIGALRM, SIGTERM, SIGUSR1, SIGUSR2, SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK
+        heard = []
+        signal.signal(SIGUSR1, lambda *_: heard.append("USR1"))
+        print(signal.pthread_sigmask(SIG_BLOCK, [SIGALRM, SIGUSR1, SIGTERM]))
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        print(signal.sigwait([SIGALRM]), signal.sigpending())
+        os.kill(os.getpid(), SIGUSR1)
+        os.kill(os.getpid(), SIGTERM)
+        print(heard, sorted(signal.sigpending()))
+        print(signal.sigwaitinfo([SIGTERM, SIGUSR2]).si_signo, sorted(signal.sigpending()))
+        print(sorted(signal.pthread_sigmask(SIG_UNBLOCK, [SIGUSR1])), heard, signal.sigpending())
+        print(signal.sigtimedwait([SIGALRM], 0.01))
+        print(sorted(signal.pthread_sigmask(SIG_SETMASK, [])))
+        for wrong in ((SIG_BLOCK, [0]), (SIG_BLOCK, [65]), (7, [1])):
+            try:
+                signal.pthread_sigmask(*wrong)
+            except (OSError, ValueError) as error:
+                print(type(error).__name__, error)
+        signal.pthread_sigmask(SIG_BLOCK, [SIGUSR2])
+        def wait():
+            print("thread", signal.sigwait([SIGUSR2]))
+        thread = threading.Thread(target=wait)
+        thread.start()
+        time.sleep(0.1)
+        os.kill(os.getpid(), SIGUSR2)
+        thread.join()
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        signal.pause()
+    """)
+
+
 @pytest.mark.parametrize(
     ("call", "named"),
     [

@@ -7,7 +7,7 @@ import _thread
 import errno
 import math
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Final, cast
@@ -30,13 +30,28 @@ Real = Callable[..., object]
 SIG_DFL: Final = _signal.SIG_DFL
 SIG_IGN: Final = _signal.SIG_IGN
 _PAUSE: Final = Blocked("pause")
+_SIGWAIT: Final = Blocked("sigwaitinfo")
+_NEVER_BLOCKED: Final = frozenset({signal.SIGKILL, signal.SIGSTOP})
 _default_int_handler: Final = _signal.default_int_handler
+
+
+class Waiter:
+    """A thread in sigwaitinfo(2): `got` is the signal that it has been given."""
+
+    __slots__ = ("got", "numbers", "task")
+
+    def __init__(self, task: Task, numbers: frozenset[int]) -> None:
+        self.task = task
+        self.numbers = numbers
+        self.got = 0
 
 
 class Signals:
     """The signals of one program: what Python does on each, its real-time timer, where to write their numbers."""
 
-    __slots__ = ("deadline", "handled", "handlers", "interval", "program", "timer", "wakeup")
+    __slots__ = (
+        "deadline", "handled", "handlers", "interval", "masks", "pending", "program", "timer", "waiters", "wakeup",
+    )  # fmt: skip
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -46,6 +61,9 @@ class Signals:
         self.timer = 0  # counts settings of the timer: an entry in the heap with another number is void
         self.deadline: int | None = None
         self.interval = 0
+        self.masks: dict[Task, frozenset[int]] = {}  # what threads block; one that never said so, as the main thread
+        self.pending: set[int] = set()
+        self.waiters: list[Waiter] = []
         self.set(signal.SIGINT, _default_int_handler)
         self.set(signal.SIGPIPE, SIG_IGN)
 
@@ -58,14 +76,71 @@ class Signals:
         """Let `handler` answer; the one before is returned."""
         old = self.handlers.get(number, SIG_DFL)
         self.handlers[number] = handler
+        self._tell_kernel(number)
+        return old
+
+    def _tell_kernel(self, number: int) -> None:
+        handler = self.handlers.get(number, SIG_DFL)
         kernel = self.program.process.handlers
-        if handler == SIG_DFL:
+        if self._blocked(number) or any(number in waiter.numbers for waiter in self.waiters):
+            kernel[number] = self._hold
+        elif handler == SIG_DFL:
             kernel.pop(number, None)
         elif handler == SIG_IGN:
             kernel[number] = _ignore
         else:
             kernel[number] = self.arrives
-        return old
+
+    # -- blocked signals: pthread_sigmask(3), sigwaitinfo(2) --
+
+    def mask(self, task: Task) -> frozenset[int]:
+        """The signals that a thread blocks."""
+        found = self.masks.get(task)
+        if found is None and self.program.main_task is not None:
+            found = self.masks.get(self.program.main_task)
+        return found or frozenset()
+
+    def _blocked(self, number: int) -> bool:
+        tasks = self.program.process.tasks
+        return bool(self.masks and tasks) and all(number in self.mask(cast(Task, task)) for task in tasks)
+
+    def _hold(self, number: int) -> None:
+        """The kernel has a signal that all threads block, or that one waits for."""
+        for waiter in self.waiters:
+            if number in waiter.numbers and not waiter.got:
+                waiter.got = number
+                waiter.task.world.wake(waiter.task)
+                return
+        self.pending.add(number)
+
+    def block(self, task: Task, numbers: frozenset[int]) -> None:
+        """Let a thread block these signals and no others; what was pending and is blocked no more arrives."""
+        self.masks[task] = numbers
+        for number in range(1, signal.NSIG):
+            self._tell_kernel(number)
+        for number in sorted(self.pending):
+            if not self._blocked(number):
+                self.pending.discard(number)
+                self.program.process.kill(number)
+
+    def wait(self, task: Task, numbers: frozenset[int], deadline: int | None) -> int:
+        """Wait for one of these signals, and take it: its number, 0 when the deadline came first."""
+        ready = sorted(self.pending & numbers)
+        if ready:
+            self.pending.discard(ready[0])
+            return ready[0]
+        waiter = Waiter(task, numbers)
+        self.waiters.append(waiter)
+        try:
+            for number in numbers:
+                self._tell_kernel(number)
+            while not waiter.got and task.world.block(deadline, _SIGWAIT):
+                pass
+        finally:
+            self.waiters.remove(waiter)
+            for number in numbers:
+                self._tell_kernel(number)
+        return waiter.got
 
     def arrives(self, number: int) -> None:
         """The kernel delivers a signal that has a handler."""
@@ -205,6 +280,70 @@ def pause(real: Real) -> object:
     return None
 
 
+def _numbers(values: object) -> frozenset[int]:
+    numbers = [integer(value) for value in cast("Iterable[object]", values)]
+    for number in numbers:
+        if not 1 <= number < signal.NSIG:
+            raise ValueError(f"signal number {number} out of range [1; {signal.NSIG - 1}]")
+    return frozenset(numbers) - _NEVER_BLOCKED
+
+
+def pthread_sigmask(real: Real, how: object, mask: object, /) -> object:
+    """_signal.pthread_sigmask."""
+    task = getcurrent()
+    if type(task) is not Task:
+        return real(how, mask)
+    signals = signals_of(process_of(task))
+    chosen, numbers, old = integer(how), _numbers(mask), signals.mask(task)
+    if chosen == signal.SIG_BLOCK:
+        numbers |= old
+    elif chosen == signal.SIG_UNBLOCK:
+        numbers = old - numbers
+    elif chosen != signal.SIG_SETMASK:
+        raise fail(errno.EINVAL)
+    signals.block(task, numbers)
+    return set(old)
+
+
+def sigpending(real: Real) -> object:
+    """_signal.sigpending."""
+    process = current_process()
+    return real() if process is None else set(signals_of(process).pending)
+
+
+def sigwait(real: Real, sigset: object, /) -> object:
+    """_signal.sigwait."""
+    task = getcurrent()
+    if type(task) is not Task:
+        return real(sigset)
+    return signals_of(process_of(task)).wait(task, _numbers(sigset), None)
+
+
+def sigwaitinfo(real: Real, sigset: object, /) -> object:
+    """_signal.sigwaitinfo."""
+    task = getcurrent()
+    if type(task) is not Task:
+        return real(sigset)
+    return _info(task, signals_of(process_of(task)).wait(task, _numbers(sigset), None))
+
+
+def sigtimedwait(real: Real, sigset: object, timeout: object, /) -> object:
+    """_signal.sigtimedwait."""
+    task = getcurrent()
+    if type(task) is not Task:
+        return real(sigset, timeout)
+    wait = nanoseconds(timeout)
+    if wait < 0:
+        raise ValueError("timeout must be non-negative")
+    number = signals_of(process_of(task)).wait(task, _numbers(sigset), task.world.now + wait)
+    return _info(task, number) if number else None
+
+
+def _info(task: Task, number: int) -> object:
+    process = process_of(task)
+    return _signal.struct_siginfo((number, 0, 0, process.pid, process.uid, 0, 0))
+
+
 def raise_signal(real: Real, number: object, /) -> object:
     """_signal.raise_signal."""
     process = current_process()
@@ -258,6 +397,7 @@ def siginterrupt(real: Real, number: object, flag: object, /) -> object:
 
 FUNCTIONS: Final = (
     getsignal, alarm, setitimer, getitimer, pause, raise_signal, pthread_kill, set_wakeup_fd, siginterrupt,
+    pthread_sigmask, sigpending, sigwait, sigwaitinfo, sigtimedwait,
 )  # fmt: skip
 
 
