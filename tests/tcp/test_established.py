@@ -18,7 +18,7 @@ from portside.addr.abi import (
     POLLRDNORM,
     POLLWRNORM,
 )  # fmt: skip
-from portside.tcp import arrives, calls
+from portside.tcp import arrives, calls, send
 from portside.tcp.effects import READABLE
 from portside.tcp.tcb import RTO_MIN
 
@@ -484,3 +484,20 @@ def test_tcp_maxseg_limits_both_ways() -> None:
     dialogue.send(b"x" * 1000)
     assert len(dialogue.hear("A").data) == 400
     assert POLLHUP & dialogue.poll() == 0
+
+
+@pytest.mark.parametrize(("mss", "together"), [(20_000, True), (32_000, True), (47_616, False), (65_483, False)])
+def test_segments_leave_together_while_a_device_takes_them_so(mss: int, together: bool) -> None:
+    world, client, _ = connected(mtu=65536)
+    client.mss, client.cwnd = mss, 100
+    client.max_window = client.sndbuf = 1_000_000
+    client.snd_wnd = 0
+    assert calls.send(client, bytes(300_000), world.now) == 300_000
+    client.snd_wnd = 1_000_000
+    send.push(client, world.now)
+    sent = [segment for _, segment in world.log]
+    assert any(segment.gso_size == mss and len(segment.data) > mss for segment in sent) is together
+    assert max(len(segment.data) for segment in sent) >= min(mss, 60_000)
+    assert all(14 + 20 + segment.payload_length() < 65536 for segment in sent if segment.gso_size)
+    assert all(20 + segment.payload_length() <= 65536 for segment in sent)
+    assert [segment.seq for segment in sent] == sorted(segment.seq for segment in sent)

@@ -34,7 +34,7 @@ from portside.ip.link import TO_ALL, NeighborMessage
 from portside.ip.neighbor import NeighborTable
 from portside.ip.route import BROADCAST, LOCAL, MULTICAST, UNICAST, Route, RouteTable
 from portside.ip.source import select_v4
-from portside.wire.packet import Fragment, Packet
+from portside.wire.packet import Fragment, Packet, TcpSegment
 
 ALL_HOSTS: Final = 0xFFFFE0000001  # 224.0.0.1
 ALL_NODES: Final = 0xFF02 << 112 | 1  # ff02::1
@@ -274,6 +274,9 @@ class IpLayer:
             self.conntrack.attached = packet
         header = 20 if packet.dst >> 32 == 0xFFFF else 40
         too_big = header + packet.payload_length() > route.mtu
+        if too_big and isinstance(packet, TcpSegment) and packet.gso_size:
+            # Each of the segments that it stands for must fit, not all together (skb_gso_validate_network_len()).
+            too_big = header + packet.header_length() + packet.gso_size > route.mtu
         if too_big and packet.dont_fragment:
             return errno.EMSGSIZE
         interface = self.lo if route.local else route.interface

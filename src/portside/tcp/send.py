@@ -257,7 +257,8 @@ def _send_several(tcb: Tcb, flags: int, data: Payload, size: int, now: int) -> N
     mss = tcb.mss
     view = memoryview(data)
     seq = tcb.snd_nxt
-    together = tcb.path_mtu > handshake.GSO_SIZE
+    # More than the device takes at once is taken apart after all (gso_features_check()).
+    together = tcb.path_mtu > handshake.GSO_SIZE and size < handshake.GSO_MAX - _headers(tcb)
     for start in range(0, size, mss):
         part = view[start : start + mss]
         length = len(part)
@@ -267,6 +268,11 @@ def _send_several(tcb: Tcb, flags: int, data: Payload, size: int, now: int) -> N
             first_transmission(tcb, flags, part, length + (flags & FIN), length + OVERHEAD, now, not together)
     if together:
         transmit(tcb, seq, flags, data, now, mss)
+
+
+def _headers(tcb: Tcb) -> int:
+    """Bytes before the data of a packet: Ethernet's, IP's and TCP's."""
+    return 14 + (20 if tcb.raddr >> 32 == 0xFFFF else 40) + (32 if tcb.timestamps_ok else 20)
 
 
 def _split(piece: Unsent, size: int) -> Payload:
