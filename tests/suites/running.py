@@ -29,7 +29,7 @@ PATIENCE = 600
 
 
 class Outcome(NamedTuple):
-    """What became of a test: passed, skipped or failed, its seconds, and why if it did not pass."""
+    """What became of a test: passed, skipped or failed, its seconds (of virtual time on a simulated host), and why if not."""
 
     outcome: str
     seconds: float
