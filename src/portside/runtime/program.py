@@ -38,7 +38,7 @@ class Program:
 
     __slots__ = (
         "atexit", "default_timeout", "directory", "ending", "loader", "logging", "main_task", "main_thread",
-        "process", "random", "signals", "source", "thread_names", "values", "writers",
+        "nice", "process", "processors", "random", "signals", "source", "thread_names", "values", "writers",
     )  # fmt: skip
 
     def __init__(self, process: Process) -> None:
@@ -52,6 +52,8 @@ class Program:
         self.directory: Directory | None = None  # where it is, once it has moved
         self.signals: object = None  # patches.signal.Signals
         self.random: Random | None = None
+        self.nice = 0
+        self.processors: set[int] = set()  # those that it may run on, once it has chosen
         self.logging: dict[tuple[Logger, str], object] = {}  # the state of loggers
         self.source: str | None = None  # of a program that is in no file
         self.values: dict[str, object] = {}

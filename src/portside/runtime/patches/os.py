@@ -439,6 +439,12 @@ def killpg(process: Process, pgid: int, sig: int) -> None:
     _calls.kill(process, _fd(pgid), _fd(sig))
 
 
+def initgroups(process: Process, username: object, gid: object) -> None:
+    """os.initgroups: a simulated user is in the group of its number alone."""
+    os.fsencode(cast(str, username))
+    _calls.setgroups(process, [_fd(gid)])
+
+
 def wait(process: Process, *arguments: object) -> None:
     """os.wait and its kin: a simulated process has no children (ECHILD)."""
     raise fail(errno.ECHILD)
@@ -455,6 +461,7 @@ IDENTITY: Final[dict[str, Callable[..., object]]] = {
     "getgroups": _calls.getgroups, "setgroups": _calls.setgroups, "getpgid": getpgid, "getpgrp": getpgid,
     "getsid": getpgid, "setsid": setsid, "setpgid": lambda process, pid, group: None, "setpgrp": lambda process: None,
     "getlogin": getlogin, "kill": kill, "killpg": killpg, "abort": abort, "_exit": _calls.exit,
+    "initgroups": initgroups,
     "wait": wait, "wait3": wait, "wait4": wait, "waitpid": wait, "waitid": wait,
 }  # fmt: skip
 
