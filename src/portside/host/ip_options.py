@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     from portside.host.processes import Process
 
 
+IPV6_ADDR_PREFERENCES: Final = 72
+PREFER_PUBTMP_DEFAULT: Final = 0x100  # <linux/in6.h>: IPV6_PREFER_SRC_PUBTMP_DEFAULT, IPV6_PREFER_SRC_HOME
+PREFER_HOME: Final = 0x400
+PREFER_OPPOSITES: Final = (0x103, 0x404, 0x808)  # temporary or public, care-of or home, cryptographic or not
+
+
 def shorten(value: bytes, length: int) -> bytes:
     """An answer for less than an int: one byte when it fits one (copyval of do_ip_getsockopt)."""
     if 0 < length < 4 and len(value) == 4 and 0 <= int.from_bytes(value, "little", signed=True) <= 255:
@@ -135,6 +141,35 @@ def _ip_stored(name: int, default: int = 0, **how: int) -> tuple[Getter, Setter]
     return stored(IPPROTO_IP, name, default, parse=small_int_of, **how)  # type: ignore[arg-type]
 
 
+def _not_of_streams(option: tuple[Getter, Setter]) -> tuple[Getter, Setter]:
+    """An option that a socket of streams can't set: EINVAL."""
+    get, keep = option
+
+    def put(sock: InetSocket, process: Process, value: bytes) -> None:
+        if sock.type == SOCK_STREAM:
+            raise fail(errno.EINVAL)
+        keep(sock, process, value)
+
+    return get, put
+
+
+def _interface(level: int, name: int) -> tuple[Getter, Setter]:
+    """An interface's index in network order, kept: EADDRNOTAVAIL for none, EINVAL when bound to a device."""
+    get, keep = stored(level, name)
+
+    def put(sock: InetSocket, process: Process, value: bytes) -> None:
+        if len(value) != 4:
+            raise fail(errno.EINVAL)
+        index = int.from_bytes(value, "big")
+        if index and index not in sock.host.ip.interfaces:
+            raise fail(errno.EADDRNOTAVAIL)
+        if index and sock.entry.device:
+            raise fail(errno.EINVAL)
+        keep(sock, process, value)
+
+    return get, put
+
+
 IP: Final[Table] = {
     1: ((lambda s: int_bytes(s.knobs.tos)), _set_tos),
     2: (_get_ttl, _set_ttl),
@@ -155,13 +190,13 @@ IP: Final[Table] = {
     22: ((lambda s: int_bytes(0)), None),  # IP_NODEFRAG is for raw sockets
     23: _ip_stored(23, boolean=True),  # IP_CHECKSUM
     24: _entry_flag("bind_address_no_port"),
-    25: _ip_stored(25, boolean=True),  # IP_RECVFRAGSIZE
-    26: _ip_stored(26, boolean=True),  # IP_RECVERR_RFC4884
+    25: _not_of_streams(_ip_stored(25, boolean=True)),  # IP_RECVFRAGSIZE
+    26: _ip_stored(26, low=0, high=1),  # IP_RECVERR_RFC4884
     32: ((lambda s: bytes(4)), None),  # IP_MULTICAST_IF
     33: ((lambda s: int_bytes(s.knobs.multicast_ttl)), _set_multicast_ttl),
     34: ((lambda s: int_bytes(s.knobs.multicast_loop)), _set_multicast_loop),
     49: _ip_stored(49, 1, low=0, high=1),  # IP_MULTICAST_ALL
-    50: _ip_stored(50),  # IP_UNICAST_IF
+    50: _interface(IPPROTO_IP, 50),  # IP_UNICAST_IF
     51: (_get_port_range, _set_port_range),
 }
 
@@ -219,6 +254,20 @@ def _v6_stored(name: int, default: int = 0, **how: int) -> tuple[Getter, Setter]
     return stored(IPPROTO_IPV6, name, default, **how)  # type: ignore[arg-type]
 
 
+def _get_preferences(sock: InetSocket) -> bytes:
+    """Which source addresses are preferred; of each pair one is always told (RFC 5014)."""
+    chosen = sock.knobs.other.get((IPPROTO_IPV6, IPV6_ADDR_PREFERENCES), 0)
+    return int_bytes(chosen | (0 if chosen & 3 else PREFER_PUBTMP_DEFAULT) | (0 if chosen & 4 else PREFER_HOME))
+
+
+def _set_preferences(sock: InetSocket, process: Process, value: bytes) -> None:
+    """Keep the preferences; EINVAL for opposites at once (ip6_sock_set_addr_preferences)."""
+    number = int_of(value)
+    if any((number & opposites).bit_count() > 1 for opposites in PREFER_OPPOSITES):
+        raise fail(errno.EINVAL)
+    sock.own_knobs().other[IPPROTO_IPV6, IPV6_ADDR_PREFERENCES] = number & 7
+
+
 def _empty(sock: InetSocket) -> bytes:
     return b""
 
@@ -236,7 +285,7 @@ IPV6: Final[Table] = {
     24: (_get_mtu, None),
     25: _recverr("recverr6", int_of),
     26: ((lambda s: int_bytes(s.entry.v6only)), _set_v6only),
-    29: _v6_stored(29, 1, low=0, high=1),  # IPV6_MULTICAST_ALL
+    29: _v6_stored(29, 1, boolean=True),  # IPV6_MULTICAST_ALL
     33: _v6_stored(33, boolean=True),  # IPV6_FLOWINFO_SEND
     49: _v6_stored(49, boolean=True),  # IPV6_RECVPKTINFO
     51: _v6_stored(51, boolean=True),
@@ -252,9 +301,9 @@ IPV6: Final[Table] = {
     66: _v6_stored(66, boolean=True),  # IPV6_RECVTCLASS
     67: ((lambda s: int_bytes(0 if s.knobs.tclass == -1 else s.knobs.tclass)), _set_tclass),
     70: _v6_stored(70, 1, boolean=True),  # IPV6_AUTOFLOWLABEL
-    72: _v6_stored(72, 0),  # IPV6_ADDR_PREFERENCES
+    72: (_get_preferences, _set_preferences),
     73: _v6_stored(73, low=0, high=255),  # IPV6_MINHOPCOUNT
     75: ((lambda s: int_bytes(s.entry.transparent)), _set_transparent),
-    76: _v6_stored(76),  # IPV6_UNICAST_IF
+    76: _interface(IPPROTO_IPV6, 76),  # IPV6_UNICAST_IF
     78: _entry_flag("freebind"),
 }

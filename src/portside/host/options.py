@@ -11,7 +11,8 @@ from collections.abc import Callable
 from struct import pack, unpack_from
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from portside.addr.abi import SECOND
+from portside.addr.abi import IPPROTO_TCP, SECOND
+from portside.facts.state import CLOSED, LISTEN
 from portside.host.errors import fail
 from portside.host.processes import CAP_NET_ADMIN, CAP_NET_RAW
 
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 SOL_SOCKET: Final = 1
 SO_OOBINLINE: Final = 10
 INT_MAX: Final = 0x7FFFFFFF
+SO_TIMESTAMPING: Final = 37
+TIMESTAMPING_OPT_ID: Final = 1 << 7  # <linux/net_tstamp.h>: SOF_TIMESTAMPING_OPT_ID and its neighbours
+TIMESTAMPING_OPT_TSONLY: Final = 1 << 11
+TIMESTAMPING_OPT_STATS: Final = 1 << 12
+TIMESTAMPING_BIND_PHC: Final = 1 << 15
+TIMESTAMPING_OPT_ID_TCP: Final = 1 << 16
+TIMESTAMPING_MASK: Final = (1 << 19) - 1
 PASSED: Final = -1  # a timeout that is over when it begins
 MAX_SECONDS: Final = (2**63 - 1) // 250  # LONG_MAX jiffies, 250 of which are a second
 
@@ -335,6 +343,26 @@ def _set_device_index(sock: InetSocket, process: Process, value: bytes) -> None:
     sock.set_device(index)
 
 
+def _get_timestamping(sock: InetSocket) -> bytes:
+    return pack("=ii", sock.knobs.other.get((SOL_SOCKET, SO_TIMESTAMPING), 0), 0)
+
+
+def _set_timestamping(sock: InetSocket, process: Process, value: bytes) -> None:
+    """Flags that are valid together (sock_set_timestamping): EINVAL; EOPNOTSUPP for a clock of hardware."""
+    flags = int_of(value)
+    numbered = flags & TIMESTAMPING_OPT_ID
+    if (
+        flags & ~TIMESTAMPING_MASK
+        or (flags & TIMESTAMPING_OPT_ID_TCP and not numbered)
+        or (numbered and sock.proto == IPPROTO_TCP and sock.entry.state in (CLOSED, LISTEN))
+        or (flags & TIMESTAMPING_OPT_STATS and not flags & TIMESTAMPING_OPT_TSONLY)
+    ):
+        raise fail(errno.EINVAL)
+    if flags & TIMESTAMPING_BIND_PHC:
+        raise fail(errno.EOPNOTSUPP)
+    sock.own_knobs().other[SOL_SOCKET, SO_TIMESTAMPING] = flags
+
+
 def _peer_credentials(sock: InetSocket) -> bytes:
     return pack("=iii", 0, -1, -1)
 
@@ -381,13 +409,13 @@ SOCKET: Final[Table] = {
     34: (_unsupported, _set_unsupported),  # SO_PASSSEC
     35: _stored(35, boolean=True),  # SO_TIMESTAMPNS
     36: ((lambda s: int_bytes(s.knobs.mark)), _set_mark),
-    37: _stored(37),  # SO_TIMESTAMPING
+    37: (_get_timestamping, _set_timestamping),
     38: constant(lambda s: s.proto),
     39: constant(lambda s: s.family),
     40: _stored(40, boolean=True),  # SO_RXQ_OVFL
     41: _stored(41, boolean=True),  # SO_WIFI_STATUS
     44: _stored(44, boolean=True),  # SO_LOCK_FILTER
-    46: _stored(46),  # SO_BUSY_POLL
+    46: _stored(46, low=0),  # SO_BUSY_POLL
     47: _stored(47, default=-1),  # SO_MAX_PACING_RATE
     49: _stored(49, default=-1),  # SO_INCOMING_CPU
     60: _stored(60, low=0, high=1),  # SO_ZEROCOPY

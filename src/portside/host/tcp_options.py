@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 from portside.addr.abi import IPPROTO_TCP
 from portside.facts.state import CLOSED, LISTEN
 from portside.host.errors import fail
-from portside.host.options import Getter, Setter, Table, int_bytes, int_of, stored
+from portside.host.options import Getter, Setter, Table, int_bytes, int_of
 from portside.host.tcp_info import tcp_info
 from portside.tcp import acks, calls, window
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from portside.host.processes import Process
     from portside.host.tcp_socket import TcpSocket
 
+TCP_FASTOPEN: Final = 23
 CONGESTION_NAME_SIZE: Final = 16  # TCP_CA_NAME_MAX
 AVAILABLE: Final = ("reno",)
 
@@ -156,6 +157,18 @@ def _set_congestion(sock: InetSocket, process: Process, value: bytes) -> None:
     _tcp(sock).tcb.congestion = name
 
 
+def _get_fastopen(sock: InetSocket) -> bytes:
+    return int_bytes(sock.knobs.other.get((IPPROTO_TCP, TCP_FASTOPEN), 0))
+
+
+def _set_fastopen(sock: InetSocket, process: Process, value: bytes) -> None:
+    """How many may wait, at most somaxconn: kept, and a SYN never carries data here (fastopen_queue_tune)."""
+    number = int_of(value)
+    if number < 0 or _tcp(sock).tcb.state not in (CLOSED, LISTEN):
+        raise fail(errno.EINVAL)
+    sock.own_knobs().other[IPPROTO_TCP, TCP_FASTOPEN] = min(number, sock.host.settings.somaxconn)
+
+
 def _get_info(sock: InetSocket) -> bytes:
     return tcp_info(_tcp(sock).tcb, sock.host.world.now)
 
@@ -168,10 +181,6 @@ def _get_timestamp(sock: InetSocket) -> bytes:
 def _need_repair(sock: InetSocket, process: Process, value: bytes) -> None:
     """TCP_TIMESTAMP can be set in TCP_REPAIR mode only, which is not modelled."""
     raise fail(errno.EPERM)
-
-
-def _stored(name: int, **how: int) -> tuple[Getter, Setter]:
-    return stored(IPPROTO_TCP, name, **how)  # type: ignore[arg-type]
 
 
 TCP_OPTIONS: Final[Table] = {
@@ -189,7 +198,7 @@ TCP_OPTIONS: Final[Table] = {
     12: ((lambda s: int_bytes(calls.quickack(_tcp(s).tcb))), _set_quickack),
     13: (_get_congestion, _set_congestion),
     18: ((lambda s: int_bytes(_tcp(s).tcb.user_timeout)), _set_user_timeout),
-    23: _stored(23),  # TCP_FASTOPEN: a SYN never carries data here
+    23: (_get_fastopen, _set_fastopen),
     24: (_get_timestamp, _need_repair),
     25: ((lambda s: int_bytes(_tcp(s).tcb.notsent_lowat)), _set_notsent_lowat),
 }
