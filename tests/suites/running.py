@@ -29,7 +29,7 @@ PATIENCE = 600
 
 
 class Outcome(NamedTuple):
-    """What became of a test: passed, skipped or failed, its seconds (of virtual time on a simulated host), and why if not."""
+    """What became of a test: passed, skipped or failed, and why; its seconds, which are virtual on a simulated host."""
 
     outcome: str
     seconds: float
