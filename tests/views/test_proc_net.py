@@ -1,4 +1,4 @@
-"""Rows of /proc/net as Linux 6.18 wrote them; the files of a namespace, byte for byte, and those of a simulated host."""
+"""Rows of /proc/net as Linux 6.18 wrote them; whole files of a namespace and of a simulated host."""
 
 from __future__ import annotations
 
