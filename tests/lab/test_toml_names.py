@@ -94,7 +94,16 @@ def test_everything_comes_about(tmp_path):
     assert ask(lab, "6s", "b") == [["10.0.0.2"]]
 
 
+def test_name_servers_are_hosts_or_addresses(tmp_path):
+    lab = load(tmp_path, '[host.b]\naddresses = ["10.0.0.2/24"]\nnameservers = ["a", "10.0.0.9"]')
+    assert lab.network.hosts["b"].machine.etc.files["/etc/resolv.conf"].data == (
+        b"nameserver 10.0.0.1\nnameserver 10.0.0.9\n"
+    )
+
+
 @pytest.mark.parametrize(("text", "words"), [
+    ('[host.b]\nnameservers = ["c"]', "host.b.nameservers: 'c' is not an IP address"),
+    ('[host.b]\nnameserver = ["c"]', "host.b.nameserver: unknown key, did you mean 'nameservers'?"),
     ('[host.a.hosts]\n"db.internal" = 5', 'host.a.hosts."db.internal": expected an address in quotes'),
     ('[host.a.hosts]\ndb.internal = "10.0.0.5"', "host.a.hosts.db: expected addresses: write the whole name in quotes"),
     ('[host.a.hosts]\ndb = "10.0.0"', "host.a.hosts.db: '10.0.0' is not an IP address"),

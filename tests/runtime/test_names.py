@@ -21,6 +21,7 @@ from portside.lab.network import Network
 NAMES = Path(__file__).parent / "names"
 sys.path.insert(0, str(NAMES))
 import asking  # noqa: E402
+import real  # noqa: E402
 
 sys.path.remove(str(NAMES))
 
@@ -46,8 +47,8 @@ def addresses(host, name, family=0, **options):
 # -- against glibc --
 
 
-def simulated(machine):
-    """The same questions to a simulated host that is configured alike."""
+def simulated(machine, served=False):
+    """The same questions to a simulated host that is configured alike, and asks the table or the same server."""
     with Network(quiet=True) as network:
         host = network.bare_host("alpha")
         host.machine.ip.add_interface("eth0")
@@ -55,6 +56,10 @@ def simulated(machine):
         for address in asking.ADDRESSES[machine]:
             host.add_address(address)
         host.hosts.text = asking.HOSTS
+        if served:
+            host.machine.etc.files["/etc/resolv.conf"].data = real.RESOLV_CONF.encode()
+            host.spawn(real.serve, background=True)
+            return call(host, asking.transcript, machine)
         network.dns.fail("alpha", "EAI_NONAME")
         for name, values in asking.table().items():
             if values == ["SERVFAIL"]:
@@ -76,9 +81,11 @@ def test_every_answer_is_glibcs(machine):
     )
     if done.returncode:
         pytest.skip(f"no namespaces here: {done.stderr.strip().splitlines()[-1]}")
-    expected, got = done.stdout.splitlines(), simulated(machine)
+    expected = done.stdout.splitlines()
     assert len(expected) > 6000
-    assert [pair for pair in itertools.zip_longest(expected, got) if pair[0] != pair[1]] == []
+    for served in (False, True):
+        got = simulated(machine, served)
+        assert [pair for pair in itertools.zip_longest(expected, got) if pair[0] != pair[1]] == []
 
 
 # -- /etc/hosts and its neighbours --
@@ -317,6 +324,81 @@ def test_the_table_changes_at_a_virtual_time(network):
         return seen
 
     assert call(alpha, ask) == ["10.0.0.5", "10.0.0.6"]
+
+
+# -- a name server that is a program of the network --
+
+
+@pytest.fixture
+def served(network):
+    """A client and a name server, a link of 5 ms between them."""
+    client, server = network.host("client", "10.0.0.1/24"), network.host("ns", "10.0.0.53/24")
+    network.link(client, server, latency="5ms")
+    client.nameservers(server)
+    server.spawn(real.serve, "10.0.0.53", background=True)
+    return client
+
+
+def test_a_server_that_resolv_conf_names_is_asked_over_the_network(network, served):
+    network.dns["api.example"] = "10.0.0.99"
+    assert addresses(served, "web.example") == ["2001:db8::4", "203.0.113.4"]
+    assert call(served, lambda: socket.gethostbyname_ex("www.example")) == (
+        "api.example", ["www.example"], ["203.0.113.4"],
+    )  # fmt: skip
+    assert call(served, lambda: socket.gethostbyaddr("203.0.113.4"))[0] == "api.example"
+    assert call(served, timed, "api.example", "nowhere.example", "client") == [10, 10, 0]
+    with pytest.raises(socket.gaierror, match="Name or service not known"):
+        addresses(served, "ns")
+
+
+def test_a_silent_server_costs_five_seconds_twice(network, served):
+    network.hosts["ns"].firewall.policy("input", "drop")
+    assert call(served, timed, "api.example") == [10_000]
+    with pytest.raises(socket.gaierror, match="Temporary failure"):
+        addresses(served, "api.example")
+
+
+def test_a_port_where_nobody_listens_is_no_server(network):
+    client, other = network.host("client", "10.0.0.1/24"), network.host("other", "10.0.0.2/24")
+    client.nameservers(other)
+    assert call(client, timed, "api.example")[0] < 10
+    with pytest.raises(socket.gaierror, match="Temporary failure"):
+        addresses(client, "api.example")
+
+
+def test_the_next_server_is_asked_when_one_is_silent(network, served):
+    text = "options timeout:1\nnameserver 10.0.0.54\nnameserver 10.0.0.53\n"
+    network.hosts["ns"].add_address("10.0.0.54/24")
+    network.hosts["ns"].firewall.drop(dst="10.0.0.54")
+    call(served, lambda: Path("/etc/resolv.conf").write_text(text))
+    assert call(served, timed, "api.example") == [1020]  # the address of its link is found out first
+
+
+def test_search_domains_and_absolute_names(served):
+    call(served, lambda: Path("/etc/resolv.conf").write_text("nameserver 10.0.0.53\nsearch internal example\n"))
+    assert addresses(served, "www", socket.AF_INET) == ["203.0.113.4"]
+    with pytest.raises(socket.gaierror, match="Name or service not known"):
+        addresses(served, "www.")
+
+
+@pytest.mark.parametrize("reply", [
+    b"", b"x", b"\x81\x80\0\1\0\1\0\0\0\0", b"\x81\x80\0\1\0\1\0\0\0\0\1a\0\0\1\0\1\xc0\x0c\0\1",
+    b"\x81\x80\0\1\0\1\0\0\0\0\1a\0\0\1\0\1\xc0\x13",
+])  # fmt: skip
+def test_nonsense_is_a_temporary_failure(network, reply):
+    host = network.host("a", "10.0.0.1/24")
+    host.nameservers("127.0.0.1")
+
+    def serve():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+            listener.bind(("127.0.0.1", 53))
+            while True:
+                query, peer = listener.recvfrom(512)
+                listener.sendto(query[:2] + reply, peer)
+
+    host.spawn(serve, background=True)
+    with pytest.raises(socket.gaierror, match="Temporary failure"):
+        addresses(host, "a.", socket.AF_INET)
 
 
 @pytest.mark.parametrize(("mistake", "words"), [

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from portside.addr.ip import V4_ANY, V6_ANY, is_v4, text
+from portside.host.etc import RESOLV_CONF
 from portside.host.sysctl import Sysctls as Files
 from portside.host.sysctl import name_of
 from portside.ip.interface import IPV6_MIN_MTU, Interface
 from portside.ip.route import BLACKHOLE, LOCAL, MAX_PACKET, PROHIBIT, UNICAST, UNREACHABLE
 from portside.lab.addresses import assignment, number, prefix
+from portside.lab.dns import numbers
 from portside.lab.errors import LabError, about, near
 from portside.lab.firewall import Filter, known
 from portside.lab.hosts_file import HostsFile
@@ -100,6 +102,14 @@ class Host:
     def set_up(self, name: str, up: bool = True) -> None:
         """Set an interface up or down (`ip link set NAME up`)."""
         self.machine.ip.set_up(self.interface(name), up)
+
+    def nameservers(self, *addresses: str | Host) -> None:
+        """Have its /etc/resolv.conf name these name servers: programs ask them, over the network, and not its table.
+
+        Whatever answers at port 53 over UDP is one. LabError.
+        """
+        lines = "".join(f"nameserver {text(each)}\n" for each in numbers(addresses))
+        self.machine.etc.files[RESOLV_CONF].data = lines.encode()
 
     def route(
         self,

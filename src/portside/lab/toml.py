@@ -285,7 +285,10 @@ class _Builder:
             raise top.place.error("no hosts: write a table such as [host.server] for each")
         users = {name: self._host(top.place / "host" / name, name, value) for name, value in hosts.items()}
         for table, host in self.hosts_files:
-            toml_names.hosts_file(table, host)
+            toml_names.hosts_file(table.table("hosts"), host)
+            if table.has("nameservers"):
+                toml_names.nameservers(table.place / "nameservers", table.get("nameservers", object, ""), host)
+            table.end()
         toml_names.dns(top.table("dns"), self.network)
         links = top.get("link", list, [])
         programs = top.get("program", list, [])
@@ -332,8 +335,7 @@ class _Builder:
             self._route(host, Table(at, entry))
         if table.has("firewall"):
             self._firewall(host, Table(place / "firewall", table.get("firewall", dict, {})))
-        self.hosts_files.append((table.table("hosts"), host))
-        table.end()
+        self.hosts_files.append((table, host))
         return user
 
     def _route(self, host: Host, table: Table) -> None:

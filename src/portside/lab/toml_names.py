@@ -26,6 +26,13 @@ def hosts_file(table: Table, host: Host) -> None:
             host.hosts[name] = addresses
 
 
+def nameservers(place: Place, value: object, host: Host) -> None:
+    """The name servers in a host's /etc/resolv.conf."""
+    addresses = _addresses(place, value, host.network)
+    with place.blamed():
+        host.nameservers(*addresses)
+
+
 def dns(table: Table, network: Network) -> None:
     """The network's table of names, and its changes."""
     if table.has("delay"):

@@ -8,11 +8,14 @@ from portside.addr.abi import AF_INET, AF_INET6, AF_UNSPEC
 from portside.addr.ip import V4_LOOPBACK, V6_LOOPBACK, family_of, is_v4
 from portside.host.file import Blocked
 from portside.host.resolver import EAI_NODATA, EAI_NONAME, Answer
+from portside.runtime import name_server
+from portside.runtime.trap import current_process
 from portside.sim.scheduler import Scheduler
 
 if TYPE_CHECKING:
     from portside.host.etc import HostsLine
     from portside.host.kernel import Host
+    from portside.host.processes import Process
 
 Place = tuple[int, int]  # family, address
 
@@ -39,7 +42,7 @@ def by_name(host: Host, name: str, family: int, mapped: bool = False, all: bool 
     """
     entry = _choose(host, name, None, family, mapped, all)
     if entry is None:
-        answer = _wait(host, name, _ask(host, name))
+        answer = _ask(host, name, [AF_INET, AF_INET6] if mapped or family == AF_UNSPEC else [family])
         entry = _choose(host, name, answer, family, mapped, all)
     if entry is None:
         return Entry(name, [], [], answer.failure or EAI_NODATA)
@@ -72,7 +75,11 @@ def by_address(host: Host, family: int, address: int) -> Entry:
     for line in host.etc.hosts.lines():
         if _place(line, family) == (family, address):
             return Entry(line.name, list(line.aliases), [(family, address)])
-    answer = _wait(host, "", host.resolver.reverse(address))
+    config = name_server.resolv_conf(host)
+    if config.servers:
+        answer = name_server.reverse(_caller(), config, address)
+    else:
+        answer = _wait(host, "", host.resolver.reverse(address))
     if answer.failure or not answer.names:
         return Entry("", [], [], answer.failure or EAI_NODATA)
     return Entry(answer.names[0], list(answer.names[1:]), [(family_of(address), address)])
@@ -111,12 +118,23 @@ def _from_file(host: Host, name: str, family: int) -> Entry | None:
 # -- DNS --
 
 
-def _ask(host: Host, name: str) -> Answer:
+def _ask(host: Host, name: str, families: list[int]) -> Answer:
+    """Ask the servers of /etc/resolv.conf, or where it names none, the resolver of the network."""
+    config = name_server.resolv_conf(host)
+    if config.servers:
+        types = [name_server.TYPE_A if family == AF_INET else name_server.TYPE_AAAA for family in families]
+        return name_server.forward(_caller(), config, name, types)
     plain = name.removesuffix(".")
     lower = plain.lower()
     if lower == "localhost" or lower.endswith(".localhost"):  # RFC 6761 section 6.3: no server is asked
         return Answer((plain,), _LOOPBACKS)
-    return host.resolver.forward(plain)
+    return _wait(host, name, host.resolver.forward(plain))
+
+
+def _caller() -> Process:
+    process = current_process()
+    assert process is not None, "names are looked up by programs alone"
+    return process
 
 
 def _wait(host: Host, name: str, answer: Answer) -> Answer:

@@ -16,6 +16,8 @@ from pathlib import Path
 from asking import ADDRESSES, HOSTS, table, transcript  # it runs as a script, beside it
 
 TYPES = {1: "A", 28: "AAAA"}
+RESOLV_CONF = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"
+ready = threading.Event()
 
 
 def name_at(data: bytes, at: int) -> tuple[str, int]:
@@ -66,8 +68,12 @@ def answer(query: bytes, names: dict[str, list[str]]) -> bytes:
     return header + query[12 : end + 4] + b"".join(records)
 
 
-def serve(listener: socket.socket) -> None:
+def serve(address: str = "127.0.0.1") -> None:
+    """A name server."""
     names = table()
+    listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    listener.bind((address, 53))
+    ready.set()
     while True:
         query, peer = listener.recvfrom(4096)
         listener.sendto(answer(query, names), peer)
@@ -91,16 +97,15 @@ def inside(machine: str) -> None:
     with tempfile.TemporaryDirectory() as directory:
         for path, text in (
             ("/etc/hosts", HOSTS),
-            ("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"),
+            ("/etc/resolv.conf", RESOLV_CONF),
             ("/etc/nsswitch.conf", "hosts: files dns\nservices: files\n"),
         ):
             own = Path(directory) / Path(path).name
             own.write_text(text)
             own.chmod(0o644)
             subprocess.run(["mount", "--bind", str(own), path], check=True)
-        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        server.bind(("127.0.0.1", 53))
-        threading.Thread(target=serve, args=(server,), daemon=True).start()
+        threading.Thread(target=serve, daemon=True).start()
+        ready.wait()
         print("\n".join(transcript(machine)))
 
 
