@@ -14,6 +14,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from importlib import _bootstrap_external
 from importlib.machinery import ModuleSpec, PathFinder
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Final, cast
@@ -24,6 +25,7 @@ from portside.host.file import Blocked
 from portside.runtime import waiting
 from portside.runtime.patcher import Patcher
 from portside.runtime.program import Program, current_program
+from portside.runtime.trap import outside
 from portside.sim.scheduler import Task
 
 _IMPORT: Final = Blocked("waiting for another thread's import")
@@ -290,8 +292,14 @@ def reload(real: Callable[..., object], module: ModuleType) -> object:
     return module
 
 
+def write_atomic(real: Callable[..., object], *arguments: object) -> object:
+    """What the import system keeps of a compiled module: it writes through a descriptor of the real machine."""
+    return outside(real, *arguments) if type(getcurrent()) is Task else real(*arguments)
+
+
 def add(patcher: Patcher) -> None:
     """Replace the ways by which code imports."""
+    patcher.function(_bootstrap_external, "_write_atomic", write_atomic)
     patcher.function(builtins, "__import__", import_name)
     patcher.function(importlib, "import_module", import_module)
     patcher.function(importlib, "reload", reload)
