@@ -433,10 +433,13 @@ def test_the_initial_window_is_ten_segments() -> None:
 def test_a_pause_halves_the_congestion_window_once_for_each_timeout(idle: int, first: int) -> None:
     """How much of 60 segments leaves at once: the window of 120 counts no more after a pause (RFC 5681 section 4.1)."""
     dialogue = Dialogue().established(sndbuf=1_000_000, sndbuf_locked=True)
-    dialogue.send(b"x")
-    dialogue.hear("PA")
-    dialogue.say("A", ack=2)
-    dialogue.tcb.cwnd = 120
+    ack = 1
+    for count in (10, 20, 40, 60):
+        dialogue.send(b"x" * 1000 * count)
+        for _ in dialogue.heard():
+            ack += 1000
+            dialogue.say("A", ack=ack)
+    assert dialogue.tcb.cwnd == 120
     assert dialogue.tcb.rto == RTO_MIN
     dialogue.wait(idle)
     dialogue.send(b"x" * 60_000)

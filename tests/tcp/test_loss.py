@@ -128,17 +128,33 @@ def test_a_timeout_that_was_for_nothing_is_undone() -> None:
 def test_slow_start_doubles_and_congestion_avoidance_adds_one() -> None:
     tcb = Dialogue().tcb
     tcb.ssthresh = 20
-    control.acked(tcb, 10, 10)
+    tcb.max_packets_out = 10
+    control.acked(tcb, 10)
     assert tcb.cwnd == 20
     tcb.cwnd_limited = True
-    control.acked(tcb, 20, 20)
+    control.acked(tcb, 20)
     assert tcb.cwnd == 21
+
+
+def test_the_window_doubles_while_more_than_half_of_it_is_used() -> None:
+    """tcpi_snd_cwnd of Linux on a real wire after bursts of so many segments, each acknowledged by itself."""
+    dialogue = Dialogue().established(sndbuf=1_000_000, sndbuf_locked=True)
+    ack = 1
+    seen = []
+    for count in (10, 20, 40, 60, 60, 30):
+        assert dialogue.send(b"x" * 1000 * count) == 1000 * count
+        assert len(dialogue.heard()) == count
+        for _ in range(count):
+            ack += 1000
+            dialogue.say("A", ack=ack)
+        seen.append(dialogue.tcb.cwnd)
+    assert seen == [20, 40, 80, 120, 120, 120]
 
 
 def test_an_unused_window_does_not_grow() -> None:
     tcb = Dialogue().tcb
     for _ in range(100):
-        control.acked(tcb, 1, 1)
+        control.acked(tcb, 1)
     assert tcb.cwnd == 10
 
 

@@ -64,14 +64,12 @@ def take(tcb: Tcb, segment: TcpSegment, now: int, quiet: bool = False) -> int:
 
 def _process(tcb: Tcb, segment: TcpSegment, ack: int, advance: int, updated: bool, now: int) -> None:
     """There is something in flight: see what of it is acknowledged, and what that means for the rest."""
-    sent = tcb.sent
-    flying = len(sent) - tcb.dupacks - tcb.lost_out if sent else 0  # send.in_flight(), without the call
     count = clean(tcb, segment, ack, now) if advance else 0
     duplicate = not (count or updated or len(segment.data) or segment.flags & 3)
     if duplicate or tcb.ca_state != loss.OPEN:
         loss.acknowledged(tcb, segment, advance > 0, count, duplicate, now)
     elif count:
-        control.acked(tcb, count, flying)
+        control.acked(tcb, count)
 
 
 def clean(tcb: Tcb, segment: TcpSegment, ack: int, now: int) -> int:

@@ -186,12 +186,11 @@ def _new_ack(tcb: Tcb, segment: TcpSegment, now: int) -> None:
         else:
             tcb.rtt_seq = tcb.snd_nxt
         if tcb.cwnd_limited:
-            control.acked(tcb, 1, 1)
+            control.acked(tcb, 1)
         return
-    flying = len(sent)
     count = acks.clean(tcb, segment, segment.ack, now)
     if count:
-        control.acked(tcb, count, flying)
+        control.acked(tcb, count)
 
 
 def _expected_data(  # noqa: PLR0912  for speed

@@ -109,6 +109,8 @@ def send(tcb: Tcb, data: Payload, now: int, more: bool = False) -> int:
         if not armed or when < armed:
             alarm(tcb, when)
         tcb.last_data_sent = now
+        if tcb.cwnd_limited:
+            tcb.cwnd_limited = tcb.cwnd == 1
         if now - tcb.last_data_received < tcb.ato and tcb.pingpong < 255:
             tcb.pingpong += 1
         output.transmit(tcb, seq, ACK | PSH, data, now)

@@ -167,7 +167,7 @@ def _after_timeout(tcb: Tcb, segment: TcpSegment, advanced: bool, count: int, du
         return
     if advanced:
         tcb.dupacks = 0
-        control.acked(tcb, count, tcb.cwnd)
+        control.acked(tcb, count)
     elif duplicate and diff(tcb.snd_nxt, tcb.recover) > 0:
         _add_duplicate(tcb, True)
 

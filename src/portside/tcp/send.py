@@ -158,11 +158,11 @@ def push(tcb: Tcb, now: int, how: int = USUAL, one: bool = False) -> None:
         return
     mss = tcb.mss
     most = handshake.GSO_SIZE // mss
+    began = tcb.snd_nxt
     while unsent:
         piece = unsent[0]
         quota = tcb.cwnd - in_flight(tcb)
         if quota <= 0:
-            tcb.cwnd_limited = True
             break
         quota = min(quota, max(tcb.cwnd >> 1, 1), max(most, 2))
         if len(unsent) > 1:
@@ -183,6 +183,9 @@ def push(tcb: Tcb, now: int, how: int = USUAL, one: bool = False) -> None:
         _send_from(tcb, unsent, piece, size, now)
         if one:
             break
+    full = in_flight(tcb) >= tcb.cwnd
+    if full or tcb.snd_nxt != began:
+        control.validate(tcb, full)
     if not unsent:
         tcb.unsent = None
     elif tcb.sent is None and not tcb.probe_at and not tcb.retransmit_at:

@@ -133,6 +133,7 @@ class Tcb:
         # congestion
         "cwnd", "cwnd_count", "ssthresh", "prior_ssthresh", "prior_cwnd", "ca_state", "dupacks", "recover",
         "undo_marker", "undo_retransmits", "retransmitted_out", "lost_out", "cwnd_limited",
+        "max_packets_out", "cwnd_usage_seq",
         "prr_delivered", "prr_out",
         # delayed ACK
         "ack_pending", "ato", "quick", "pingpong", "rcv_mss", "last_segment_size",
@@ -243,6 +244,7 @@ class Tcb:
         self.undo_retransmits = 0
         self.retransmitted_out = self.lost_out = 0
         self.cwnd_limited = False
+        self.max_packets_out = self.cwnd_usage_seq = 0
         self.prr_delivered = self.prr_out = 0
         self.ack_pending = 0
         self.ato = 0

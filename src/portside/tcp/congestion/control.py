@@ -15,15 +15,29 @@ MODELLED: Final = ("reno",)
 """What TCP_CONGESTION and the sysctl tcp_congestion_control may be."""
 
 
-def acked(tcb: Tcb, count: int, flying: int) -> None:
+def acked(tcb: Tcb, count: int) -> None:
     """So many segments were acknowledged in order; grow the window if it was what limited us.
 
-    Args: flying: segments in flight before. Source: tcp_cong_avoid(), tcp_is_cwnd_limited().
+    In slow start it may become twice of what was out at a time. Source: tcp_cong_avoid(), tcp_is_cwnd_limited().
     """
-    limited = tcb.cwnd < 2 * flying if tcb.cwnd < tcb.ssthresh else tcb.cwnd_limited
-    if limited:
+    if tcb.cwnd_limited or (tcb.cwnd < tcb.ssthresh and tcb.cwnd < 2 * tcb.max_packets_out):
         newreno.avoid(tcb, count)
-    tcb.cwnd_limited = False
+
+
+def validate(tcb: Tcb, limited: bool) -> None:
+    """Something was sent, or could not be for the window's sake: note how much of it is used, once a round trip.
+
+    Args: limited: the window is full. Source: tcp_cwnd_validate(), Linux 6.18.
+    """
+    out = len(tcb.sent) if tcb.sent is not None else 0
+    if (
+        limited
+        or (tcb.snd_una - tcb.cwnd_usage_seq) & 0xFFFFFFFF < 0x80000000
+        or (not tcb.cwnd_limited and out > tcb.max_packets_out)
+    ):
+        tcb.cwnd_limited = limited
+        tcb.max_packets_out = out
+        tcb.cwnd_usage_seq = tcb.snd_nxt
 
 
 def ssthresh(tcb: Tcb) -> int:
