@@ -84,6 +84,17 @@ class TestClosedStreams:
 
 
 class TestPrograms:
+    def test_modules_of_its_own_are_kept_compiled(self, tmp_path):
+        (tmp_path / "main.py").write_text("import beside; print(beside.NAME)")
+        (tmp_path / "beside.py").write_text("NAME = 'beside'")
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        environment["THREE"] = str(tmp_path / "three")  # is descriptor 3 of the real process, and none of the program's
+        words = ["/bin/sh", "-c", 'exec "$@" 3>"$THREE"', "sh", *command("run", tmp_path / "main.py")]
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "beside\n", "")
+        assert (tmp_path / "three").read_bytes() == b""
+        assert len(list((tmp_path / "__pycache__").glob("beside.*.pyc"))) == 1
+
     def test_output_and_exit_code_are_the_programs(self):
         code = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(7)"
         assert run("-c", code) == (7, "out\n", "err\n")
@@ -379,21 +390,77 @@ class TestCommand:
         assert "_PORTSIDE_COMPLETE=bash_source" in portside("--help")[1]
         assert portside()[0] == 2
 
-    @pytest.mark.parametrize("body", ["while True: pass", "import time\nwhile True: time.sleep(1)"])
-    def test_ctrl_c_ends_the_world_at_once(self, body):
-        code = f"print('ready', flush=True)\n{body}"
+    @staticmethod
+    def interrupted(*words, times=1):
+        """Exit code and output of a command to which Ctrl-C is given whenever it has said `ready`."""
         process = subprocess.Popen(
-            command("run", "-c", code), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         try:
-            assert process.stdout.readline() == "ready\n"
-            process.send_signal(signal.SIGINT)
+            for _ in range(times):
+                while process.stdout.readline() not in ("ready\n", "a | ready\n", ""):
+                    pass
+                process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=20)
         finally:
             process.kill()
             process.communicate()
-        assert process.returncode == 130
-        assert "Traceback" not in out + err
+        code = process.returncode
+        return code if code >= 0 else 128 - code, re.sub(r"x\n?", "", out), err
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "while True: pass",
+            "while True: time.sleep(1)",
+            "while True: print('x')",
+            "while True: time.monotonic()",
+            "sys.stdin.readline()",
+            "while True: sum([1])",
+            "threading.Thread(target=time.sleep, args=(1e9,), daemon=True).start()\n    while True: time.sleep(1e-6)",
+        ],
+    )
+    def test_ctrl_c_is_a_keyboard_interrupt_of_a_single_program(self, body):
+        code = (
+            f"import sys, threading, time\ntry:\n    print('ready', flush=True)\n    {body}\n"
+            "except KeyboardInterrupt:\n    print('caught')\n    raise SystemExit(9)\n"
+            "finally:\n    print('cleaned up')\n"
+        )
+        words = self.interrupted(*command("run", "-c", code))
+        assert words == self.interrupted(sys.executable, "-c", code) == (9, "caught\ncleaned up\n", "")
+
+    def test_ctrl_c_is_given_to_the_handler_that_asyncio_sets(self):
+        code = (
+            "import asyncio\nasync def main():\n    try:\n        print('ready', flush=True)\n"
+            "        while True: await asyncio.sleep(1)\n    finally:\n        print('cleaned up')\n"
+            "try:\n    asyncio.run(main())\nexcept KeyboardInterrupt:\n    print('caught')\n"
+        )
+        assert self.interrupted(*command("run", "-c", code)) == (0, "cleaned up\ncaught\n", "")
+
+    def test_an_uncaught_keyboard_interrupt_gives_130(self):
+        code = "print('ready', flush=True)\nwhile True: pass"
+        status, out, err = self.interrupted(*command("run", "-c", code))
+        assert (status, out) == (130, "")
+        assert err.endswith("KeyboardInterrupt\n")
+
+    @pytest.mark.parametrize("body", ["pass", "time.sleep(1)"])
+    def test_the_second_ctrl_c_ends_the_world_at_once(self, body):
+        code = (
+            "import signal, time\nsignal.signal(2, lambda *_: print('ready', flush=True))\n"
+            f"print('ready', flush=True)\nwhile True: {body}"
+        )
+        assert self.interrupted(*command("run", "-c", code), times=2) == (130, "", "")
+
+    def test_ctrl_c_ends_a_program_that_leaves_it_to_the_system(self):
+        code = "import signal\nsignal.signal(2, signal.SIG_DFL)\nprint('ready', flush=True)\nwhile True: pass"
+        assert self.interrupted(*command("run", "-c", code)) == (130, "", "")
+
+    def test_ctrl_c_ends_a_lab_at_once(self, tmp_path):
+        code = "import time\nprint('ready')\ntry:\n    while True: time.sleep(1)\nfinally: print('never')"
+        (tmp_path / "lab.toml").write_text(
+            f"[host.a]\n[host.b]\n[[program]]\nhost = 'a'\ncode = '''{code}'''\n"
+        )
+        assert self.interrupted(*command("run", tmp_path / "lab.toml")) == (130, "", "")
 
     def test_importing_portside_imports_little(self):
         code = "import sys; before = set(sys.modules); import portside; print(len(set(sys.modules) - before))"

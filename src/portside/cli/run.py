@@ -67,6 +67,7 @@ def run_program(
             host.sysctl[name.strip()] = value.strip()
         program = host.spawn(*([script] if script else []), *arguments, module=module, code=code, user=options.user)
         give_standard_streams(program)
+        network.interrupted = program
     return run(network, [program], options)
 
 

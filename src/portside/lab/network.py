@@ -128,6 +128,7 @@ class Network:
         self._segments: dict[str, Link] = {}
         self._output = None if quiet else output or Output()
         self._failed: Program | None = None
+        self.interrupted: Program | None = None  # who gets the first Ctrl-C; without one it stops the world
         self._check = True
         self._switches = Switches()
 
@@ -344,7 +345,7 @@ class Network:
             self._output.hosts(list(self.hosts))
         self._check = check
         end = None if until is None else clock.duration(until)
-        with interruptible(self.world), installed(), separate(), self._switches.apart():
+        with interruptible(self.world, self.interrupted), installed(), separate(), self._switches.apart():
             self.world.run(end, clock.duration(drain))
         failed, self._failed = self._failed, None
         if failed is not None:

@@ -13,6 +13,7 @@ from portside.runtime.trap import outside
 
 _OURS: Final = "portside."
 _BORDER: Final = "portside.runtime."
+_READS: Final = "portside.runtime.real_file"
 
 
 def is_ours(frame: FrameType) -> bool:
@@ -21,6 +22,17 @@ def is_ours(frame: FrameType) -> bool:
     It is told by the module, which a frame of compiled code has too; the path of its file is that of the build.
     """
     return _module(frame).startswith(_OURS) or frame.f_code.co_filename.startswith("<frozen importlib")
+
+
+def is_interruptible(frame: FrameType | None) -> bool:
+    """Whether an exception may be raised in a frame: the program's own code runs in it, or a read(2) of a real file."""
+    if frame is not None and _module(frame) == _READS:
+        return True
+    while frame is not None and not is_ours(frame):
+        frame = frame.f_back
+    while frame is not None and is_ours(frame):
+        frame = frame.f_back
+    return frame is None  # and not in what the simulation calls for the program
 
 
 def _module(frame: FrameType) -> str:

@@ -290,6 +290,11 @@ class Scheduler:
             task.thrown.actions.append(action)
             self.wake(task)
 
+    def heed(self, task: Task) -> None:
+        """Let the current task make the calls that it was interrupted for, as it would where it waits."""
+        if isinstance(task.thrown, Interruption):
+            self._refuse(task)
+
     def tasks(self) -> tuple[Task, ...]:
         """The tasks that have not ended, in the order in which they were made."""
         return tuple(self._tasks)

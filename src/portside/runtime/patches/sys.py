@@ -44,7 +44,11 @@ class Forward:
     def write(self, text: str) -> object:
         """Write to the stream that is meant now; where there is none, print(...) writes nothing."""
         stream = cast("TextIO | None", self.current())
-        return None if stream is None else stream.write(text)
+        written = None if stream is None else stream.write(text)
+        task = getcurrent()
+        if type(task) is Task:
+            task.world.heed(task)
+        return written
 
     def flush(self) -> None:
         """Flush the stream that is meant now."""
