@@ -23,8 +23,10 @@ def test_a_known_difference_is_still_there(block: Block) -> None:
     worker = linux.shared()
     if isinstance(worker, str):
         pytest.skip(worker)
-    difference = compare(Program.parse(block.text), worker.run, simulated.run)
-    assert difference is not None, "both agree now: take it out of the page"
+    program = Program.parse(block.text)
+    # Under load Linux may answer as we do once in a while.
+    differs = any(compare(program, worker.run, simulated.run, tries=1) for _ in range(8))
+    assert differs, "both agree now: take it out of the page"
 
 
 # What the first table of the page says of calls, as programs that end with the errno (and leave their sockets open).
