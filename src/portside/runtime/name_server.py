@@ -9,13 +9,14 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
-from portside.addr.abi import AF_INET, AF_INET6, SOCK_CLOEXEC, SOCK_DGRAM
+from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_IP, IPPROTO_IPV6, SOCK_CLOEXEC, SOCK_DGRAM
 from portside.addr.ip import V4_PREFIX, is_v4, parse, text
 from portside.facts.sockaddr import SockAddr
 from portside.host.etc import RESOLV_CONF
 from portside.host.resolver import EAI_AGAIN, EAI_NODATA, EAI_NONAME, Answer
-from portside.host.syscalls import files, io
+from portside.host.syscalls import files, io, options
 from portside.host.syscalls import socket as calls
+from portside.host.udp_control import IP_RECVERR, IPV6_RECVERR
 
 if TYPE_CHECKING:
     from portside.host.kernel import Host
@@ -125,6 +126,8 @@ def _exchange(process: Process, server: int, queries: list[bytes], deadline: int
     fd = -1
     try:
         fd = calls.socket(process, family, SOCK_DGRAM | SOCK_CLOEXEC, 0)
+        level, option = (IPPROTO_IP, IP_RECVERR) if family == AF_INET else (IPPROTO_IPV6, IPV6_RECVERR)
+        options.setsockopt(process, fd, level, option, b"\1\0\0\0")  # not to wait for a host that is not there
         calls.connect(process, fd, address)
         for query in queries:
             io.send(process, fd, query)
