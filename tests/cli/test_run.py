@@ -84,6 +84,21 @@ class TestClosedStreams:
 
 
 class TestPrograms:
+    @pytest.mark.parametrize("words", [["main.py"], ["./main.py"], ["inner/../main.py"], ["inner"], ["./inner/"]])
+    def test_a_program_knows_its_own_place(self, tmp_path, words):
+        text = """
+import sys
+print(__file__, sys.argv, sys.path[0], sys._getframe().f_code.co_filename, repr(__package__))
+print(type(__loader__).__name__, __spec__ and (__spec__.origin, type(__spec__.loader).__name__))
+raise OSError
+"""
+        (tmp_path / "inner").mkdir()
+        for path in ("main.py", "inner/__main__.py"):
+            (tmp_path / path).write_text(text)
+        plain = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False, cwd=tmp_path)
+        told = "".join(line for line in plain.stderr.splitlines(keepends=True) if "<frozen runpy>" not in line)
+        assert run(*words, cwd=tmp_path) == (plain.returncode, plain.stdout, told)
+
     def test_modules_of_its_own_are_kept_compiled(self, tmp_path):
         (tmp_path / "main.py").write_text("import beside; print(beside.NAME)")
         (tmp_path / "beside.py").write_text("NAME = 'beside'")

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.machinery import BuiltinImporter, ModuleSpec, SourceFileLoader
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Final, cast
 
@@ -198,14 +198,15 @@ def script(process: Process, path: str, argv: Sequence[str] = (), paths: Sequenc
     Modules beside the script, and under further project `paths`, are the process's own.
     """
     path = os.fspath(path)
-    whole = os.path.isdir(path)
-    file = os.path.join(path, "__main__.py") if whole else path
-    directory = path if whole else os.path.dirname(os.path.realpath(path))
+    place = os.path.join(os.getcwd(), path)  # not made any simpler: _Py_abspath() of CPython, since 3.9
+    whole = os.path.isdir(place)
+    file = os.path.join(place, "__main__.py") if whole else place
+    directory = place if whole else os.path.dirname(os.path.realpath(place))
 
     def main(program: Program) -> object:
-        with io.open_code(os.path.abspath(file)) as source:
+        with io.open_code(file) as source:
             text = source.read()
-        spec = None if not whole else ModuleSpec("__main__", None, origin=file)
+        spec = importlib.util.spec_from_file_location("__main__", file) if whole else None
         return run_main(program, compile(text, file, "exec", dont_inherit=True), file, spec)
 
     return Body(process, main, [path, *argv], [directory, *paths])
@@ -276,6 +277,10 @@ def run_main(program: Program, code: CodeType, file: str | None, spec: ModuleSpe
         namespace["__package__"] = spec.parent
         namespace["__loader__"] = spec.loader
         namespace["__cached__"] = spec.cached
+    elif file is not None:
+        namespace["__loader__"] = SourceFileLoader("__main__", file)
+    else:
+        namespace["__loader__"] = BuiltinImporter
     if file is not None:
         namespace["__file__"] = file
         namespace.setdefault("__cached__", None)
