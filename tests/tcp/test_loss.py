@@ -151,6 +151,17 @@ def test_the_window_doubles_while_more_than_half_of_it_is_used() -> None:
     assert seen == [20, 40, 80, 120, 120, 120]
 
 
+def test_single_segments_after_a_burst_that_filled_the_window_do_not_open_it_further() -> None:
+    dialogue = Dialogue().established()
+    ack = 1
+    for data in (b"x" * 10_000, b"x", b"x", b"x"):
+        dialogue.send(data)
+        for segment in dialogue.heard():
+            ack += len(segment.data)
+            dialogue.say("A", ack=ack)
+        assert dialogue.tcb.cwnd == 20
+
+
 def test_an_unused_window_does_not_grow() -> None:
     tcb = Dialogue().tcb
     for _ in range(100):
