@@ -16,6 +16,7 @@ _HOST = {
     IPPROTO_TCP: tcp_options.TCP_OPTIONS,
     IPPROTO_UDP: udp_socket.UDP_OPTIONS,
 }
+SO_OOBINLINE = 10
 _CLAIMED = [
     entry
     for entry in option.table().values()
@@ -23,12 +24,12 @@ _CLAIMED = [
 ]
 
 
-# What is kept, and looked at where datagrams are sent or received.
+# What is kept, and looked at where data is sent or received.
 _LOOKED_AT = {
     (IPPROTO_IP, udp_control.IP_PKTINFO), (IPPROTO_IP, udp_control.IP_RECVTTL), (IPPROTO_IP, udp_control.IP_RECVTOS),
     (IPPROTO_IP, udp_control.IP_ORIGDSTADDR), (IPPROTO_IPV6, udp_control.IPV6_RECVPKTINFO),
     (IPPROTO_IPV6, udp_control.IPV6_RECVHOPLIMIT), (IPPROTO_IPV6, udp_control.IPV6_RECVTCLASS),
-    (IPPROTO_UDP, udp_socket.UDP_CORK),
+    (IPPROTO_UDP, udp_socket.UDP_CORK), (IPPROTO_UDP, udp_socket.UDP_SEGMENT), (SOL_SOCKET, SO_OOBINLINE),
 }  # fmt: skip
 
 

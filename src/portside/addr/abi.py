@@ -53,6 +53,7 @@ MSG_PEEK = 0x2
 MSG_DONTROUTE = 0x4
 MSG_CTRUNC = 0x8
 MSG_TRUNC = 0x20
+MSG_PROBE = 0x10
 MSG_DONTWAIT = 0x40
 MSG_EOR = 0x80
 MSG_WAITALL = 0x100
@@ -60,6 +61,7 @@ MSG_CONFIRM = 0x800
 MSG_ERRQUEUE = 0x2000
 MSG_NOSIGNAL = 0x4000
 MSG_MORE = 0x8000
+MSG_FASTOPEN = 0x20000000
 MSG_CMSG_CLOEXEC = 0x40000000
 
 # What shutdown(2) has closed of a socket, as the kernel keeps it (<net/sock.h>): its `how` plus one.

@@ -304,7 +304,7 @@ _UDP: Final = """
 100 UDP_ENCAP                   int      R rw
 101 UDP_NO_CHECK6_TX            bool     S rw
 102 UDP_NO_CHECK6_RX            bool     S rw
-103 UDP_SEGMENT                 int      S rw
+103 UDP_SEGMENT                 int      M rw
 104 UDP_GRO                     bool     S rw
 """
 _UDPLITE: Final = (

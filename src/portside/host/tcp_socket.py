@@ -14,6 +14,7 @@ from portside.addr.abi import (
     IPPROTO_TCP,
     MSG_DONTWAIT,
     MSG_ERRQUEUE,
+    MSG_FASTOPEN,
     MSG_MORE,
     MSG_OOB,
     MSG_PEEK,
@@ -31,12 +32,13 @@ from portside.addr.abi import (
 )
 from portside.addr.ip import V4_LOOPBACK, V6_ANY, V6_LOOPBACK, is_any, is_multicast, is_v4, needs_scope
 from portside.facts.sockaddr import SockAddr
-from portside.facts.state import CLOSED, LISTEN, SYN_RECEIVED, SYN_SENT
+from portside.facts.state import CLOSE_WAIT, CLOSED, ESTABLISHED, LISTEN, SYN_RECEIVED, SYN_SENT
 from portside.facts.verdict import Verdict
+from portside.host import socket_control
 from portside.host.errors import fail
 from portside.host.inet_socket import IP_MAX_MTU, InetSocket, describe, refuse
 from portside.host.options import DEFAULTS, SO_OOBINLINE, SOL_SOCKET
-from portside.host.socket_file import MIN_RCVBUF, MIN_SNDBUF, Received
+from portside.host.socket_file import MIN_RCVBUF, MIN_SNDBUF, Ancillary, Received
 from portside.host.tcp_options import TCP_OPTIONS
 from portside.host.waiting import wait_for
 from portside.ip.route import BROADCAST, MULTICAST, Route
@@ -159,7 +161,10 @@ class TcpSocket(InetSocket):
         """
         if address[0] == AF_UNSPEC:
             self._disconnect()
-            return
+        else:
+            self._connect(address, self.write_limit(0, deadline))
+
+    def _connect(self, address: SockAddr | None, limit: int | None) -> None:
         tcb = self.tcb
         if self.phase == CONNECTED:
             raise fail(errno.EISCONN)
@@ -170,11 +175,12 @@ class TcpSocket(InetSocket):
         else:
             if tcb.state != CLOSED:
                 raise fail(errno.EISCONN)
+            assert address is not None
             self._open(address)
             self.phase = CONNECTING
             verdict = errno.EINPROGRESS
         if tcb.state in OPENING:
-            self._wait_for_handshake(self.write_limit(0, deadline), verdict)
+            self._wait_for_handshake(limit, verdict)
         if tcb.state == CLOSED:
             self._fail_to_connect()
         self.phase = CONNECTED
@@ -297,6 +303,8 @@ class TcpSocket(InetSocket):
         byte is urgent.
         """
         stack = self.stack
+        if flags & MSG_FASTOPEN:
+            self._fast_open(flags, address, deadline)
         call = calls.send_urgent if flags & MSG_OOB else tcp_send
         taken = call(self.tcb, data, stack.world.now, bool(flags & MSG_MORE))
         if stack.ip.backlog:
@@ -304,6 +312,23 @@ class TcpSocket(InetSocket):
         if taken == len(data) and (taken or self.tcb.state not in OPENING):
             return taken
         return self._send_rest(data, taken, flags, deadline)
+
+    def sendmsg(
+        self, process: Process, data: Payload, ancillary: list[Ancillary], flags: int = 0,
+        address: SockAddr | None = None, deadline: int | None = None,
+    ) -> int:  # fmt: skip
+        """As `send`, with control messages, which have no effect: EINVAL for what is wrong with them, EPERM."""
+        if ancillary and self.tcb.state in (ESTABLISHED, CLOSE_WAIT):
+            socket_control.check_all(process, ancillary)
+        return self.send(data, flags, address, deadline)
+
+    def _fast_open(self, flags: int, address: SockAddr | None, deadline: int | None) -> None:
+        """MSG_FASTOPEN connects before it sends: without a cookie, in the usual way (tcp_sendmsg_fastopen)."""
+        if address is not None and address[0] == AF_UNSPEC:
+            raise fail(errno.EOPNOTSUPP)
+        if address is None and self.phase == UNCONNECTED and self.tcb.state == CLOSED:
+            raise fail(errno.EINVAL)
+        self._connect(address, self.write_limit(flags, deadline))
 
     def _send_rest(self, data: Payload, taken: int, flags: int, deadline: int | None) -> int:
         if taken < 0:

@@ -12,7 +12,8 @@ from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_ICMP, IPPROTO_IP, IPPRO
 from portside.addr.ip import V4_ANY, is_v4
 from portside.facts.sockaddr import SockAddr
 from portside.host.errors import fail
-from portside.host.options import Knobs
+from portside.host.options import SOL_SOCKET, Knobs
+from portside.host.socket_control import check
 from portside.host.socket_file import Ancillary
 from portside.udp import truesize
 from portside.wire.packet import IcmpMessage, UdpDatagram
@@ -32,9 +33,7 @@ IPV6_HOPLIMIT: Final = 52
 IPV6_RECVTCLASS: Final = 66
 IPV6_DONTFRAG: Final = 62
 IPV6_TCLASS: Final = 67
-SOL_SOCKET: Final = 1
-SCM_RIGHTS: Final = 1
-SCM_CREDENTIALS: Final = 2
+UDP_SEGMENT: Final = 103
 
 SO_EE_ORIGIN_ICMP: Final = 2
 SO_EE_ORIGIN_ICMP6: Final = 3
@@ -105,16 +104,17 @@ def describe(family: int, knobs: Knobs, packet: UdpDatagram, ifindex: int) -> li
 class Chosen:
     """What control messages choose for the one datagram they go with, in place of what the socket's options say.
 
-    `source` is 0 and `interface` 0, `ttl` and `tos` are -1 where they leave it at that.
+    `source` is 0 and `interface` 0, `ttl`, `tos` and `segment` are -1 where they leave it at that.
     """
 
-    __slots__ = ("dont_fragment", "interface", "source", "tos", "ttl")
+    __slots__ = ("dont_fragment", "interface", "segment", "source", "tos", "ttl")
 
     def __init__(self) -> None:
         self.source = 0
         self.interface = 0
         self.ttl = -1
         self.tos = -1
+        self.segment = -1
         self.dont_fragment = False
 
 
@@ -126,10 +126,11 @@ def chosen(family: int, control: Sequence[Ancillary], v4: bool) -> Chosen:
     found = Chosen()
     for level, kind, content in control:
         if level == SOL_SOCKET:
-            if kind not in (SCM_RIGHTS, SCM_CREDENTIALS):  # which __sock_cmsg_send leaves to AF_UNIX
+            check(kind, content)
+        elif level == IPPROTO_UDP:
+            if kind != UDP_SEGMENT or len(content) != 2:
                 raise fail(errno.EINVAL)
-        elif level == IPPROTO_UDP:  # UDP_SEGMENT, which is not modelled: as kernels before 4.18
-            raise fail(errno.EINVAL)
+            found.segment = int.from_bytes(content, "little")
         elif level == IPPROTO_IPV6 and (not v4 or (family == AF_INET6 and kind == IPV6_PKTINFO)):
             _choose_v6(found, kind, content, v4)
         elif level == IPPROTO_IP and v4:

@@ -16,6 +16,7 @@ from portside.addr.abi import (
     MSG_MORE,
     MSG_OOB,
     MSG_PEEK,
+    MSG_PROBE,
     MSG_TRUNC,
     POLLERR,
     POLLHUP,
@@ -32,7 +33,7 @@ from portside.addr.ip import V4_ANY, V4_LOOPBACK, V6_ANY, V6_LOOPBACK, is_any, i
 from portside.facts.sockaddr import SockAddr
 from portside.facts.state import CLOSED, ESTABLISHED
 from portside.facts.verdict import Verdict
-from portside.host import udp_control
+from portside.host import socket_control, udp_control
 from portside.host.errors import fail
 from portside.host.inet_socket import IP_MAX_MTU, InetSocket, describe, refuse
 from portside.host.options import Table, int_of, stored
@@ -52,6 +53,8 @@ SEND_SHUTDOWN: Final = 2
 BUFFER: Final = 212992
 
 UDP_CORK: Final = 1
+UDP_SEGMENT: Final = 103
+UDP_MAX_SEGMENTS: Final = 128
 
 _get_cork, _keep_cork = stored(IPPROTO_UDP, UDP_CORK, boolean=True)
 
@@ -68,7 +71,7 @@ UDP_OPTIONS: Table = {
     UDP_CORK: (_get_cork, _set_cork),
     101: stored(IPPROTO_UDP, 101, boolean=True),  # UDP_NO_CHECK6_TX
     102: stored(IPPROTO_UDP, 102, boolean=True),  # UDP_NO_CHECK6_RX
-    103: stored(IPPROTO_UDP, 103, low=0, high=0xFFFF),  # UDP_SEGMENT
+    UDP_SEGMENT: stored(IPPROTO_UDP, UDP_SEGMENT, low=0, high=0xFFFF),
     104: stored(IPPROTO_UDP, 104, boolean=True),  # UDP_GRO
 }
 
@@ -249,7 +252,8 @@ class UdpSocket(InetSocket):
         self, process: Process, data: Payload, ancillary: list[Ancillary], flags: int = 0,
         address: SockAddr | None = None, deadline: int | None = None,
     ) -> int:  # fmt: skip
-        """As `send`, with control messages: EINVAL for what is wrong with those (ip(7), ipv6(7))."""
+        """As `send`, with control messages: EINVAL for what is wrong with those, EPERM (ip(7), ipv6(7), socket(7))."""
+        socket_control.check_rights(process, ancillary)
         return self.send(data, flags, address, deadline, ancillary)
 
     def send(
@@ -263,7 +267,7 @@ class UdpSocket(InetSocket):
         """
         if len(data) > 0xFFFF:
             raise fail(errno.EMSGSIZE)
-        if flags & MSG_OOB:
+        if flags & MSG_OOB and self._over_v4(address):
             raise fail(errno.EOPNOTSUPP)
         self._autobind()
         if self.corked is not None:
@@ -278,12 +282,17 @@ class UdpSocket(InetSocket):
             route = self._route(remote, scope, False, chosen)
         if route.kind == BROADCAST and not self.knobs.broadcast:
             raise fail(errno.EACCES)
+        if flags & MSG_PROBE:
+            return len(data)  # the way there was looked up, and that was all
         self._may_send(len(data), route)
         if self._corks(flags):
             self.misled = None
             self.corked = Corked(bytes(data), remote, port, route, chosen)
             return len(data)
         return self._transmit(data, remote, port, route, chosen)
+
+    def _over_v4(self, address: SockAddr | None) -> bool:
+        return self.family == AF_INET or is_v4(self.entry.raddr if address is None else self.destination(address)[0])
 
     def _way_to_peer(self, flags: int, control: Sequence[Ancillary]) -> tuple[int, int, Route, Chosen | None]:
         """Where a send without an address goes, and the route there: the one used last, if it still holds."""
@@ -310,6 +319,8 @@ class UdpSocket(InetSocket):
         assert corked is not None
         if address is not None and not is_v4(corked.remote) and is_v4(self.destination(address)[0]):
             raise fail(errno.EINVAL)  # udp_sendmsg: what is held back is of the other family
+        if flags & MSG_PROBE:
+            return len(data)
         if len(corked.data) + len(data) > _limit(corked.route):
             raise fail(errno.EMSGSIZE)
         corked.data += bytes(data)
@@ -340,6 +351,34 @@ class UdpSocket(InetSocket):
 
     def _transmit(
         self, data: Payload, remote: int, port: int, route: Route, chosen: Chosen | None = None, joined: int = 0
+    ) -> int:
+        size = self._segment_size(chosen)
+        if size:
+            if min(len(data), size) + (28 if is_v4(remote) else 48) > route.mtu:
+                raise fail(errno.EMSGSIZE)
+            if len(data) > size:
+                return self._transmit_segments(data, size, remote, port, route, chosen)
+        return self._transmit_one(data, remote, port, route, chosen, joined)
+
+    def _segment_size(self, chosen: Chosen | None) -> int:
+        """UDP_SEGMENT: how large the datagrams are that what is sent is cut into, 0 for one (udp(7))."""
+        if chosen is not None and chosen.segment >= 0:
+            return chosen.segment
+        return self.knobs.other.get((IPPROTO_UDP, UDP_SEGMENT), 0) if self.proto == IPPROTO_UDP else 0
+
+    def _transmit_segments(
+        self, data: Payload, size: int, remote: int, port: int, route: Route, chosen: Chosen | None
+    ) -> int:
+        """Send several datagrams (udp_send_skb, __udp_gso_segment). EINVAL for more than UDP_MAX_SEGMENTS."""
+        if len(data) > size * UDP_MAX_SEGMENTS:
+            raise fail(errno.EINVAL)
+        view = memoryview(bytes(data))
+        for start in range(0, len(view), size):
+            self._transmit_one(view[start : start + size], remote, port, route, chosen, 0)
+        return len(view)
+
+    def _transmit_one(
+        self, data: Payload, remote: int, port: int, route: Route, chosen: Chosen | None, joined: int
     ) -> int:
         entry, knobs = self.entry, self.knobs
         source = entry.saddr if entry.transparent and not is_any(entry.saddr) else route.src

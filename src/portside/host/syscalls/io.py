@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from portside.addr.abi import MSG_CMSG_CLOEXEC
 from portside.facts.sockaddr import SockAddr
 from portside.host.syscalls.socket import socket_of
 
@@ -52,4 +53,5 @@ def recvmsg(
     process: Process, fd: int, length: int, ancillary_length: int, flags: int = 0, deadline: int | None = None
 ) -> tuple[bytes, list[Ancillary], int, SockAddr | None]:
     """Receive a message (recvmsg(2)): data, control messages, MSG_* flags, sender."""
-    return socket_of(process, fd).recvmsg(process, length, ancillary_length, flags, deadline)
+    data, control, answer, sender = socket_of(process, fd).recvmsg(process, length, ancillary_length, flags, deadline)
+    return data, control, answer | flags & MSG_CMSG_CLOEXEC, sender  # which ____sys_recvmsg leaves in msg_flags
