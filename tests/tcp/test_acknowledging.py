@@ -102,7 +102,7 @@ def test_an_ack_that_is_nearly_due_takes_the_next_segment_along(gap: int, acknow
 
 
 def test_a_quicker_pace_brings_a_delayed_ack_on() -> None:
-    """160 ms were to come; a segment after 10 ms makes it 80 + 20 ms from there. Linux: 116 ms, ticks and load included."""
+    """160 ms were to come; a segment after 10 ms makes it 80 + 20 ms from there. Linux: 116 ms, ticks and all."""
     sender = Sender(round_trip=400)
     sender.delays(AT_ONCE + 2, gap=300)
     dialogue = sender.dialogue
