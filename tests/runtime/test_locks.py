@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
+from portside import Network
+
 
 def test_a_released_lock_is_open_until_the_next_takes_it(world):
     def program():
-        import threading
-        import time
 
         lock, seen = threading.Lock(), []
 
@@ -33,8 +36,6 @@ def test_a_released_lock_is_open_until_the_next_takes_it(world):
 
 def test_who_would_not_wait_may_be_quicker(world):
     def program():
-        import threading
-        import time
 
         lock, seen = threading.Lock(), []
 
@@ -59,8 +60,6 @@ def test_who_would_not_wait_may_be_quicker(world):
 
 def test_two_threads_join_the_same_one(world):
     def program():
-        import threading
-        import time
 
         seen = []
         worker = threading.Thread(target=time.sleep, args=(5,))
@@ -84,8 +83,6 @@ def test_a_waiter_that_is_interrupted_passes_its_turn_on(world):
     def program():
         import os
         import signal
-        import threading
-        import time
 
         lock, seen = threading.Lock(), []
 
@@ -116,3 +113,30 @@ def test_a_waiter_that_is_interrupted_passes_its_turn_on(world):
         return sorted(seen), lock.locked()
 
     assert world.call(program) == (["interrupted", "second"], False)
+
+
+def test_a_promise_to_a_world_that_stands_still_holds_nobody_up(world):
+    lock = threading.Lock()
+
+    def hold():
+        lock.acquire()
+        time.sleep(1)
+        world.network.world.halt()  # at the next hand-over: the waiter has its promise, and never runs
+        lock.release()
+        time.sleep(1)
+
+    def wait():
+        time.sleep(0.5)
+        lock.acquire()
+
+    world.host.spawn(hold)
+    waiter = world.host.spawn(wait)
+    world.network.run()
+    assert waiter.running
+    with Network() as other:
+        program = other.host("other").spawn(lambda: lock.acquire(timeout=5))
+        other.run()
+        assert program.result is True
+    lock.release()
+    world.network.run()
+    assert not waiter.running

@@ -83,6 +83,10 @@ def test_outside_and_in_libraries_the_class_is_everybodys(world, tmp_path, monke
     def program():
         import a_library
 
+        found = socket.socket
+        socket.socket = None
+        socket.socket = found
+
         with socket.socket() as s:
             assert type(s) is socket.socket
         with a_library.Kind() as s:

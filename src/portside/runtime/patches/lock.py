@@ -10,6 +10,7 @@ import _thread
 import threading
 from collections.abc import Callable
 from typing import Final, cast
+from weakref import ref
 
 from greenlet import getcurrent
 
@@ -30,7 +31,7 @@ _real_count: Final = _thread._count
 _held: Final[dict[int, object]] = {}
 """Plain locks that tasks have acquired, by id: what fails to be acquired and is not here, another thread holds."""
 
-_promised: Final[dict[int, Task]] = {}
+_promised: Final[dict[int, ref[Task]]] = {}
 """By id, open locks that a task was woken for which has not run since."""
 
 
@@ -58,7 +59,8 @@ def acquire(self: object, blocking: object = True, timeout: object = -1) -> obje
     task = getcurrent()
     if type(task) is not Task:
         return _real_acquire(self, blocking, timeout)
-    if not (blocking and id(self) in _promised) and _real_acquire(self, False):
+    promised = id(self) in _promised and _is_promised(self, task)
+    if not (blocking and promised) and _real_acquire(self, False):
         if blocking is not True or timeout != -1:
             try:
                 _deadline(task, _real_acquire, self, blocking, timeout)
@@ -68,7 +70,7 @@ def acquire(self: object, blocking: object = True, timeout: object = -1) -> obje
         _held[id(self)] = self
         return True
     deadline = _deadline(task, _real_acquire, self, blocking, timeout)
-    if id(self) not in _held and id(self) not in _promised and _acquire_outside(self, 0 if deadline == -1 else 1.0):
+    if id(self) not in _held and not promised and _acquire_outside(self, 0 if deadline == -1 else 1.0):
         _held[id(self)] = self
         return True
     if deadline == -1:
@@ -86,9 +88,19 @@ def _wait(task: Task, lock: object, deadline: int | None) -> bool:
                 _held[id(lock)] = lock
                 return True
     except BaseException:
-        if _promised.get(id(lock)) is task:
+        promised = _promised.get(id(lock))
+        if promised is not None and promised() is task:
             _promise(lock)
         raise
+    return False
+
+
+def _is_promised(lock: object, task: Task) -> bool:
+    """Whether the lock is to be another task's, of the same world: one of a world that is over never comes."""
+    other = _promised[id(lock)]()
+    if other is not None and not other.ended and other.world is task.world:
+        return True
+    del _promised[id(lock)]
     return False
 
 
@@ -98,7 +110,7 @@ def _promise(lock: object) -> None:
     if task is None:
         _promised.pop(id(lock), None)
     else:
-        _promised[id(lock)] = task
+        _promised[id(lock)] = ref(task)
 
 
 def release(self: object) -> object:

@@ -61,7 +61,7 @@ class SocketModule(ModuleType):
 
     @socket.setter
     def socket(self, value: object) -> None:
-        self.__dict__["socket"] = value
+        self.__dict__["socket"] = _Socket if value is twin_of(_Socket) else value  # who puts back what he found
 
     @socket.deleter
     def socket(self) -> None:
