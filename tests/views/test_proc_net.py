@@ -295,8 +295,8 @@ def simulated() -> dict[str, str]:
 
 
 def _masked(text: str, name: str) -> list[str]:
-    """The rows without what differs from run to run: their order, addresses of memory and who refers to it, inodes
-    but for none at all, when a timer fires, and how TCP judges the path.
+    """The rows without what differs from run to run: their order, addresses of memory, inodes but for none at all,
+    when a timer fires, which timers hold a connection's reference, and how TCP judges the path.
     """
     header, *lines = text.split("\n")[:-1]
     told = []
@@ -308,6 +308,8 @@ def _masked(text: str, name: str) -> list[str]:
             timer = fields[5].partition(":")[0]
             tail = fields[12:] if name.startswith("udp") else []
             kept = [*fields[1:5], timer, *fields[6:9], "no inode" if fields[9] == "0" else "inode", *tail]
+            if fields[3] in ("0A", "06"):
+                kept.append(f"{fields[10]} references")
             kept.append(f"{len(line)} characters" if not name.endswith("6") else f"{len(fields)} fields")
         told.append(" ".join(kept))
     return [header, *sorted(told)]

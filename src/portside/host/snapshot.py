@@ -84,7 +84,13 @@ def _tcp(entry: Entry, owners: Owners, now: int) -> Socket:
     tcb = entry.owner
     if isinstance(tcb, TimeWait):
         left = max(tcb.ends_at - now, 0)
-        return replace(_named(entry, SOCK_STREAM), state=tcb.state, timer=facts.TIMER_TIME_WAIT, timer_left=left)
+        return replace(
+            _named(entry, SOCK_STREAM),
+            state=tcb.state,
+            timer=facts.TIMER_TIME_WAIT,
+            timer_left=left,
+            references=3,  # of both hash tables and the timer: inet_twsk_hashdance_schedule()
+        )
     assert isinstance(tcb, Tcb)
     if tcb.state == SYN_RECEIVED and tcb.listener is not None:
         return replace(_named(entry, SOCK_STREAM), references=0)  # a request is no socket yet: get_openreq4
@@ -109,10 +115,21 @@ def _tcp(entry: Entry, owners: Owners, now: int) -> Socket:
         keepalive=tcb.keepalive,
         shutdown=tcb.shutdown,
         drops=listener.overflows if listener is not None else 0,
-        references=2 if timer else 1,
+        references=_references(tcb),
         owners=tuple(owners.get(file, ())) if file is not None else (),
         tcp=_info(tcb),
     )
+
+
+def _references(tcb: Tcb) -> int:
+    """sk_refcnt: the file's, and one for each connection in the queues of a listener, for each timer that runs.
+
+    Linux lets the timer of a retransmission run on when it is not needed any more, and holds its reference so long.
+    """
+    if tcb.state == LISTEN and tcb.listener is not None:
+        return 1 + len(tcb.listener.accept_queue) + len(tcb.listener.half_open)
+    running = (tcb.retransmit_at or tcb.probe_at, tcb.delack_at, tcb.keepalive_at)
+    return 1 + sum(1 for timer in running if timer)
 
 
 def _timer(tcb: Tcb, now: int) -> tuple[int, int]:
