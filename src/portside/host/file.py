@@ -95,12 +95,13 @@ class File:
     A subclass overrides `poll`, `release`, `describe` and the calls it supports.
     """
 
-    __slots__ = ("nonblocking", "references", "waiters")
+    __slots__ = ("nonblocking", "references", "signal_owner", "waiters")
     pollable: ClassVar[bool] = True  # whether epoll takes it: regular files and /dev/null have no poll operation
     kind: ClassVar[int] = 0  # the file type bits of st_mode, where syscalls/files.py does not know them by the class
 
     def __init__(self) -> None:
         self.nonblocking = False  # O_NONBLOCK, shared by all descriptors of this description
+        self.signal_owner = 0  # F_SETOWN: whose SIGIO and SIGURG would be, a process or minus a group
         self.references = 0  # descriptors (of any process) and calls under way that hold it
         self.waiters: list[Waiter] = []  # in order of arrival; woken in that order
 

@@ -512,7 +512,8 @@ class SimSocketMethods(_stdlib.socket):
         kind, option = c_int(level), c_int(optname)
         value = rest[0] if rest else None
         if len(rest) == 2 and value is None and isinstance(rest[1], int):
-            data = bytes(rest[1])
+            _options.set_null(self._sim_process, self._sim_fd, kind, option, rest[1])
+            return
         elif len(rest) != 1:
             raise TypeError(f"setsockopt() takes exactly 3 arguments ({len(rest) + 2} given)")
         elif isinstance(value, int) and -0x80000000 <= value <= 0x7FFFFFFF:

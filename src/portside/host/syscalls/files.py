@@ -37,6 +37,10 @@ F_GETPIPE_SZ: Final = 1032
 FIONREAD: Final = 0x541B  # SIOCINQ too
 SIOCOUTQ: Final = 0x5411  # TIOCOUTQ
 SIOCATMARK: Final = 0x8905
+SET_OWNER: Final = (0x8901, 0x8902)  # FIOSETOWN, SIOCSPGRP
+GET_OWNER: Final = (0x8903, 0x8904)  # FIOGETOWN, SIOCGPGRP
+F_SETOWN: Final = 8
+F_GETOWN: Final = 9
 FIONBIO: Final = 0x5421
 FIOCLEX: Final = 0x5451
 FIONCLEX: Final = 0x5450
@@ -130,8 +134,8 @@ def set_inheritable(process: Process, fd: int, inheritable: bool) -> None:
 def fcntl(process: Process, fd: int, command: int, argument: int = 0) -> int:
     """Manipulate a file descriptor (fcntl(2)).
 
-    F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETPIPE_SZ, F_SETPIPE_SZ; EINVAL for another
-    command. EBADF, EMFILE; EBUSY and EPERM for a pipe's size.
+    F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETOWN, F_SETOWN, F_GETPIPE_SZ, F_SETPIPE_SZ;
+    EINVAL for another command. EBADF, EMFILE; ESRCH for an owner; EBUSY and EPERM for a pipe's size.
     """
     file = process.files.get(fd)
     if command in (F_DUPFD, F_DUPFD_CLOEXEC):
@@ -148,11 +152,25 @@ def fcntl(process: Process, fd: int, command: int, argument: int = 0) -> int:
         if isinstance(file, WriteEnd):
             file.packets = bool(argument & O_DIRECT)
         return 0
+    if command == F_GETOWN:
+        return file.signal_owner
+    if command == F_SETOWN:
+        _set_owner(process, file, argument)
+        return 0
     if command in (F_GETPIPE_SZ, F_SETPIPE_SZ):
         if not isinstance(file, PipeEnd):
             raise fail(errno.EBADF)
         return file.get_size() if command == F_GETPIPE_SZ else _set_pipe_size(process, file, argument)
     raise fail(errno.EINVAL)
+
+
+def _set_owner(process: Process, file: File, who: int) -> None:
+    """A process, or minus its group, which is its own; 0 for none (f_setown). EINVAL, ESRCH."""
+    if who == -0x80000000:
+        raise fail(errno.EINVAL)
+    if who and process.host.processes.get(abs(who)) is None:
+        raise fail(errno.ESRCH)
+    file.signal_owner = who
 
 
 def _set_pipe_size(process: Process, file: PipeEnd, size: int) -> int:
@@ -172,7 +190,8 @@ def _status_flags(file: File) -> int:
 def ioctl(process: Process, fd: int, request: int, argument: int = 0) -> int:
     """Control a file (ioctl(2)): the number that Linux puts where its argument points, or 0.
 
-    FIONREAD (SIOCINQ), SIOCOUTQ, SIOCATMARK, FIONBIO, FIOCLEX, FIONCLEX. EBADF; ENOTTY for what the file does not know.
+    FIONREAD (SIOCINQ), SIOCOUTQ, SIOCATMARK, SIOCGPGRP, SIOCSPGRP, FIONBIO, FIOCLEX, FIONCLEX. EBADF, ESRCH; ENOTTY for
+    what the file does not know.
     """
     file = process.files.get(fd)
     if request == FIONBIO:
@@ -183,6 +202,11 @@ def ioctl(process: Process, fd: int, request: int, argument: int = 0) -> int:
         return 0
     if isinstance(file, SocketFile) and request in (FIONREAD, SIOCOUTQ):
         return file.ioctl_inq() if request == FIONREAD else file.ioctl_outq()
+    if isinstance(file, SocketFile) and request in GET_OWNER:
+        return file.signal_owner
+    if isinstance(file, SocketFile) and request in SET_OWNER:
+        _set_owner(process, file, argument)
+        return 0
     if isinstance(file, SocketFile) and request == SIOCATMARK:
         return file.ioctl_atmark()
     if isinstance(file, PipeEnd) and request == FIONREAD:

@@ -20,7 +20,7 @@ from portside.runtime.trap import current_process
 Real = Callable[..., object]
 
 _OF_TABLE: Final = (fcntl.F_DUPFD, fcntl.F_DUPFD_CLOEXEC, fcntl.F_GETFD, fcntl.F_SETFD)
-_READS: Final = {0x541B: files.FIONREAD, 0x5411: 0x5411, 0x8905: 0x8905}  # FIONREAD, SIOCOUTQ, SIOCATMARK
+_READS: Final = (files.FIONREAD, files.SIOCOUTQ, files.SIOCATMARK, *files.GET_OWNER)
 
 
 def fcntl_call(real: Real, fd: object, cmd: int, arg: object = 0, /) -> object:
@@ -33,7 +33,10 @@ def fcntl_call(real: Real, fd: object, cmd: int, arg: object = 0, /) -> object:
     if isinstance(file, RealFile) and cmd not in _OF_TABLE:
         return real(file.fd, cmd, arg)
     if isinstance(arg, int):
-        return files.fcntl(process, number, cmd, arg)
+        answer = files.fcntl(process, number, cmd, arg)
+        if answer < 0:
+            raise OSError(0, "Error")  # a group, which CPython takes for a failure
+        return answer
     raise fail(errno.EINVAL)
 
 
