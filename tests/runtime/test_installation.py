@@ -7,6 +7,7 @@ import _queue
 import _socket
 import _thread
 import datetime
+import gc
 import io
 import os
 import random
@@ -192,6 +193,7 @@ def test_threads_outside_do_not_see_those_inside(world):
         return counts
 
     world.network.at(0.5, lambda: seen.append(threading.enumerate()))
+    gc.collect()  # worlds that other tests did not close leave their threads with them
     outside = threading.enumerate()
     assert world.call(program) == (4, 4)
     assert seen == [outside]
