@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import subprocess
 import sys
 import textwrap
@@ -22,7 +23,7 @@ class World:
         self.network = Network(seed=1)
         self.host = self.network.host("alpha", "10.0.0.1/24")
 
-    def run(self, *programs: Callable[[], object] | str, user: str = "root") -> list[Program]:
+    def run(self, *programs: Callable[[], object] | str, user: str | int = "root") -> list[Program]:
         """Run functions, and programs given as text, side by side to their end."""
         started = [
             self.host.spawn(code=textwrap.dedent(program), user=user, check=False)
@@ -56,7 +57,7 @@ def world() -> World:
 
 @pytest.fixture
 def same(world: World) -> Callable[[str], str]:
-    """Run a program for real and simulated; its output must be the same, and is returned."""
+    """Run a program for real and simulated, by whoever runs the tests; its output must be the same, and is returned."""
 
     def compare(source: str) -> str:
         source = textwrap.dedent(source)
@@ -67,10 +68,11 @@ def same(world: World) -> Callable[[str], str]:
             check=False,
             timeout=60,
             stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},  # as the streams of a simulated program are
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # as the interpreter does unless told otherwise
-            (program,) = world.run(source)
+            (program,) = world.run(source, user=os.getuid())
         for there, here in ((real.stdout, program.stdout), (real.stderr, program.stderr)):
             difference = difflib.unified_diff(there.splitlines(), here.splitlines(), "real", "simulated", "", "", 0, "")
             assert there == here, "\n".join(difference)

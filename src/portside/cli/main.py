@@ -173,4 +173,6 @@ def leave(status: int) -> None:
             stream.flush()
         except (OSError, ValueError):
             status = status or 120  # as CPython does when standard output cannot be flushed
+        except RuntimeError:  # Ctrl-C came while it was being written
+            pass
     os._exit(status)
