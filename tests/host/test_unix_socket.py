@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 from kernel_objects import FakeHost, FakeWorld, Simulated
 
@@ -101,6 +103,23 @@ def test_another_users_socket_file_is_closed_to_users(host, process):
         socket.connect(user, mine, (AF_UNIX, b"/run/x"))
     with pytest.raises(PermissionError):
         io.sendto(user, mine, b"x", 0, (AF_UNIX, b"/run/x"))
+
+
+@pytest.mark.parametrize(
+    ("option", "number", "error", "allowed"),
+    [(1, 1, "EACCES", 0), (12, 7, "EPERM", 6), (12, -1, "EPERM", 0), (36, 1, "EPERM", None)],
+    ids=["SO_DEBUG", "SO_PRIORITY", "SO_PRIORITY", "SO_MARK"],
+)
+def test_options_that_take_a_capability(host, process, option, number, error, allowed):
+    # measured: socket(7) says so of no family in particular
+    user = host.processes.create("user", uid=1000)
+    for who, numbers in ((process, (number,)), (user, () if allowed is None else (allowed,))):
+        fd = socket.socket(who, AF_UNIX, SOCK_STREAM)
+        for each in numbers:
+            options.setsockopt(who, fd, 1, option, each.to_bytes(4, "little", signed=True))
+    with pytest.raises(PermissionError) as refused:
+        options.setsockopt(user, fd, 1, option, number.to_bytes(4, "little", signed=True))
+    assert errno.errorcode[refused.value.errno] == error
 
 
 def test_addresses_of_another_family(process):

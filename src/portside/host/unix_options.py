@@ -14,7 +14,7 @@ from portside.addr.abi import AF_UNIX
 from portside.facts.state import LISTEN
 from portside.host.errors import fail
 from portside.host.options import INT_MAX, int_bytes, int_of, linger_bytes, linger_of, timeout_of, timeval_bytes
-from portside.host.processes import CAP_NET_ADMIN
+from portside.host.processes import CAP_NET_ADMIN, CAP_NET_RAW
 from portside.host.socket_file import MIN_RCVBUF, MIN_SNDBUF
 
 if TYPE_CHECKING:
@@ -65,6 +65,22 @@ def _stored(
         sock.stored[name] = int(bool(number)) if boolean else number
 
     return get, put
+
+
+def _guarded(option: tuple[Getter, Setter], may: Callable[[Process, int], bool], error: int) -> tuple[Getter, Setter]:
+    """The same option for those who may set it to that number; to others an error."""
+    get, put = option
+
+    def guarded(sock: UnixSocket, process: Process, value: bytes) -> None:
+        if not may(process, int_of(value)):
+            raise fail(error)
+        put(sock, process, value)
+
+    return get, guarded
+
+
+def _net_admin_or_raw(process: Process) -> bool:
+    return process.capable(CAP_NET_ADMIN) or process.capable(CAP_NET_RAW)
 
 
 def _set_lock_filter(sock: UnixSocket, process: Process, value: bytes) -> None:
@@ -135,7 +151,7 @@ def _set_linger(sock: UnixSocket, process: Process, value: bytes) -> None:
 
 
 SOCKET: Final[dict[int, tuple[Getter | None, Setter | None]]] = {
-    1: _stored(1),  # SO_DEBUG
+    1: _guarded(_stored(1), lambda process, on: not on or process.capable(CAP_NET_ADMIN), errno.EACCES),  # SO_DEBUG
     2: _stored(2),  # SO_REUSEADDR
     3: _constant(lambda s: s.type),
     4: _constant(lambda s: s.take_error()),
@@ -146,7 +162,9 @@ SOCKET: Final[dict[int, tuple[Getter | None, Setter | None]]] = {
     9: _stored(9),  # SO_KEEPALIVE
     10: _stored(10),  # SO_OOBINLINE
     11: _stored(11),  # SO_NO_CHECK
-    12: _stored(12, boolean=False),  # SO_PRIORITY
+    12: _guarded(  # SO_PRIORITY
+        _stored(12, boolean=False), lambda process, number: 0 <= number <= 6 or _net_admin_or_raw(process), errno.EPERM
+    ),
     13: ((lambda s: linger_bytes(s.linger)), _set_linger),
     15: ((lambda s: int_bytes(0)), _set_reuseport),
     16: ((lambda s: int_bytes(s.passcred)), _set_passcred),
@@ -161,7 +179,7 @@ SOCKET: Final[dict[int, tuple[Getter | None, Setter | None]]] = {
     33: (None, _set_rcvbuf_force),
     34: _stored(34),  # SO_PASSSEC
     35: _stored(35),  # SO_TIMESTAMPNS
-    36: _stored(36, boolean=False),  # SO_MARK
+    36: _guarded(_stored(36, boolean=False), lambda process, _: _net_admin_or_raw(process), errno.EPERM),  # SO_MARK
     37: _stored(37, low=0, boolean=False),  # SO_TIMESTAMPING
     38: _constant(lambda s: s.proto),
     39: _constant(lambda s: AF_UNIX),
