@@ -15,7 +15,7 @@ from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import FunctionType, MethodType, ModuleType
-from typing import Final
+from typing import Final, cast
 
 _ABSENT: Final = object()
 
@@ -192,6 +192,8 @@ class Patcher:
         for name, value in list(owner.__dict__.items()):
             if id(value) in self._to_new or id(value) in self._to_old:
                 self._note(owner, name, value, _setter(owner), owner.__dict__.get)
+            elif type(value) is staticmethod:  # glob's scandir, from Python 3.13 on
+                self._note(owner, name, value.__func__, _static_setter(owner), _static_getter(owner))
             elif type(value) is FunctionType:
                 self._defaults(value)
 
@@ -270,6 +272,14 @@ class _ImportWatch(MetaPathFinder):
             self._loaded(module)
 
         loader.exec_module = execute_and_tell  # type: ignore[attr-defined]
+
+
+def _static_setter(owner: type) -> Callable[[str, object], None]:
+    return lambda name, value: setattr(owner, name, staticmethod(cast("Callable[..., object]", value)))
+
+
+def _static_getter(owner: type) -> Callable[[str], object]:
+    return lambda name: getattr(owner.__dict__.get(name), "__func__", None)
 
 
 def _setter(owner: type) -> Callable[[str, object], None]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final, cast
 
 from portside.host.errors import fail
@@ -274,7 +275,8 @@ def utime(
     place = None if process is None else socket_file(process, path, dir_fd, follow_symlinks)
     if process is None or place is None:
         return _os.path_or_fd(real, path, times, dir_fd=dir_fd, follow_symlinks=follow_symlinks, **keywords)
-    _calls.utime(process, place, *_times(process, times, keywords.get("ns")))  # its errors name no path
+    with _about(path) if sys.version_info >= (3, 13) else nullcontext():
+        _calls.utime(process, place, *_times(process, times, keywords.get("ns")))
     return None
 
 
