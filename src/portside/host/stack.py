@@ -13,7 +13,7 @@ from portside.addr.abi import (
     IPPROTO_UDP,
     IPPROTO_UDPLITE,
 )
-from portside.addr.ip import is_loopback, is_multicast, is_v4, needs_scope
+from portside.addr.ip import V6_LOOPBACK, is_loopback, is_multicast, is_v4, needs_scope
 from portside.facts.state import CLOSED, ESTABLISHED, LISTEN, SYN_RECEIVED
 from portside.facts.verdict import Verdict
 from portside.host.file import World
@@ -214,7 +214,14 @@ class Stack:
         assert isinstance(packet, TcpSegment)
         reset = arrives.reset_for(packet)
         if reset is not None:
-            self._send(reset, interface.index if interface is not None and not interface.loopback else 0)
+            self._respond(reset, interface)
+
+    def _respond(self, segment: TcpSegment, arrived: Interface | None) -> None:
+        """Send a segment that no connection sends (tcp_v6_send_response, ip_send_unicast_reply)."""
+        if arrived is None or arrived.loopback:
+            self._send(segment)
+        elif segment.dst != V6_LOOPBACK:  # which has no way by the interface of arrival alone (rt6_need_strict)
+            self._send(segment, arrived.index)
 
     def _send(self, packet: Packet, oif: int = 0) -> None:
         """Send a packet that no socket has a route for; one that has none is dropped."""
@@ -264,7 +271,7 @@ class Stack:
     def transmit(self, tcb: Tcb | TimeWait, segment: TcpSegment) -> None:
         """Send a segment of a connection by its route, which is looked up again when routes have changed."""
         if tcb.__class__ is not Connection:
-            self._send(segment)
+            self._respond(segment, self.ip.interfaces.get(self.arriving))
             return
         connection: Connection = tcb
         route = connection.route
