@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -411,6 +412,8 @@ class TestCommand:
         process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+        limit = threading.Timer(50, process.kill)
+        limit.start()
         try:
             for _ in range(times):
                 while process.stdout.readline() not in ("ready\n", "a | ready\n", ""):
@@ -418,6 +421,7 @@ class TestCommand:
                 process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=20)
         finally:
+            limit.cancel()
             process.kill()
             process.communicate()
         code = process.returncode

@@ -13,7 +13,8 @@ from portside.runtime.trap import outside
 
 _OURS: Final = "portside."
 _BORDER: Final = "portside.runtime."
-_READS: Final = "portside.runtime.real_file"
+_INTERRUPTIBLE: Final = ("portside.runtime.real_file", "portside.runtime.patches.sys")
+"""Where nothing is left half done: read(2) of a real file, and what forwards print(...) to a program's stream."""
 
 
 def is_ours(frame: FrameType) -> bool:
@@ -25,8 +26,8 @@ def is_ours(frame: FrameType) -> bool:
 
 
 def is_interruptible(frame: FrameType | None) -> bool:
-    """Whether an exception may be raised in a frame: the program's own code runs in it, or a read(2) of a real file."""
-    if frame is not None and _module(frame) == _READS:
+    """Whether an exception may be raised in a frame: the program's own code runs in it, or what bears it."""
+    if frame is not None and _module(frame) in _INTERRUPTIBLE:
         return True
     while frame is not None and not is_ours(frame):
         frame = frame.f_back

@@ -45,9 +45,7 @@ class Forward:
         """Write to the stream that is meant now; where there is none, print(...) writes nothing."""
         stream = cast("TextIO | None", self.current())
         written = None if stream is None else stream.write(text)
-        task = getcurrent()
-        if type(task) is Task:
-            task.world.heed(task)
+        _heed()
         return written
 
     def flush(self) -> None:
@@ -55,6 +53,14 @@ class Forward:
         stream = cast("TextIO | None", self.current())
         if stream is not None:
             stream.flush()
+        _heed()
+
+
+def _heed() -> None:
+    """Let the handlers of signals run that came while something was printed."""
+    task = getcurrent()
+    if type(task) is Task and task.thrown is not None:
+        task.world.heed(task)
 
 
 def _property(name: str) -> property:
