@@ -7,7 +7,6 @@ import _queue
 import _socket
 import _thread
 import datetime
-import gc
 import io
 import os
 import random
@@ -193,10 +192,24 @@ def test_threads_outside_do_not_see_those_inside(world):
         return counts
 
     world.network.at(0.5, lambda: seen.append(threading.enumerate()))
-    gc.collect()  # worlds that other tests did not close leave their threads with them
     outside = threading.enumerate()
     assert world.call(program) == (4, 4)
     assert seen == [outside]
+    assert threading.enumerate() == outside
+
+
+def test_the_threads_of_a_world_that_is_left_open_are_seen_in_its_runs_alone(world):
+    def program():
+        threading.Thread(target=time.sleep, args=(5,)).start()
+        time.sleep(3)
+        return threading.active_count()
+
+    outside = threading.enumerate()
+    spawned = world.host.spawn(program)
+    world.network.run(until=2)
+    assert threading.enumerate() == outside
+    world.network.run()
+    assert spawned.result == 2
     assert threading.enumerate() == outside
 
 

@@ -300,7 +300,6 @@ def test_a_traceback_that_a_program_prints_shows_its_own_frames(world):
 
 def test_two_worlds_one_after_the_other_give_the_same_names(world):
     source = "import threading, time\nt = threading.Thread(target=time.sleep, args=(1,))\nt.start()\nprint(t, threading.current_thread())\nt.join()"
-    gc.collect()  # worlds that other tests did not close leave their threads with them, and numbers go on from there
     first = world.output(source)
     second = type(world)().output(source)
     assert first == second

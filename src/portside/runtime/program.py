@@ -91,6 +91,12 @@ def forget_ended() -> None:
             threading._active.pop(ident, None)  # type: ignore[attr-defined]
 
 
+def begin_idents() -> None:
+    """Number threads from the first number that none of a world which was left open has."""
+    global _idents  # noqa: PLW0603
+    _idents = count(max(threads, default=0) + 1)
+
+
 def ident_of(task: Task) -> int:
     """The thread identifier of a task: a small number, given in the order in which it is asked for."""
     global _idents  # noqa: PLW0603 - begins again when no simulated thread is left

@@ -18,7 +18,7 @@ from greenlet import getcurrent
 from portside.host.processes import Process
 from portside.runtime.patcher import Patcher
 from portside.runtime.patches.thread import ENDINGS
-from portside.runtime.program import Program, current_program, forget_ended, ident_of, threads
+from portside.runtime.program import Program, begin_idents, current_program, forget_ended, ident_of, threads
 from portside.runtime.report import print_exception
 from portside.runtime.trap import process_of
 from portside.sim.scheduler import Task
@@ -98,9 +98,17 @@ class _Threading(ModuleType):
             program.values[_HOOK] = hook
 
 
+_active: Final[dict[int, threading.Thread]] = threading._active  # type: ignore[attr-defined]
+_aside: Final[dict[int, threading.Thread]] = {}
+"""Threads of worlds that were left open, while no world runs: the code outside does not see them."""
+
+
 def _enter() -> None:
     global _hook_outside  # noqa: PLW0603
     forget_ended()
+    begin_idents()
+    _active.update({ident: thread for ident, thread in _aside.items() if ident in threads})
+    _aside.clear()
     _hook_outside = threading.__dict__["excepthook"]
     threading.__dict__["excepthook"] = excepthook
     threading.__class__ = _Threading
@@ -108,6 +116,7 @@ def _enter() -> None:
 
 def _leave() -> None:
     forget_ended()
+    _aside.update({ident: _active.pop(ident) for ident in threads if ident in _active})
     threading.__class__ = ModuleType
     threading.__dict__["excepthook"] = _hook_outside
 
