@@ -425,7 +425,7 @@ class TestCommand:
             process.kill()
             process.communicate()
         code = process.returncode
-        return code if code >= 0 else 128 - code, re.sub(r"x\n?", "", out), err
+        return code if code >= 0 else 128 - code, out.replace("x", "").lstrip("\n"), err
 
     @pytest.mark.parametrize(
         "body",
