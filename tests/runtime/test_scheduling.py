@@ -7,8 +7,9 @@ import sys
 
 STATE = """
     import os
-    print(os.nice(0), os.nice(3), os.getpriority(os.PRIO_PROCESS, 0))
-    os.setpriority(os.PRIO_PROCESS, 0, 7)
+    first = os.nice(0)
+    print(os.nice(3) - first, os.getpriority(os.PRIO_PROCESS, 0) - first)
+    os.setpriority(os.PRIO_PROCESS, 0, 17)
     print(os.getpriority(os.PRIO_PROCESS, os.getpid()), os.nice(100))
     for call in (lambda: os.sched_setaffinity(0, {4000}), lambda: os.sched_setaffinity(0, {-1}),
                  lambda: os.getpriority(os.PRIO_PROCESS, 3999999)):
