@@ -56,7 +56,7 @@ def take(tcb: Tcb, segment: TcpSegment, now: int, quiet: bool = False) -> int:
     if tcb.sent is None:
         tcb.snd_una = ack
         if tcb.unsent is not None:
-            _window_reopened(tcb, now)
+            window_reopened(tcb, now)
         return GOOD
     _process(tcb, segment, ack, advance, updated, now)
     return GOOD
@@ -158,7 +158,7 @@ def _update_window(tcb: Tcb, segment: TcpSegment, advanced: bool, now: int) -> b
     return True
 
 
-def _window_reopened(tcb: Tcb, now: int) -> None:
+def window_reopened(tcb: Tcb, now: int) -> None:
     """Nothing is in flight: the probe timer stops when the next piece fits, or starts over (tcp_ack_probe())."""
     unsent = tcb.unsent
     if not unsent:

@@ -219,6 +219,8 @@ def _expected_data(  # noqa: PLR0912  for speed
     else:
         ack.data_received(tcb, segment, length, now)
     if waiting:
+        if tcb.sent is None:
+            acks.window_reopened(tcb, now)
         send.push(tcb, now)
     pending = tcb.ack_pending
     if pending & SCHEDULED:
