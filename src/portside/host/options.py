@@ -209,17 +209,18 @@ def _set_rcvbuf(sock: InetSocket, process: Process, value: bytes) -> None:
 
 def _set_sndbuf_force(sock: InetSocket, process: Process, value: bytes) -> None:
     asked = int_of(value)
-    _need_net_admin(process)
+    need_net_admin(process)
     sock.set_sndbuf(max(asked, 0))
 
 
 def _set_rcvbuf_force(sock: InetSocket, process: Process, value: bytes) -> None:
     asked = int_of(value)
-    _need_net_admin(process)
+    need_net_admin(process)
     sock.set_rcvbuf(max(asked, 0))
 
 
-def _need_net_admin(process: Process) -> None:
+def need_net_admin(process: Process) -> None:
+    """EPERM without CAP_NET_ADMIN."""
     if not process.capable(CAP_NET_ADMIN):
         raise fail(errno.EPERM)
 

@@ -24,6 +24,7 @@ from portside.addr.abi import (
     POLLIN,
     POLLOUT,
     POLLRDHUP,
+    RCV_SHUTDOWN,
     SECOND,
     SHUT_RD,
     SHUT_RDWR,
@@ -47,7 +48,6 @@ from portside.sockets import connect as connect_rules
 from portside.tcp import calls, listen, timewait, urgent
 from portside.tcp.calls import receive as tcp_receive
 from portside.tcp.calls import send as tcp_send
-from portside.tcp.tcb import RCV_SHUTDOWN
 from portside.tcp.timewait import TimeWait
 from portside.wire.packet import Payload
 

@@ -24,6 +24,8 @@ from portside.addr.abi import (
     POLLOUT,
     POLLRDHUP,
     POLLRDNORM,
+    RCV_SHUTDOWN,
+    SEND_SHUTDOWN,
     SHUT_RD,
     SHUT_RDWR,
     SHUT_WR,
@@ -48,8 +50,6 @@ if TYPE_CHECKING:
     from portside.host.kernel import Host
     from portside.host.processes import Process
 
-RCV_SHUTDOWN: Final = 1
-SEND_SHUTDOWN: Final = 2
 BUFFER: Final = 212992
 
 UDP_CORK: Final = 1

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from portside.addr.abi import AF_UNIX
 from portside.facts.state import LISTEN
 from portside.host.errors import fail
-from portside.host.options import INT_MAX, int_bytes, int_of, linger_bytes, linger_of, timeout_of, timeval_bytes
+from portside.host.options import (
+    INT_MAX,
+    int_bytes,
+    int_of,
+    linger_bytes,
+    linger_of,
+    need_net_admin,
+    timeout_of,
+    timeval_bytes,
+)
 from portside.host.processes import CAP_NET_ADMIN, CAP_NET_RAW
 from portside.host.socket_file import MIN_RCVBUF, MIN_SNDBUF
 
@@ -99,7 +108,7 @@ def _set_sndbuf(sock: UnixSocket, process: Process, value: bytes) -> None:
 
 
 def _set_sndbuf_force(sock: UnixSocket, process: Process, value: bytes) -> None:
-    _need_net_admin(process)
+    need_net_admin(process)
     _limit_sending(sock, max(int_of(value), 0))
 
 
@@ -116,17 +125,12 @@ def _set_rcvbuf(sock: UnixSocket, process: Process, value: bytes) -> None:
 
 
 def _set_rcvbuf_force(sock: UnixSocket, process: Process, value: bytes) -> None:
-    _need_net_admin(process)
+    need_net_admin(process)
     _limit_receiving(sock, max(int_of(value), 0))
 
 
 def _limit_receiving(sock: UnixSocket, size: int) -> None:
     sock.rcvbuf = max(min(size, MAX_BUFFER) * 2, MIN_RCVBUF)
-
-
-def _need_net_admin(process: Process) -> None:
-    if not process.capable(CAP_NET_ADMIN):
-        raise fail(errno.EPERM)
 
 
 def _set_passcred(sock: UnixSocket, process: Process, value: bytes) -> None:

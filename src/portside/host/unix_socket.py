@@ -22,7 +22,7 @@ from portside.addr.abi import (
     POLLWRNORM,
     RCV_SHUTDOWN,
     SEND_SHUTDOWN,
-    SHUTDOWN_MASK,
+    SHUTDOWN_BOTH,
     SOCK_DGRAM,
     SOCK_SEQPACKET,
     SOCK_STREAM,
@@ -345,7 +345,7 @@ class UnixSocket(SocketFile):
     def _release(self, reset: bool) -> None:
         self.names.forget(self)
         self.dead = True
-        self.shut = SHUTDOWN_MASK
+        self.shut = SHUTDOWN_BOTH
         self.state = CLOSED
         peer = self.peer
         self.peer = None
@@ -353,7 +353,7 @@ class UnixSocket(SocketFile):
         self._wake_peers(ANY_EVENT)
         if peer is not None:
             if self.type != SOCK_DGRAM:
-                peer.shut = SHUTDOWN_MASK
+                peer.shut = SHUTDOWN_BOTH
                 if reset:
                     peer.error = errno.ECONNRESET
                 peer.wake(ANY_EVENT)
@@ -561,7 +561,7 @@ class UnixSocket(SocketFile):
         mask = POLLERR if self.error else 0
         if shut & RCV_SHUTDOWN:
             mask |= POLLRDHUP | _IN
-            if shut == SHUTDOWN_MASK:
+            if shut == SHUTDOWN_BOTH:
                 mask |= POLLHUP
         if self.queue or self.pending:
             mask |= _IN

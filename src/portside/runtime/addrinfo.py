@@ -37,7 +37,7 @@ AI_NUMERICSERV: Final = 0x400
 _AI_KNOWN: Final = 0x7FF
 
 _SOCK_DCCP: Final = 6
-_KINDS: Final = (
+_KINDS: Final[tuple[tuple[int, int, str, bool], ...]] = (
     (SOCK_STREAM, 6, "tcp", True),
     (SOCK_DGRAM, 17, "udp", True),
     (_SOCK_DCCP, 33, "dccp", False),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from portside.addr.abi import MILLISECOND
+from portside.addr.abi import MILLISECOND, RCV_SHUTDOWN, SEND_SHUTDOWN
 from portside.facts.state import (
     CLOSE_WAIT,
     CLOSED,
@@ -37,18 +37,7 @@ from portside.tcp import (
 from portside.tcp.congestion import control
 from portside.tcp.effects import CHANGED, READABLE
 from portside.tcp.states import enter
-from portside.tcp.tcb import (
-    ATO_MIN,
-    NOW,
-    OVERHEAD,
-    PUSHED,
-    PUSHED2,
-    RCV_SHUTDOWN,
-    SCHEDULED,
-    SEND_SHUTDOWN,
-    TIMER,
-    Tcb,
-)
+from portside.tcp.tcb import ATO_MIN, NOW, OVERHEAD, PUSHED, PUSHED2, SCHEDULED, TIMER, Tcb
 from portside.tcp.timer import alarm
 from portside.tcp.timewait import TimeWait
 from portside.wire.packet import ACK, FIN, PSH, RST, SYN, URG, TcpSegment

@@ -13,7 +13,10 @@ from portside.addr.abi import (
     POLLRDHUP,
     POLLRDNORM,
     POLLWRNORM,
+    RCV_SHUTDOWN,
     SECOND,
+    SEND_SHUTDOWN,
+    SHUTDOWN_BOTH,
 )
 from portside.facts.state import (
     CLOSE_WAIT,
@@ -32,16 +35,7 @@ from portside.tcp import receive as incoming
 from portside.tcp import send as output
 from portside.tcp.effects import CHANGED, FAILED
 from portside.tcp.states import enter
-from portside.tcp.tcb import (
-    OVERHEAD,
-    PUSHED,
-    RCV_SHUTDOWN,
-    SCHEDULED,
-    SEND_SHUTDOWN,
-    SHUTDOWN_BOTH,
-    TIMEOUT_INIT,
-    Tcb,
-)
+from portside.tcp.tcb import OVERHEAD, PUSHED, SCHEDULED, TIMEOUT_INIT, Tcb
 from portside.tcp.timer import alarm, stop
 from portside.wire.packet import ACK, PSH, SYN, Payload
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 
-from portside.addr.abi import SECOND
+from portside.addr.abi import RCV_SHUTDOWN, SECOND, SEND_SHUTDOWN, SHUTDOWN_BOTH
 from portside.facts.state import (
     CLOSE_WAIT,
     CLOSED,
@@ -23,7 +23,7 @@ from portside.facts.state import (
 from portside.tcp import send
 from portside.tcp.effects import CHANGED, FAILED
 from portside.tcp.states import enter
-from portside.tcp.tcb import RCV_SHUTDOWN, SCHEDULED, SEND_SHUTDOWN, SHUTDOWN_BOTH, Tcb
+from portside.tcp.tcb import SCHEDULED, Tcb
 from portside.tcp.timer import alarm, stop
 from portside.tcp.timewait import TIMEWAIT_LENGTH, TimeWait
 

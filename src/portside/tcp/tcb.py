@@ -13,10 +13,6 @@ if TYPE_CHECKING:
     from portside.tcp.effects import Effects
     from portside.tcp.listen import Listener
 
-RCV_SHUTDOWN: Final = 1
-SEND_SHUTDOWN: Final = 2
-SHUTDOWN_BOTH: Final = 3
-
 TIMEOUT_INIT: Final = SECOND  # TCP_TIMEOUT_INIT, RFC 6298 section 2.1
 RTO_MIN: Final = 200 * MILLISECOND  # TCP_RTO_MIN
 INITIAL_CWND: Final = 10  # TCP_INIT_CWND, RFC 6928

@@ -10,11 +10,11 @@ from __future__ import annotations
 import errno
 from typing import Final
 
-from portside.addr.abi import POLLIN, POLLPRI, POLLRDNORM
+from portside.addr.abi import POLLIN, POLLPRI, POLLRDNORM, RCV_SHUTDOWN
 from portside.facts.state import CLOSED
 from portside.tcp import receive
 from portside.tcp.effects import READABLE
-from portside.tcp.tcb import RCV_SHUTDOWN, Tcb, Urgent
+from portside.tcp.tcb import Tcb, Urgent
 from portside.wire.packet import URG, TcpSegment
 from portside.wire.seq import diff
 
