@@ -14,7 +14,7 @@ from portside.addr.abi import (
     IPPROTO_UDP,
     IPPROTO_UDPLITE,
 )
-from portside.addr.ip import V4_ANY, V4_LOOPBACK, is_any, is_v4, needs_scope, text
+from portside.addr.ip import V4_ANY, is_any, is_v4, needs_scope, text
 from portside.facts.sockaddr import SockAddr
 from portside.facts.state import NAMES
 from portside.host import ip_options, options
@@ -72,14 +72,11 @@ class InetSocket(SocketFile):
         return address[1], address[2], 0
 
     def this_host(self, remote: int) -> int:
-        """As a destination 0.0.0.0 is this host: the socket's own address, or 127.0.0.1.
-
-        Source: ip_route_output_key_hash_rcu.
-        """
+        """As a destination 0.0.0.0 is this host: see `RouteTable.this_host`."""
         if remote != V4_ANY:
             return remote
         local = self.entry.saddr
-        return local if is_v4(local) and local != V4_ANY else V4_LOOPBACK
+        return self.host.ip.routes.this_host(local if is_v4(local) else V4_ANY, self.entry.device)
 
     # -- blocking --
 

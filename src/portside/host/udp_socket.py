@@ -10,6 +10,7 @@ from portside.addr.abi import (
     AF_INET,
     AF_INET6,
     AF_UNSPEC,
+    IPPROTO_ICMP,
     IPPROTO_UDP,
     MSG_CTRUNC,
     MSG_ERRQUEUE,
@@ -422,10 +423,10 @@ class UdpSocket(InetSocket):
     def icmp_error(self, number: int, hard: bool, message: IcmpMessage, sent: UdpDatagram) -> None:
         """An ICMP error about a datagram that this socket sent (__udp4_lib_err).
 
-        A connected socket hears the hard ones; with IP_RECVERR (IPV6_RECVERR) every socket hears all, and each waits in
-        the error queue.
+        A connected socket hears the hard ones; with IP_RECVERR (for ICMPv6 with IPV6_RECVERR) every socket hears all,
+        and each waits in the error queue.
         """
-        if self.knobs.recverr6 if self.family == AF_INET6 else self.knobs.recverr:
+        if self.knobs.recverr if message.proto == IPPROTO_ICMP else self.knobs.recverr6:
             self.errors.append(QueuedError(number, message, sent))
         elif not hard or self.entry.state != ESTABLISHED:
             return

@@ -391,11 +391,20 @@ class RouteTable:
             return entry.interface if entry.kind == LOCAL else None
         return None
 
+    def this_host(self, src: int, oif: int) -> int:
+        """What 0.0.0.0 means as a destination: this host.
+
+        Args: src: the socket's own address, or 0.0.0.0. oif: index of the interface it is bound to, or 0.
+        Returns: the source itself; without one the interface's first address; without a device, 127.0.0.1.
+        Source: ip_route_output_key_hash_rcu.
+        """
+        device = self.interfaces.get(oif)
+        if src == V4_ANY and device is not None and device.up:
+            src = source.select_v4(self.interfaces, device, 0, SCOPE_HOST) or V4_ANY
+        return src if src != V4_ANY else V4_LOOPBACK
+
     def _to_this_host_v4(self, src: int, device: Interface | None) -> Route | Verdict:
-        """0.0.0.0 as a destination: the source itself, or 127.0.0.1."""
-        if not src and device is not None:
-            src = source.select_v4(self.interfaces, device, 0, SCOPE_HOST)
-        dst = src or V4_LOOPBACK
+        dst = self.this_host(src or V4_ANY, device.index if device is not None else 0)
         if device is not None:
             return self._lookup_v4(dst, dst, device.index)  # ip_route_connect asks again with what it got
         lo = self.interfaces[LOOPBACK_INDEX]
