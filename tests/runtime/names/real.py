@@ -10,14 +10,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 from pathlib import Path
 
 from asking import ADDRESSES, HOSTS, table, transcript  # it runs as a script, beside it
 
 TYPES = {1: "A", 28: "AAAA"}
 RESOLV_CONF = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"
-ready = threading.Event()
 
 
 def name_at(data: bytes, at: int) -> tuple[str, int]:
@@ -73,7 +71,7 @@ def serve(address: str = "127.0.0.1") -> None:
     names = table()
     listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     listener.bind((address, 53))
-    ready.set()
+    print("ready", flush=True)
     while True:
         query, peer = listener.recvfrom(4096)
         listener.sendto(answer(query, names), peer)
@@ -104,13 +102,20 @@ def inside(machine: str) -> None:
             own.write_text(text)
             own.chmod(0o644)
             subprocess.run(["mount", "--bind", str(own), path], check=True)
-        threading.Thread(target=serve, daemon=True).start()
-        ready.wait()
-        print("\n".join(transcript(machine)))
+        # A process of its own: before 3.11.4 socket.getnameinfo() holds the GIL while it waits for the server.
+        with subprocess.Popen([sys.executable, __file__, "serve"], stdout=subprocess.PIPE) as server:
+            try:
+                assert server.stdout is not None
+                server.stdout.readline()
+                print("\n".join(transcript(machine)))
+            finally:
+                server.kill()
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "inside":
+    if sys.argv[1] == "serve":
+        serve()
+    elif sys.argv[1] == "inside":
         inside(sys.argv[2])
     else:
         command = ["unshare", "--net", "--mount", "--uts", sys.executable, __file__, "inside", sys.argv[1]]
