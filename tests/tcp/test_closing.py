@@ -320,6 +320,49 @@ def test_an_orphan_in_fin_wait_2_lasts_a_minute() -> None:
     assert dialogue.heir is None
 
 
+def closed_by_the_program(**settings: int) -> Dialogue:
+    dialogue = Dialogue(**settings).established()
+    dialogue.close()
+    dialogue.hear("FA")
+    return dialogue
+
+
+@pytest.mark.parametrize("data", [b"", b"abc"])
+def test_the_fin_that_comes_with_the_acknowledgement_of_ours_finds_the_orphan(data: bytes) -> None:
+    dialogue = Dialogue().established()
+    if data:
+        dialogue.say("PA", seq=1, data=data)
+        assert dialogue.recv() == data
+        dialogue.hear("A", ack=1 + len(data))
+    dialogue.close()
+    dialogue.hear("FA")
+    dialogue.say("FA", seq=1, ack=2, data=data)
+    dialogue.hear("A", seq=2, ack=2 + len(data))
+    dialogue.silent()
+    assert dialogue.heir == "TIME-WAIT"
+
+
+def test_an_orphan_that_such_a_fin_did_not_end_leaves_by_a_reset_as_no_heir_does() -> None:
+    dialogue = closed_by_the_program(tcp_fin_timeout=5)
+    dialogue.say("FA", seq=0, ack=2)  # its number is that of the SYN: it is of no use
+    dialogue.hear("A", seq=2, ack=1)
+    assert (dialogue.state, dialogue.heir) == ("FIN-WAIT-2", "FIN-WAIT-2")
+    dialogue.wait(4900)
+    dialogue.silent()
+    dialogue.wait(200)
+    dialogue.hear("RA", seq=2, ack=1)
+    assert (dialogue.state, dialogue.heir) == ("CLOSED", None)
+
+
+@pytest.mark.parametrize("data", [b"", b"x"])
+def test_a_fin_beyond_what_is_missing_resets_an_orphan(data: bytes) -> None:
+    dialogue = closed_by_the_program()
+    dialogue.say("FA", seq=11, ack=2, data=data)
+    dialogue.hear("R", seq=2)
+    dialogue.silent()
+    assert dialogue.heir is None
+
+
 def test_its_peer_may_still_close_in_order() -> None:
     dialogue = Dialogue().established()
     dialogue.close()

@@ -182,8 +182,8 @@ def _start_of(run: tuple[int, int]) -> int:
 
 
 def _joined(first: Fragment) -> Packet:
-    """The datagram as it is delivered: with the header of its first piece."""
-    whole = first.whole
+    """The datagram as it is delivered: with the header of its first piece. The sender's own stays as it was."""
+    whole = first.whole.copy()
     whole.ttl = first.ttl
     whole.tos = first.tos
     return whole

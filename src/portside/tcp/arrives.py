@@ -404,12 +404,13 @@ def _ack_in_fin_wait_1(tcb: Tcb, segment: TcpSegment, now: int) -> bool:
     end.close_send_side_after_ack(tcb)
     if not tcb.orphan:
         return True
-    length = len(segment.data)
-    if tcb.linger2 < 0 or (length and diff((segment.seq + length) & MASK, tcb.rcv_nxt) > 0):
+    length, fin_follows = len(segment.data), bool(segment.flags & FIN)
+    if tcb.linger2 < 0 or ((length or fin_follows) and diff((segment.seq + length) & MASK, tcb.rcv_nxt) > 0):
+        # Data that nobody will read, or a FIN beyond data that is missing.
         end.done(tcb)
         _refuse(tcb, segment)
         return False
-    end.orphan_in_fin_wait_2(tcb, now, bool(segment.flags & FIN))
+    end.orphan_in_fin_wait_2(tcb, now, fin_follows)
     return tcb.state == FIN_WAIT_2
 
 
