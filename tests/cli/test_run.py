@@ -175,6 +175,11 @@ raise OSError
         code = "import socket; print(socket.create_server(('', 0)).getsockname()[1])"
         assert run("--seed", 1, "-c", code) == run("--seed", 1, "-c", code) != run("--seed", 2, "-c", code)
 
+    def test_the_clock_starts_when_it_is_told_to(self):
+        code = "import time; time.sleep(90); print(time.ctime())"
+        assert run("-c", code)[1] == "Wed Jan  1 00:01:30 2020\n"
+        assert run("--start", "2026-01-02T03:04:05Z", "-c", code)[1] == "Fri Jan  2 03:05:35 2026\n"
+
     def test_standard_input_is_the_commands(self):
         done = subprocess.run(
             command("run", "-c", "print(input('name? ')); import sys; print(sys.stdin.read())"),
@@ -356,7 +361,8 @@ class TestLabs:
         )
 
     @pytest.mark.parametrize(
-        "wrong", [("lab.toml", "x"), ("--user", "x", "lab.toml"), ("--address", "10.0.0.1", "lab.toml")]
+        "wrong",
+        [("lab.toml", "x"), *((name, "2026-01-01", "lab.toml") for name in ("--user", "--address", "--start"))],
     )
     def test_what_is_for_one_program_is_refused(self, lab, wrong):
         code, _, err = run(*wrong, cwd=lab)
@@ -379,6 +385,8 @@ class TestWrongUsage:
             (("--sysctl", "net.ipv4.ip_forward", "-c", "1"), "write NAME=VALUE"),
             (("--sysctl", "net.core.somaxconn=x", "-c", "1"), "does not take 'x'"),
             (("--until", "soon", "-c", "1"), "'soon' is no duration"),
+            (("--start", "soon", "-c", "1"), "--start soon: write a date and time such as"),
+            (("--start", "1969-12-31", "-c", "1"), "from 1970 on"),
             (("--user", "-5", "-c", "1"), "'-5' is no user"),
             (("--user", "", "-c", "1"), "'' is no user"),
             (("-m",), "requires an argument"),

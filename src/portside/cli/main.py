@@ -97,6 +97,7 @@ class RunCommand(click.Command):
 )
 @click.option("--user", metavar="NAME|UID", default="root", show_default=True, help="Who runs the program.")
 @click.option("--seed", type=int, metavar="N", help="What decides all that is left to chance.  [default: 0]")
+@click.option("--start", metavar="TIME", help="What the clock shows at the beginning.  [default: 2020-01-01T00:00:00Z]")
 @click.option(
     "--until", metavar="DURATION", help="Stop at that virtual time, such as 90s or 2h: for servers that run for ever."
 )
@@ -115,6 +116,7 @@ def run(
     sysctls: tuple[str, ...],
     user: str,
     seed: int | None,
+    start: str | None,
     until: str | None,
     trace: str | None,
     pcap: str | None,
@@ -133,7 +135,7 @@ def run(
     """
     from portside.cli import run as runner
 
-    options = runner.Options(addresses, sysctls, user, seed, until, trace, pcap)
+    options = runner.Options(addresses, sysctls, user, seed, until, trace, pcap, start)
     if module is not None and code is not None:
         raise click.UsageError("give one of -m MODULE and -c CODE")
     if module is None and code is None:

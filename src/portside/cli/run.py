@@ -39,6 +39,7 @@ class Options(NamedTuple):
     until: str | None
     trace: str | None
     pcap: str | None
+    start: str | None = None
 
 
 def run_program(
@@ -57,7 +58,7 @@ def run_program(
             raise Complaint(f"{script} is a directory without __main__.py")
         if not Path(script).exists():
             raise Complaint(f"there is no file {script}")
-    network = Network(options.seed or 0, output=Output())
+    network = Network(options.seed or 0, start=first_instant(options.start), output=Output())
     with told():
         host = network.host(HOST_NAME, *(options.addresses or DEFAULT_ADDRESSES))
         for assignment in options.sysctls:
@@ -81,6 +82,7 @@ def run_lab(path: str, arguments: Sequence[str], options: Options) -> int:
         ("--address", options.addresses),
         ("--sysctl", options.sysctls),
         ("--user", options.user != "root"),
+        ("--start", options.start),
     ):
         if given:
             raise Complaint(f"{name} is for one program: for a lab it stands in the file")
@@ -136,6 +138,14 @@ def told() -> Iterator[None]:
         yield
     except ValueError as error:
         raise Complaint(str(error)) from None
+
+
+def first_instant(text: str | None) -> float:
+    """What the wall clock shows at the beginning, in seconds since 1970."""
+    try:
+        return (clock.DEFAULT_START if text is None else clock.start(text)) / clock.SECOND
+    except ValueError:
+        raise Complaint(f"--start {text}: write a date and time such as 2020-01-01T00:00:00Z, from 1970 on") from None
 
 
 def give_standard_streams(program: Program) -> None:
