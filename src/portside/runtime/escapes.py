@@ -25,7 +25,8 @@ class EscapeError(PermissionError):
 
 _PROCESS: Final = (
     "a simulated process cannot become or start a real one. Start each program with Host.spawn(), or as a program of "
-    "LAB.toml; run parts of one program in threads"
+    "LAB.toml; run parts of one program in threads; serve from one process, without workers and without a reloader "
+    "(uvicorn, waitress and werkzeug do, gunicorn can't)"
 )
 _THREADS: Final = "use threads (threading, concurrent.futures.ThreadPoolExecutor), which are simulated"
 
