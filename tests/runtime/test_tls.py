@@ -416,6 +416,31 @@ tell(a.do_handshake)
 ''')
 
 
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_a_transport_that_fails_after_the_end_of_the_stream(same_tls, version):
+    output = same_tls(f"version = ssl.TLSVersion.{version}" + '''
+import struct
+for ended in True, False:
+    for calls in "send send short unwrap recv", "unwrap recv send", "recv send", "send short send recv unwrap", "send short recv unwrap send":
+        a, b = handshakes(client_context(maximum_version=version), server_context(), options={"suppress_ragged_eofs": False})
+        if ended:
+            b.settimeout(0.05)
+            tell(b.unwrap)
+            tell(a.recv, 100)
+            tell(a.recv_into, bytearray(5))
+        tell(a.recv, 0)
+        tell(a.recv_into, bytearray())
+        b.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        b.close()
+        time.sleep(0.05)
+        for call in calls.split():
+            say(call)
+            tell(*{"send": (a.send, b"xyz"), "short": (a.send, b"x"), "recv": (a.recv, 1), "unwrap": (a.unwrap,)}[call])
+''')
+    for word in "SSLZeroReturnError", "BAD_LENGTH", "PROTOCOL_IS_SHUTDOWN", "SHUTDOWN_WHILE_IN_INIT":
+        assert word in output
+
+
 def test_unwrap_leaves_what_follows_to_the_socket(same_tls):
     same_tls('''
 a, b = tls_pair()

@@ -20,7 +20,7 @@ import os
 import socket
 import ssl
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Final, Protocol, cast
@@ -78,8 +78,8 @@ class SimTls:
     """
 
     __slots__ = (
-        "__weakref__", "_alert", "_chunk", "_done", "_fd", "_header", "_in", "_out", "_process", "_rest", "_socket",
-        "_tls", "_unsent", "_writer",
+        "__weakref__", "_alert", "_broken", "_chunk", "_done", "_ended", "_fd", "_header", "_in", "_out", "_process",
+        "_rest", "_socket", "_tls", "_unsent", "_unwrapped", "_writer",
     )  # fmt: skip
 
     def __init__(
@@ -99,6 +99,9 @@ class SimTls:
         self._done = 0  # bytes of the data of the write under way whose records have left
         self._chunk = 0  # bytes of that data in the record that is about to leave
         self._alert = False  # whether an alert waits to leave
+        self._ended = False  # whether the peer has ended the stream (SSL_RECEIVED_SHUTDOWN)
+        self._unwrapped = False  # whether we have (SSL_SENT_SHUTDOWN)
+        self._broken = False  # whether a write of the wrong length has put OpenSSL's state machine out of order
         self._writer: Task | None = None  # who is in the middle of a write
 
     def __getattr__(self, name: str) -> object:
@@ -145,9 +148,14 @@ class SimTls:
             self._unsent = b""
 
     def read(self, *arguments: object) -> object:
-        result = self._run("read", self._tls.read, arguments, self._deadline(self._sock("read")))
+        deadline = self._deadline(self._sock("read"))
+        if self._broken and not self._ended:
+            raise self._as_the_end("read")
+        result = self._run("read", self._tls.read, arguments, deadline)
         if self._out.pending:
             self._flush_what_goes()
+        if not result and (len(cast("Sized", arguments[1])) if len(arguments) > 1 else arguments[0]):
+            self._ended = True
         return result
 
     def write(self, *arguments: object) -> int:
@@ -164,8 +172,16 @@ class SimTls:
         try:
             if deadline is not None and deadline != _NOW:
                 self._until_writable(sock, deadline)
+            if self._unwrapped and (self._unsent or self._out.pending):
+                # The alert of unwrap() has not left: PROTOCOL_IS_SHUTDOWN. An end that was taken for one in order, as
+                # CPython did before 3.11.4, makes OpenSSL forget that (SSL_set_shutdown), and the alert is in the way.
+                self._tls.write(data)
+                raise _library_error("BAD_WRITE_RETRY", "bad write retry", "write")
             if self._done + (_ALERT if self._alert else self._chunk) > total:
+                self._broken = True
                 raise _library_error("BAD_LENGTH", "bad length", "write")
+            if self._broken:
+                raise self._as_the_end("write")
             return self._write_records(data, total, deadline)
         finally:
             self._writer = None
@@ -175,8 +191,16 @@ class SimTls:
         sock = self._sock("shutdown")
         if sock._sim_fd == -1:
             raise _error(ssl.SSLError, 0, _gone()["shutdown"])
+        if self._broken:
+            raise _library_error("SHUTDOWN_WHILE_IN_INIT", "shutdown while in init", "shutdown")
         deadline = self._deadline(sock)
-        self._run("shutdown", self._tls.shutdown, (), deadline)
+        unwrapped, self._unwrapped = self._unwrapped, True
+        try:
+            self._run("shutdown", self._tls.shutdown, (), deadline)
+        except ssl.SSLError as error:
+            if error.reason == "SHUTDOWN_WHILE_IN_INIT":
+                self._unwrapped = unwrapped
+            raise
         self._flush("shutdown", deadline)
         return sock
 
@@ -255,12 +279,15 @@ class SimTls:
             except ssl.SSLSyscallError as error:
                 self._flush_what_goes()
                 raise _as_end_of_file(error) from None
+            except ssl.SSLZeroReturnError:
+                self._ended = True
+                raise
             except BaseException:
                 self._flush_what_goes()
                 self._alert = bool(self._unsent) and not self._chunk
                 raise
-            if self._out.pending or not self._chunk:
-                self._flush(name, deadline)
+            if (self._out.pending or not self._chunk) and not (name == "read" and self._unwrapped):
+                self._flush(name, deadline)  # reading does not send the alert that unwrap() could not
             if not self._receive(name, deadline):
                 self._world().spin()
                 raise want
@@ -278,7 +305,7 @@ class SimTls:
                 self._wait(file, POLLIN, deadline, call)
                 continue
             except OSError as error:
-                raise _as_told(error, call) from None
+                raise self._as_told(error, call) from None
             if not data:
                 self._in.write_eof()
                 return True
@@ -306,8 +333,22 @@ class SimTls:
                     raise _error(ssl.SSLWantWriteError, ssl.SSL_ERROR_WANT_WRITE, words) from None
                 self._wait(self._file(), POLLOUT, deadline, call)
             except OSError as error:
-                raise _as_told(error, call, self._alert) from None
+                raise self._as_told(error, call) from None
         self._alert = False
+
+    def _as_told(self, error: OSError, call: str) -> OSError:
+        """What a call says of a transport that fails: little where the stream had ended, or an alert can't leave."""
+        if self._ended or self._alert or (call in ("read", "write") and _failures_look_like_the_end()):
+            return self._as_the_end(call)
+        return error
+
+    def _as_the_end(self, call: str) -> ssl.SSLError:
+        """What PySSL_SetError makes of a failure that says nothing of itself (SSL_get_error)."""
+        if self._ended:
+            words = f"TLS/SSL connection has been closed (EOF) (_ssl.c:{_lines()[call]})"
+            return _error(ssl.SSLZeroReturnError, ssl.SSL_ERROR_ZERO_RETURN, words)
+        words = f"EOF occurred in violation of protocol (_ssl.c:{_lines()[call]})"
+        return _error(ssl.SSLEOFError, ssl.SSL_ERROR_EOF, words)
 
     def _flush_what_goes(self) -> None:
         """Send what can be sent at once, of what matters little: alerts, the answers to what was read."""
@@ -362,14 +403,6 @@ def _as_end_of_file(error: ssl.SSLSyscallError) -> ssl.SSLError:
         return error
     words = str(error).replace("Some I/O error occurred", "EOF occurred in violation of protocol")
     return _error(ssl.SSLEOFError, ssl.SSL_ERROR_EOF, words)
-
-
-def _as_told(error: OSError, call: str, alert: bool = False) -> OSError:
-    """What a call says of a transport that fails; for a write whose alert does not get through that is little."""
-    if alert or (call in ("read", "write") and _failures_look_like_the_end()):
-        words = f"EOF occurred in violation of protocol (_ssl.c:{_lines()[call]})"
-        return _error(ssl.SSLEOFError, ssl.SSL_ERROR_EOF, words)
-    return error
 
 
 def _timed_out(call: str, events: int) -> str:
