@@ -22,7 +22,7 @@ from typing import Final, cast
 from greenlet import getcurrent
 
 from portside.host.file import Blocked
-from portside.runtime import waiting
+from portside.runtime import extensions, waiting
 from portside.runtime.patcher import Patcher
 from portside.runtime.program import Program, current_program
 from portside.runtime.trap import outside
@@ -237,12 +237,22 @@ def _package(namespace: Namespace) -> str:
     return name if "__path__" in namespace else name.rpartition(".")[0]
 
 
+def refuse_escape(program: Program, name: str) -> None:
+    """Raise EscapeImportError where a program imports a module by which it would leave the world, and not its own."""
+    if name.partition(".")[0] not in extensions.IMPORTS:
+        return
+    if program.loader is None or not loader_of(program).owns(name):
+        raise extensions.refused_import(name)
+
+
 def import_name(
     real: Callable[..., object], name: str, globals: Namespace | None = None, locals: Namespace | None = None,
     fromlist: Sequence[str] | None = (), level: int = 0,
 ) -> object:  # fmt: skip
     """builtins.__import__: the program's own modules from its own table, the rest as ever."""
     program = current_program()
+    if program is not None and not level:
+        refuse_escape(program, name)
     if program is None or program.loader is None:
         return real(name, globals, locals, fromlist, level)
     loader = loader_of(program)
@@ -273,10 +283,13 @@ def import_name(
 def import_module(real: Callable[..., object], name: str, package: str | None = None) -> object:
     """importlib.import_module."""
     program = current_program()
-    if program is None or program.loader is None:
+    if program is None:
+        return real(name, package)
+    absolute = importlib.util.resolve_name(name, package) if name.startswith(".") and package else name
+    refuse_escape(program, absolute)
+    if program.loader is None:
         return real(name, package)
     loader = loader_of(program)
-    absolute = importlib.util.resolve_name(name, package) if name.startswith(".") and package else name
     if absolute in loader.modules or loader.owns(absolute):
         return loader.load(absolute)
     return loader.shared(lambda: real(name, package))

@@ -14,7 +14,7 @@ async def home(request):
 
 
 app = Starlette(routes=[Route("/", home)])
-server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=8000, log_level="warning", loop="asyncio"))
+server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=8000, log_level="warning"))
 thread = threading.Thread(target=server.run)
 thread.start()
 while not server.started:
