@@ -126,6 +126,7 @@ def test_the_command_ends_with_1_for_what_no_exception_names(
 ) -> None:
     monkeypatch.setattr(command, "KERNELS", {"linux": lambda *_: outcomes(a="passed", b="passed"),
                                              "portside": lambda *_: outcomes(a="passed", b="failed")})  # fmt: skip
+    monkeypatch.setattr(command, "suites", lambda: ["test_x"])
     assert command.main(["test_x"]) == 1
     assert "Of 2 that pass on Linux 1 pass on portside, 0 are exceptions" in capsys.readouterr().out
     monkeypatch.setattr(command, "exceptions", lambda: {"test_x.A.b": "for a reason that is given"})

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
-import sys
+import signal
 from typing import Final, cast
 
 MAX_TIME: Final = (1 << 63) - 1
-_TOO_LARGE: Final = "timestamp too large to convert to C " + (
-    "PyTime_t" if sys.version_info >= (3, 13) else "_PyTime_t"
-)
+
+
+def _refusal(seconds: float) -> str:
+    """What this interpreter says of a time that does not fit: patch releases differ, those of distributions too."""
+    try:
+        signal.sigtimedwait((), seconds)  # and not time.sleep, which tests like to replace
+    except OverflowError as error:
+        return str(error)
+    raise AssertionError(f"a time of {seconds} s is refused by every interpreter")
+
+
+_TOO_LARGE: Final = _refusal(1 << 70)
+_OUT_OF_RANGE: Final = _refusal(1e300)
 
 
 # -- numbers and buffers --
@@ -74,7 +84,7 @@ def nanoseconds(seconds: object, unit: int = 1_000_000_000) -> int:
             raise ValueError("Invalid value NaN (not a number)")
         scaled = seconds * unit
         if not -MAX_TIME - 1 <= scaled < MAX_TIME:
-            raise OverflowError("timestamp out of range for platform time_t")
+            raise OverflowError(_OUT_OF_RANGE)
         return math.ceil(scaled) if scaled >= 0 else math.floor(scaled)
     result = (seconds if type(seconds) is int else integer(seconds)) * unit
     if not -MAX_TIME - 1 <= result <= MAX_TIME:
