@@ -57,6 +57,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="how often each side runs (default 5)")
     parser.add_argument("--kinds", nargs="*", choices=KINDS, default=list(KINDS),
                         help="which programs (default both; none: leave them out)")  # fmt: skip
+    parser.add_argument("--hosts", type=int, nargs="*", default=[1_000, 10_000],
+                        help="other hosts that sleep or wait (default 1000 10000; none: leave it out)")  # fmt: skip
     parser.add_argument("--tables", type=int, nargs="*", default=[100, 10_000, 1_000_000],
                         help="sizes of the socket table (default 100 10000 1000000; none: leave it out)")  # fmt: skip
     parser.add_argument("--memory", type=int, nargs="*", default=[100, 10_000],
@@ -67,6 +69,11 @@ def main() -> None:
             compare(kind, name, arguments.rounds)
         for side in set(SIDES[kind]) - set(installed(kind)):
             print(f"  {side} is not installed here: pip install '.[bench]'")
+    if arguments.hosts:
+        hosts = map(str, arguments.hosts)
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.hosts", "--rounds", str(arguments.rounds), *hosts], check=True
+        )
     if arguments.tables:
         subprocess.run([sys.executable, "-m", "benchmarks.tables", *map(str, arguments.tables)], check=True)
     if arguments.memory:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import selectors
+import socket
 import sys
+import time
 from collections.abc import Callable
 from types import FrameType
 
@@ -27,7 +30,6 @@ class Work:
 
 
 def connections(count: int, work: Work) -> None:
-    import socket
     import threading
 
     listener = socket.create_server(("127.0.0.1", 0))
@@ -54,7 +56,6 @@ def connections(count: int, work: Work) -> None:
 
 
 def round_trips(count: int, work: Work) -> None:
-    import socket
     import threading
 
     listener = socket.create_server(("127.0.0.1", 0))
@@ -124,3 +125,55 @@ def test_a_round_trip() -> None:
     assert segments == 2 * 2
     assert timers == 0
     assert calls < 60
+
+
+def work_among(others: int) -> int:
+    """Calls of 20 round trips between two hosts, where others sleep, wait for connections or wait for events."""
+    network = Network(seed=1)
+    server, client = network.host("server", "10.0.0.1/16"), network.host("client", "10.0.0.2/16")
+    for number in range(others):
+        network.host(f"other{number}", f"10.0.1.{number}/16").spawn(IDLE[number % 3], background=True)
+    work = Work()
+    server.spawn(serve_one, background=True)
+    client.spawn(talk, work, start="1s")
+    network.run()
+    return work.calls
+
+
+def sleep() -> None:
+    time.sleep(1e6)
+
+
+def accept() -> None:
+    with socket.create_server(("", 80)) as listener:
+        listener.accept()
+
+
+def poll() -> None:
+    with socket.create_server(("", 80)) as listener, selectors.DefaultSelector() as selector:
+        selector.register(listener, selectors.EVENT_READ)
+        selector.select()
+
+
+IDLE = (sleep, accept, poll)
+
+
+def serve_one() -> None:
+    with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+        while data := connection.recv(100):
+            connection.sendall(data)
+
+
+def talk(work: Work) -> None:
+    with socket.create_connection(("10.0.0.1", 7)) as connection:
+        work.begin()
+        for _ in range(20):
+            connection.sendall(b"x")
+            assert connection.recv(100) == b"x"
+        work.end()
+
+
+def test_a_round_trip_among_hosts_that_wait() -> None:
+    """Hosts that sleep or wait add nothing to what others do."""
+    work_among(1)  # what is remembered from the first time on is known
+    assert work_among(60) == work_among(0)
