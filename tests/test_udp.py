@@ -18,7 +18,7 @@ import ip_kernel
 
 from portside.addr.abi import POLLERR, POLLIN, POLLOUT
 from portside.addr.ip import V4_LOOPBACK, V6_LOOPBACK
-from portside.udp import UdpQueue, truesize
+from portside.udp import UdpQueue
 from portside.wire.packet import UdpDatagram
 
 RECORDED = Path(__file__).parent / "ip" / "recorded" / "udp.json"
@@ -132,11 +132,6 @@ def test_receive_buffer_as_on_linux() -> None:
 
 def test_receive_buffer_as_recorded() -> None:
     assert model() == json.loads(RECORDED.read_text())
-
-
-@pytest.mark.parametrize(("length", "v4", "cost"), [(1, True, 832), (1000, True, 2304), (60000, False, 60832)])
-def test_truesize(length: int, v4: bool, cost: int) -> None:
-    assert truesize(length, v4) == cost
 
 
 def test_order_boundaries_and_interfaces() -> None:

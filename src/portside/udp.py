@@ -10,36 +10,12 @@ from typing import Final
 
 from portside.addr.abi import POLLERR, POLLIN, POLLOUT, POLLRDNORM, POLLWRBAND, POLLWRNORM
 from portside.wire.packet import UdpDatagram
+from portside.wire.skbuff import EMPTY_COST, SHARED_INFO, SMALL_HEAD, V6_ROOM, cost
 
-# What a received packet costs, on x86-64 with pages of 4 KiB: struct sk_buff, struct skb_shared_info behind the
-# data, the head for small packets (SKB_SMALL_HEAD_SIZE), the reserve for a link header, and the most that is kept in
-# one piece (SKB_MAX_ALLOC). Measured on Linux 6.18 with SO_MEMINFO.
-SK_BUFF: Final = 256
-SHARED_INFO: Final = 320
-SMALL_HEAD: Final = 576
-MAX_ALLOC: Final = 16064
-V4_OVERHEAD: Final = 59  # IP and UDP header, link header aligned (16), and 15 to align
-V6_OVERHEAD: Final = 72  # IPv6 and UDP header, link header, and room for a fragment header (8)
+HEADER: Final = 8
 
-EMPTY_COST: Final = SK_BUFF + SMALL_HEAD
-SMALL_DATA: Final = SMALL_HEAD - SHARED_INFO - V6_OVERHEAD
+SMALL_DATA: Final = SMALL_HEAD - SHARED_INFO - V6_ROOM - HEADER
 """So many bytes of data and fewer cost `EMPTY_COST` (IPv4: 13 more)."""
-
-
-def truesize(length: int, v4: bool) -> int:
-    """The bytes of receive buffer that a datagram with `length` bytes of data takes.
-
-    Source: __ip_append_data, __ip6_append_data and __alloc_skb: the head is rounded up to a power of two with
-    room for headers and skb_shared_info; what is too large for four pages lies in pages of its own and counts
-    as it is.
-    """
-    need = length + (V4_OVERHEAD if v4 else V6_OVERHEAD)
-    if need >= MAX_ALLOC:
-        return EMPTY_COST + length
-    head = (need + 63 & ~63) + SHARED_INFO
-    if head <= SMALL_HEAD:
-        return EMPTY_COST
-    return SK_BUFF + (1 << (head - 1).bit_length())
 
 
 class UdpQueue:
@@ -69,7 +45,7 @@ class UdpQueue:
         """
         joined = datagram.joined
         length = len(datagram.data) - joined
-        size = EMPTY_COST if length <= SMALL_DATA else truesize(length, datagram.src >> 32 == 0xFFFF)
+        size = EMPTY_COST if length <= SMALL_DATA else cost(length + HEADER, datagram.src >> 32 == 0xFFFF)
         size += joined  # page by page, as it is (skb_append_pagefrags)
         memory = self.memory
         if memory and memory + size > self.rcvbuf:
@@ -128,9 +104,10 @@ class UdpQueue:
         return error
 
     def poll(self) -> int:
-        """POLLIN with data, POLLERR with a pending error; a send never waits here, so POLLOUT is always true.
+        """POLLIN with data, POLLERR with a pending error, and POLLOUT.
 
-        Source: datagram_poll. Shutdown adds POLLRDHUP and POLLHUP in the host's socket, which knows of it.
+        Source: datagram_poll. The host's socket, which knows of shutdown, adds POLLRDHUP and POLLHUP, and takes POLLOUT
+        away when its send buffer is full.
         """
         events = POLLOUT | POLLWRNORM | POLLWRBAND
         if self.error:

@@ -106,6 +106,8 @@ class Nothing:
 
     def tcp_reset(self, *arguments: object) -> None: ...
 
+    def released(self, *arguments: object) -> None: ...
+
 
 def model(case: dict[str, Any]) -> dict[str, Any]:
     """What portside does and answers."""

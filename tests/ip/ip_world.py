@@ -68,6 +68,7 @@ class Host:
         self.errors: list[tuple[int, int, int, int]] = []  # when, type, code, extra
         self.quoted: list[Packet] = []  # what they are about
         self.resets = 0
+        self.released_packets: list[Packet] = []
         self.ports = {53}
         self.interfaces: list[Interface] = []
         for number, text in enumerate(addresses):
@@ -99,6 +100,9 @@ class Host:
 
     def icmp_error(self, packet: Packet, interface: Interface | None, type: int, code: int, extra: int) -> None:
         self.icmp.error(packet, interface.index if interface else 0, type, code, extra)
+
+    def released(self, packet: Packet) -> None:
+        self.released_packets.append(packet)
 
     def tcp_reset(self, packet: Packet, interface: Interface | None) -> None:
         assert isinstance(packet, TcpSegment)

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from portside.host.options import Knobs
     from portside.host.processes import Process
     from portside.host.tcp_socket import TcpSocket
-    from portside.host.udp_socket import UdpSocket
+    from portside.host.udp_socket import Segmented, UdpSocket
 
 DEFAULT_TTL: Final = 64  # what a packet has unless told otherwise
 
@@ -208,6 +208,14 @@ class Stack:
     def icmp_error(self, packet: Packet, interface: Interface | None, type: int, code: int, extra: int) -> None:
         """Answer a packet with an ICMP error."""
         self.icmp.error(packet, interface.index if interface is not None else 0, type, code, extra)
+
+    def released(self, packet: Packet) -> None:
+        """A packet no longer waits for its neighbour: the socket that sent it has room again (sock_wfree)."""
+        whole = packet.whole if isinstance(packet, Fragment) else packet
+        if isinstance(whole, UdpDatagram) and whole.sender is not None:
+            sender: UdpSocket | Segmented = whole.sender  # type: ignore[assignment]
+            if sender.host is self.host:
+                sender.datagram_left()
 
     def tcp_reset(self, packet: Packet, interface: Interface | None) -> None:
         """Answer a segment for no socket with a reset (RFC 9293 section 3.10.7.1)."""

@@ -15,8 +15,8 @@ from portside.host.errors import fail
 from portside.host.options import SOL_SOCKET, Knobs
 from portside.host.socket_control import check
 from portside.host.socket_file import Ancillary
-from portside.udp import truesize
 from portside.wire.packet import QUOTE_V4, QUOTE_V6, IcmpMessage, UdpDatagram
+from portside.wire.skbuff import cost
 
 IP_TOS: Final = 1
 IP_TTL: Final = 2
@@ -53,7 +53,8 @@ class QueuedError:
         """Bytes of receive buffer that the ICMP message takes, which quotes the datagram as far as fits."""
         v4 = self.message.proto == IPPROTO_ICMP
         length = len(self.datagram.data)
-        return truesize(min(length + 28, QUOTE_V4), True) if v4 else truesize(min(length + 48, QUOTE_V6), False)
+        quoted, most = (length + 28, QUOTE_V4) if v4 else (length + 48, QUOTE_V6)
+        return cost(min(quoted, most) + 8, v4)  # the ICMP header, too
 
     def control(self, family: int) -> Ancillary:
         """The control message: the error, and who reported it (ip_recv_error, ipv6_recv_error)."""

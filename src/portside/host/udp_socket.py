@@ -25,6 +25,8 @@ from portside.addr.abi import (
     POLLOUT,
     POLLRDHUP,
     POLLRDNORM,
+    POLLWRBAND,
+    POLLWRNORM,
     RCV_SHUTDOWN,
     SEND_SHUTDOWN,
     SHUT_RD,
@@ -42,16 +44,22 @@ from portside.host.inet_socket import IP_MAX_MTU, InetSocket, describe, refuse
 from portside.host.options import Table, int_of, stored
 from portside.host.socket_file import MIN_RCVBUF, MIN_SNDBUF, Ancillary, Received
 from portside.host.udp_control import Chosen, QueuedError
+from portside.host.udp_pieces import Pieces
+from portside.ip.interface import IPV6_MIN_MTU
 from portside.ip.route import BROADCAST, MULTICAST, Route
 from portside.sockets import datagram
-from portside.udp import UdpQueue, truesize
+from portside.udp import UdpQueue
 from portside.wire.packet import Fragment, IcmpMessage, Payload, UdpDatagram
+from portside.wire.skbuff import EMPTY_COST, cost_of
 
 if TYPE_CHECKING:
     from portside.host.kernel import Host
     from portside.host.processes import Process
 
 BUFFER: Final = 212992
+LARGE_BUFFER: Final = 1 << 17
+"""A send buffer of so many bytes has room for the largest datagram, in pieces for an MTU of 1280 or more."""
+WRITABLE: Final = POLLOUT | POLLWRNORM | POLLWRBAND
 
 UDP_CORK: Final = 1
 UDP_SEGMENT: Final = 103
@@ -84,15 +92,36 @@ END: Final = UdpDatagram(0, 0, 0, 0, b"")
 class Corked:
     """A datagram that grows until MSG_MORE and UDP_CORK let it go, and where it will go to."""
 
-    __slots__ = ("chosen", "data", "joined", "port", "remote", "route")
+    __slots__ = ("chosen", "data", "joined", "pieces", "port", "remote", "route")
 
-    def __init__(self, data: bytes, remote: int, port: int, route: Route, chosen: Chosen | None = None) -> None:
+    def __init__(
+        self, data: bytes, pieces: Pieces, remote: int, port: int, route: Route, chosen: Chosen | None = None
+    ) -> None:
         self.data = data
         self.chosen = chosen
         self.joined = 0  # bytes of it that came after the first piece
+        self.pieces = pieces
         self.remote = remote
         self.port = port
         self.route = route
+
+
+class Segmented:
+    """The sender of datagrams that UDP_SEGMENT makes of one send: together they take what one of its size would.
+
+    The first of them has it as its sender, the others have none.
+    """
+
+    __slots__ = ("host", "memory", "socket")
+
+    def __init__(self, socket: UdpSocket, length: int) -> None:
+        self.host = socket.host
+        self.socket = socket
+        self.memory = EMPTY_COST + length
+
+    def datagram_left(self) -> None:
+        """See `UdpSocket.datagram_left`."""
+        self.socket.datagram_left()
 
 
 class UdpSocket(InetSocket):
@@ -286,11 +315,41 @@ class UdpSocket(InetSocket):
         if flags & MSG_PROBE:
             return len(data)  # the way there was looked up, and that was all
         self._may_send(len(data), route)
+        if self.host.ip.neighbors.held:
+            self._wait_for_room(flags, deadline)
         if self._corks(flags):
             self.misled = None
-            self.corked = Corked(bytes(data), remote, port, route, chosen)
+            pieces = self._pieces(len(data), remote, route, chosen)
+            self.corked = Corked(bytes(data), pieces, remote, port, route, chosen)
             return len(data)
+        if len(data) + 48 > route.mtu and (self.send_buffer < LARGE_BUFFER or route.mtu < IPV6_MIN_MTU):
+            self._pieces(len(data), remote, route, chosen)
         return self._transmit(data, remote, port, route, chosen)
+
+    def _wait_for_room(self, flags: int, deadline: int | None) -> None:
+        """Let what waits to be sent leave until it is less than SO_SNDBUF (sock_alloc_send_pskb).
+
+        EAGAIN: it is not, and the call may not wait (any longer).
+        """
+        limit: int | None = -1
+        while self.send_memory() >= self.send_buffer:
+            if limit == -1:
+                limit = self.write_limit(flags, deadline)
+            if not self.wait(POLLOUT, limit, "send"):
+                raise fail(errno.EAGAIN)
+            self._check_sending()
+
+    def _pieces(self, length: int, remote: int, route: Route, chosen: Chosen | None) -> Pieces:
+        """The buffers of a datagram; ENOBUFS when those of its fragments are more than twice SO_SNDBUF."""
+        segmented = self._segment_size(chosen) > 0
+        pieces = Pieces(is_v4(remote), IP_MAX_MTU if segmented else route.mtu, segmented)
+        if not pieces.add(length, self._room()):
+            raise fail(errno.ENOBUFS)
+        return pieces
+
+    def _room(self) -> int:
+        """How much a datagram may take before a piece that is not its first is refused."""
+        return 2 * self.send_buffer - self._memory_waiting()
 
     def _over_v4(self, address: SockAddr | None) -> bool:
         return self.family == AF_INET or is_v4(self.entry.raddr if address is None else self.destination(address)[0])
@@ -323,7 +382,11 @@ class UdpSocket(InetSocket):
         if flags & MSG_PROBE:
             return len(data)
         if len(corked.data) + len(data) > _limit(corked.route):
+            self.corked = None  # udp_flush_pending_frames: all of it is lost
             raise fail(errno.EMSGSIZE)
+        if not corked.pieces.add(len(data), self._room()):
+            self.corked = None
+            raise fail(errno.ENOBUFS)
         corked.data += bytes(data)
         corked.joined += len(data)
         if not self._corks(flags):
@@ -344,6 +407,9 @@ class UdpSocket(InetSocket):
         """What sock_alloc_send_pskb and ip_append_data refuse."""
         if length > _limit(route):
             raise fail(errno.EMSGSIZE)
+        self._check_sending()
+
+    def _check_sending(self) -> None:
         error = self.take_error()
         if error:
             raise fail(error)
@@ -359,7 +425,7 @@ class UdpSocket(InetSocket):
                 raise fail(errno.EMSGSIZE)
             if len(data) > size:
                 return self._transmit_segments(data, size, remote, port, route, chosen)
-        return self._transmit_one(data, remote, port, route, chosen, joined)
+        return self._transmit_one(data, remote, port, route, chosen, joined, self)
 
     def _segment_size(self, chosen: Chosen | None) -> int:
         """UDP_SEGMENT: how large the datagrams are that what is sent is cut into, 0 for one (udp(7))."""
@@ -374,16 +440,19 @@ class UdpSocket(InetSocket):
         if len(data) > size * UDP_MAX_SEGMENTS:
             raise fail(errno.EINVAL)
         view = memoryview(bytes(data))
+        sender: object = Segmented(self, len(view))
         for start in range(0, len(view), size):
-            self._transmit_one(view[start : start + size], remote, port, route, chosen, 0)
+            self._transmit_one(view[start : start + size], remote, port, route, chosen, 0, sender)
+            sender = None
         return len(view)
 
     def _transmit_one(
-        self, data: Payload, remote: int, port: int, route: Route, chosen: Chosen | None, joined: int
+        self, data: Payload, remote: int, port: int, route: Route, chosen: Chosen | None, joined: int, sender: object
     ) -> int:
         entry, knobs = self.entry, self.knobs
         source = entry.saddr if entry.transparent and not is_any(entry.saddr) else route.src
         packet = UdpDatagram(source, route.dst, entry.lport, port, bytes(data), self.proto)
+        packet.sender = sender
         packet.joined = joined
         if is_v4(remote):
             packet.tos = knobs.tos
@@ -526,8 +595,10 @@ class UdpSocket(InetSocket):
         self.host.stack.table(self.proto).remove(self.entry)
 
     def poll(self) -> int:
-        """What is true now (udp_poll, datagram_poll). A UDP socket here can always be written to."""
+        """What is true now (udp_poll, datagram_poll). It can be written to while half of the send buffer is free."""
         events = self.queue.poll()
+        if (self.corked is not None or self.host.ip.neighbors.held) and self.send_memory() + 1 >= self.send_buffer >> 1:
+            events &= ~WRITABLE
         if self.errors:
             events |= POLLERR
         ways = self.closed_ways
@@ -590,17 +661,34 @@ class UdpSocket(InetSocket):
         return self.queue.head_size()
 
     def ioctl_outq(self) -> int:
-        """SIOCOUTQ: the buffers of datagrams that MSG_MORE or UDP_CORK holds back, or that wait for a neighbour's
-        address (sk_wmem_alloc)."""
+        """SIOCOUTQ: what is not sent yet, with its buffers."""
+        return self.send_memory()
+
+    def send_memory(self) -> int:
+        """The buffers of datagrams that MSG_MORE or UDP_CORK holds back, or that wait for a neighbour's address, in
+        bytes (sk_wmem_alloc)."""
         corked = self.corked
+        return self._memory_waiting() + (0 if corked is None else corked.pieces.memory)
+
+    def _memory_waiting(self) -> int:
         memory = 0
-        if corked is not None:
-            memory = truesize(len(corked.data) - corked.joined, is_v4(corked.remote)) + corked.joined
-        for packet in self.host.ip.neighbors.waiting():
+        neighbors = self.host.ip.neighbors
+        for packet in neighbors.waiting() if neighbors.held else ():
             whole = packet.whole if isinstance(packet, Fragment) else packet
-            if isinstance(whole, UdpDatagram) and whole.sport == self.entry.lport and whole.proto == self.proto:
-                memory += truesize(packet.payload_length() - 8, is_v4(packet.src))
+            if not isinstance(whole, UdpDatagram):
+                continue
+            sender = whole.sender
+            if isinstance(sender, Segmented) and sender.socket is self:
+                memory += sender.memory
+            elif sender is self:
+                memory += cost_of(packet)
         return memory
+
+    def datagram_left(self) -> None:
+        """Something of this socket waits no longer: who waits for room is told when half of it is free
+        (sock_def_write_space)."""
+        if 2 * self.send_memory() <= self.send_buffer:
+            self.wake(WRITABLE)
 
 
 def _redirected(route: Route, remote: int, source: int) -> Route:

@@ -67,6 +67,9 @@ class IpEffects(Protocol):
     def tcp_reset(self, packet: Packet, interface: Interface | None) -> None:
         """Answer a TCP segment as a closed port would: the filter rejects it so."""
 
+    def released(self, packet: Packet) -> None:
+        """A packet, or a piece of one, waits no longer for the address of a neighbour: it has left, or failed."""
+
 
 Trace = Callable[[str, Packet, Interface, object], None]
 """`trace(kind, packet, interface, reason)`.
@@ -495,6 +498,10 @@ class IpLayer:
             self.effects.icmp_error(packet, came_by, 3, 1, 0)
         else:
             self.effects.icmp_error(packet, came_by, 1, 3, 0)
+
+    def released(self, packet: Packet) -> None:
+        """A packet no longer waits for its neighbour."""
+        self.effects.released(packet)
 
     def _any_interface_towards(self, address: int) -> Interface | None:
         route = self.routes.forward(address)

@@ -13,6 +13,7 @@ from portside.addr.ip import is_any
 from portside.ip.interface import Interface
 from portside.ip.link import TO_ALL, NeighborMessage
 from portside.wire.packet import Packet
+from portside.wire.skbuff import cost_of
 
 INCOMPLETE: Final = "INCOMPLETE"
 REACHABLE: Final = "REACHABLE"
@@ -20,7 +21,6 @@ REACHABLE: Final = "REACHABLE"
 PROBES: Final = 3  # net.ipv4.neigh.default.mcast_solicit
 RETRANS_TIME: Final = SECOND  # net.ipv4.neigh.default.retrans_time_ms
 QUEUE_BYTES: Final = 212992  # net.ipv4.neigh.default.unres_qlen_bytes
-PACKET_COST: Final = 832  # what a small packet counts in it: sk_buff and its smallest head
 
 
 class NeighborEffects(Protocol):
@@ -41,6 +41,9 @@ class NeighborEffects(Protocol):
 
     def unreachable(self, packet: Packet) -> None:
         """Nobody answered for the next hop of this packet: tell its sender."""
+
+    def released(self, packet: Packet) -> None:
+        """This packet waits no longer."""
 
 
 class Neighbor:
@@ -69,6 +72,7 @@ class NeighborTable:
     def __init__(self, effects: NeighborEffects) -> None:
         self.effects = effects
         self.rows: dict[tuple[int, int], Neighbor] = {}  # by interface index and address
+        self.held = 0  # packets that wait, in all rows
 
     def send(self, packet: Packet, interface: Interface, next_hop: int) -> None:
         """Put a packet on the link towards a neighbour, now or when it is known.
@@ -92,9 +96,16 @@ class NeighborTable:
 
     def _enqueue(self, row: Neighbor, packet: Packet) -> None:
         row.queue.append(packet)
-        row.queued_bytes += PACKET_COST + packet.payload_length()
+        self.held += 1
+        row.queued_bytes += cost_of(packet)
         while row.queued_bytes > QUEUE_BYTES and len(row.queue) > 1:
-            row.queued_bytes -= PACKET_COST + row.queue.popleft().payload_length()
+            oldest = row.queue.popleft()
+            row.queued_bytes -= cost_of(oldest)
+            self._release(oldest)
+
+    def _release(self, packet: Packet) -> None:
+        self.held -= 1
+        self.effects.released(packet)
 
     def _probe(self, row: Neighbor) -> None:
         """Ask for the address once more, or give up."""
@@ -115,6 +126,8 @@ class NeighborTable:
         del self.rows[row.interface.index, row.address]
         for packet in row.queue:
             self.effects.unreachable(packet)
+        for packet in row.queue:
+            self._release(packet)
 
     def receive(self, message: NeighborMessage, interface: Interface, mine: bool) -> None:
         """Learn from a request or a reply; answer a request for an address of this host.
@@ -142,7 +155,13 @@ class NeighborTable:
         row.queued_bytes = 0
         for packet in waiting:
             self.effects.emit(packet, row.interface, link_address)
+        for packet in waiting:
+            self._release(packet)
 
     def forget(self, interface: Interface) -> None:
         """Drop the rows of an interface, and what waits in them: it went down (neigh_ifdown)."""
+        gone = [row for row in self.rows.values() if row.interface is interface]
         self.rows = {key: row for key, row in self.rows.items() if key[0] != interface.index}
+        for row in gone:
+            for packet in row.queue:
+                self._release(packet)

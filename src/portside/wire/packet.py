@@ -143,9 +143,12 @@ class TcpSegment(Packet):
 
 
 class UdpDatagram(Packet):
-    """A UDP datagram (RFC 768), or a UDP-Lite one (RFC 3828) when `proto` says so and `coverage` is not None."""
+    """A UDP datagram (RFC 768), or a UDP-Lite one (RFC 3828) when `proto` says so and `coverage` is not None.
 
-    __slots__ = ("coverage", "data", "dport", "joined", "sport")
+    `sender` is the socket whose send buffer it takes room of while it waits on its own host; nobody else looks at it.
+    """
+
+    __slots__ = ("coverage", "data", "dport", "joined", "sender", "sport")
 
     def __init__(
         self, src: int, dst: int, sport: int, dport: int, data: Payload, proto: int = IPPROTO_UDP
@@ -161,6 +164,7 @@ class UdpDatagram(Packet):
         self.dport = dport
         self.data = data
         self.coverage: int | None = None
+        self.sender: object = None
         self.joined = 0  # bytes that the sender added later (MSG_MORE): they take less of the receiver's memory
 
     def payload_length(self) -> int:
