@@ -180,6 +180,22 @@ raise OSError
         assert run("-c", code)[1] == "Wed Jan  1 00:01:30 2020\n"
         assert run("--start", "2026-01-02T03:04:05Z", "-c", code)[1] == "Fri Jan  2 03:05:35 2026\n"
 
+    @pytest.mark.parametrize(
+        ("handler", "code", "error"),
+        [
+            ("signal.SIG_IGN", 1, "BrokenPipeError: [Errno 32] Broken pipe\n"),
+            ("signal.SIG_DFL", 128 + signal.SIGPIPE, ""),
+            ("lambda *_: os._exit(7)", 7, ""),
+        ],
+    )
+    def test_who_reads_the_output_may_go(self, handler, code, error):
+        text = f"import os, signal; signal.signal(signal.SIGPIPE, {handler})\nwhile True: print('x' * 1000)"
+        with subprocess.Popen(command("run", "-c", text), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+            assert program.stdout.read(10) == b"x" * 10
+            program.stdout.close()
+            assert program.stderr.read().decode().endswith(error)
+            assert program.wait(60) == code
+
     def test_standard_input_is_the_commands(self):
         done = subprocess.run(
             command("run", "-c", "print(input('name? ')); import sys; print(sys.stdin.read())"),

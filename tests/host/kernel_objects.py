@@ -24,7 +24,7 @@ from random import Random
 from portside.addr.abi import AF_UNIX
 from portside.facts.settings import Settings
 from portside.host.file import Blocked
-from portside.host.processes import Processes
+from portside.host.processes import SIGPIPE, Processes
 from portside.host.syscalls import files as sys_files
 from portside.host.syscalls import io as sys_io
 from portside.host.syscalls import name as sys_name
@@ -130,6 +130,7 @@ class Simulated:
         self.host.unix.disk = OneDirectory()
         self.ids = (os.getuid(), os.getgid())  # those of the one that it is compared with
         self.process = self.host.processes.create("test", uid=self.ids[0], gid=self.ids[1])
+        self.process.handlers[SIGPIPE] = int  # it is ignored, as Python does
         self.host.world.task.process = self.process
         self.pid = self.process.pid
 

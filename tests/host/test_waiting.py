@@ -8,7 +8,7 @@ from kernel_objects import FakeHost
 from portside.addr.abi import AF_UNIX, EPOLLET, POLLIN, POLLOUT, SECOND, SOCK_DGRAM, SOCK_STREAM
 from portside.host.epoll import CTL_ADD
 from portside.host.file import Blocked, File
-from portside.host.processes import ProcessExit
+from portside.host.processes import SIGPIPE, ProcessExit
 from portside.host.syscalls import files, io, poll, socket
 from portside.host.syscalls import process as calls
 from portside.host.waiting import put, wait_any, wait_for
@@ -23,6 +23,7 @@ class Lab:
         self.world = Scheduler()
         self.host = FakeHost(self.world)
         self.process = self.host.processes.create("test")
+        self.process.handlers[SIGPIPE] = lambda number: self.say("signal", number)
         self.log: list[object] = []
 
     def task(self, body, start=0, process=None):
@@ -135,12 +136,23 @@ def test_a_writer_waits_for_room_and_a_reader_for_data(lab):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("handled", [True, False])
+def test_sigpipe_without_a_handler_ends_the_process(lab, handled):
+    if not handled:
+        del lab.process.handlers[SIGPIPE]
+    reader, writer = files.pipe2(lab.process)
+    files.close(lab.process, reader)
+    lab.task(lambda: files.write(lab.process, writer, b"x"))
+    assert lab.run() == ([(0, "signal", SIGPIPE), "EPIPE"] if handled else ["exit"])
+    assert lab.process.exit_status == (None if handled else -SIGPIPE)
+
+
 def test_writing_to_a_pipe_whose_reader_goes_away(lab):
     reader, writer = files.pipe2(lab.process)
     lab.task(lambda: lab.say("wrote", files.write(lab.process, writer, b"x" * 100000)))
     lab.task(lambda: files.close(lab.process, reader), 10)
     lab.task(lambda: files.write(lab.process, writer, b"x"), 20)
-    assert lab.run() == [(10, "wrote", 65536), "EPIPE"]
+    assert lab.run() == [(10, "signal", SIGPIPE), (10, "wrote", 65536), (20, "signal", SIGPIPE), "EPIPE"]
 
 
 @pytest.mark.parametrize("waits", ["write", "read"])

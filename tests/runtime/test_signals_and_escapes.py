@@ -161,6 +161,116 @@ def test_signals_are_blocked_and_waited_for(same):
     """)
 
 
+def test_who_writes_to_nobody_has_sigpipe(same):
+    same("""
+        import errno, os, signal, socket
+        heard = []
+        signal.signal(signal.SIGPIPE, lambda number, frame: heard.append(int(number)))
+        def told(name, call):
+            heard.clear()
+            try:
+                answer = call()
+            except OSError as error:
+                answer = errno.errorcode[error.errno]
+            for _ in range(3):
+                pass
+            print(name, answer, heard)
+        def connected():
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                client = socket.create_connection(listener.getsockname())
+                return client, listener.accept()[0]
+        one, two = connected()
+        one.shutdown(socket.SHUT_WR)
+        for call in (
+            lambda: one.send(b"x"), lambda: one.send(b""), lambda: one.send(b"x", socket.MSG_NOSIGNAL),
+            lambda: one.send(b"x", socket.MSG_OOB), lambda: one.sendmsg([b"x"], [], socket.MSG_NOSIGNAL),
+            lambda: one.sendmsg([b"x"]), lambda: os.write(one.fileno(), b"x"),
+            lambda: os.writev(one.fileno(), [b"x"]),
+        ):
+            told("shut", call)
+        with open("/etc/passwd") as file:
+            told("sendfile", lambda: os.sendfile(one.fileno(), file.fileno(), 0, 10))
+        one, two = connected()
+        two.close()
+        for _ in range(3):
+            told("closed", lambda: one.send(b"x"))
+        one, two = connected()
+        one.send(b"x")
+        two.close()
+        for _ in range(2):
+            told("reset", lambda: one.send(b"x"))
+        one, two = connected()
+        two.shutdown(socket.SHUT_WR)
+        one.send(b"x")
+        two.close()
+        for _ in range(2):
+            told("reset in CLOSE-WAIT", lambda: one.send(b"x"))
+        told("not connected", lambda: socket.socket().send(b"x"))
+        for kind in ("STREAM", "DGRAM", "SEQPACKET"):
+            for spoil in (lambda: two.close(), lambda: one.shutdown(socket.SHUT_WR), lambda: two.shutdown(socket.SHUT_RD)):
+                one, two = socket.socketpair(socket.AF_UNIX, getattr(socket, "SOCK_" + kind))
+                spoil()
+                told(kind, lambda: one.send(b"x"))
+                told(kind, lambda: one.send(b"x", socket.MSG_NOSIGNAL))
+        datagrams = socket.socket(type=socket.SOCK_DGRAM)
+        datagrams.connect(("127.0.0.1", 9))
+        datagrams.shutdown(socket.SHUT_WR)
+        told("udp", lambda: datagrams.send(b"x"))
+        reader, writer = os.pipe()
+        os.close(reader)
+        told("pipe", lambda: os.write(writer, b"x"))
+        told("pipe", lambda: os.write(writer, b""))
+    """)
+
+
+def test_what_was_written_before_the_end_is_told_with_sigpipe_or_without(same):
+    same("""
+        import os, signal, socket, threading, time
+        heard = []
+        signal.signal(signal.SIGPIPE, lambda number, frame: heard.append(int(number)))
+        def later(call, *arguments):
+            thread = threading.Timer(0.1, call, arguments)
+            thread.start()
+        def told(call, *arguments):
+            heard.clear()
+            count = call(*arguments)
+            for _ in range(3):
+                pass
+            print(count, heard)
+        reader, writer = os.pipe()
+        later(os.close, reader)
+        told(os.write, writer, b"x" * 100_000)
+        one, two = socket.socketpair()
+        later(two.close)
+        told(one.send, b"x" * 10_000_000)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGPIPE])
+        heard.clear()
+        try:
+            one.send(b"x")
+        except BrokenPipeError:
+            print(heard, signal.sigpending())
+        print(signal.sigtimedwait([signal.SIGPIPE], 0).si_signo, signal.sigpending())
+    """)
+
+
+@pytest.mark.parametrize("write", ["one.send(b'x')", "os.write(one.fileno(), b'x')", "threading.Thread(target=one.send, args=(b'x',)).start()"])
+def test_sigpipe_ends_a_program_that_asks_for_the_default(same, write):
+    output = same(f"""
+        import atexit, os, signal, socket, threading, time
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        atexit.register(print, "not run")
+        one, two = socket.socketpair()
+        two.close()
+        print("begun")
+        try:
+            {write}
+            time.sleep(10)
+        finally:
+            print("not reached")
+    """)
+    assert output == "begun\n"
+
+
 @pytest.mark.parametrize(
     ("call", "named"),
     [

@@ -9,6 +9,7 @@ from typing import Final
 from portside.addr.abi import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
 from portside.host.errors import fail
 from portside.host.file import File, World
+from portside.host.processes import broken_pipe
 from portside.host.waiting import ANY_EVENT, wait_for
 
 PAGE: Final = 4096
@@ -199,7 +200,7 @@ class WriteEnd(PipeEnd):
             return 0
         ring = self.ring
         if ring.broken():
-            raise fail(errno.EPIPE)
+            raise broken_pipe(self.world)
         was_empty = not ring.buffers
         odd = total % PAGE
         if odd and not was_empty and ring.merge(left[:odd]):
@@ -207,8 +208,9 @@ class WriteEnd(PipeEnd):
         waited = False
         while left:
             if ring.broken():
+                told = broken_pipe(self.world)  # the signal comes though a part was written
                 if len(left) == total:
-                    raise fail(errno.EPIPE)
+                    raise told
                 break
             if not ring.full():
                 ring.append(left, self.packets)

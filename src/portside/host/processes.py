@@ -6,10 +6,10 @@ import errno
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from portside.addr.abi import POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
+from portside.addr.abi import MSG_NOSIGNAL, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
 from portside.host.errors import fail
 from portside.host.fds import FdTable
-from portside.host.file import File, Task
+from portside.host.file import File, Task, World
 
 if TYPE_CHECKING:
     from portside.host.kernel import Host
@@ -32,6 +32,7 @@ ALL_CAPABILITIES: Final = (1 << 41) - 1
 SIGHUP: Final = 1
 SIGINT: Final = 2
 SIGKILL: Final = 9
+SIGPIPE: Final = 13
 SIGTERM: Final = 15
 SIGSTOP: Final = 19
 _IGNORED: Final = frozenset({17, 18, 23, 28})  # SIGCHLD, SIGCONT, SIGURG, SIGWINCH: signal(7), default "Ign" and "Cont"
@@ -284,6 +285,20 @@ class Process:
         if UNCHANGED in (real, effective, saved):
             raise fail(errno.EINVAL)
         self.gid, self.egid, self.sgid, self.fsgid = real, effective, saved, effective
+
+
+def broken_pipe(world: World, flags: int = 0) -> OSError:
+    """EPIPE, for the task that writes to nobody, whose process has had SIGPIPE by then: not with MSG_NOSIGNAL.
+
+    Raises ProcessExit when the signal ends the process, and what its handler raises (send_sig() of sk_stream_error(),
+    unix_stream_sendmsg() and pipe_write()).
+    """
+    process: Process | None = world.current().process  # type: ignore[assignment]
+    if process is not None and not flags & MSG_NOSIGNAL:
+        process.kill(SIGPIPE)
+        if not process.alive:
+            raise ProcessExit
+    return fail(errno.EPIPE)
 
 
 def _filled(old: tuple[int, int, int], new: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -39,6 +39,7 @@ from portside.host import socket_control
 from portside.host.errors import fail
 from portside.host.inet_socket import IP_MAX_MTU, InetSocket, describe, refuse
 from portside.host.options import DEFAULTS, SO_OOBINLINE, SOL_SOCKET
+from portside.host.processes import broken_pipe
 from portside.host.socket_file import MIN_RCVBUF, MIN_SNDBUF, Ancillary, Received
 from portside.host.tcp_options import TCP_OPTIONS
 from portside.host.waiting import wait_for
@@ -332,7 +333,7 @@ class TcpSocket(InetSocket):
 
     def _send_rest(self, data: Payload, taken: int, flags: int, deadline: int | None) -> int:
         if taken < 0:
-            raise fail(-taken)
+            raise self._refused(-taken, flags)
         stack, world = self.stack, self.host.world
         limit = self.write_limit(flags, deadline)
         view = memoryview(data)
@@ -345,14 +346,18 @@ class TcpSocket(InetSocket):
             more = call(self.tcb, view[taken:], world.now, bool(flags & MSG_MORE))
             stack.settle()
             if more < 0:
-                return self._broken_off(taken, -more)
+                return self._broken_off(taken, -more, flags)
             taken += more
         return taken
 
-    def _broken_off(self, taken: int, number: int) -> int:
+    def _refused(self, number: int, flags: int) -> OSError:
+        """What a send fails with; EPIPE comes with a signal (sk_stream_error)."""
+        return broken_pipe(self.host.world, flags) if number == errno.EPIPE else fail(number)
+
+    def _broken_off(self, taken: int, number: int, flags: int) -> int:
         """An error after a part was taken: the part is the answer, the error is for the next call (do_error)."""
         if not taken:
-            raise fail(number)
+            raise self._refused(number, flags)
         if number != errno.EPIPE:
             self.tcb.error = number
         return taken

@@ -9,6 +9,7 @@ from portside.addr.abi import MSG_OOB, MSG_PEEK, MSG_WAITALL, RCV_SHUTDOWN, SEND
 from portside.facts.state import ESTABLISHED
 from portside.host import unix_gc
 from portside.host.errors import fail
+from portside.host.processes import broken_pipe
 from portside.host.unix_message import STREAM_MAX, Credentials, Message, stream_truesize
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def send(
     if peer is None:
         raise fail(errno.ENOTCONN)
     if sock.shut & SEND_SHUTDOWN:
-        raise fail(errno.EPIPE)
+        raise broken_pipe(sock.host.world, flags)
     ordinary = total - 1 if flags & MSG_OOB else total
     sent = 0
     while sent < total:
@@ -51,7 +52,7 @@ def send(
         if error:
             if sent:
                 break
-            raise fail(error)
+            raise broken_pipe(sock.host.world, flags) if error == errno.EPIPE else fail(error)
         chunk = data if size == total else data[sent : sent + size]
         message = Message(chunk if type(chunk) is bytes else bytes(chunk), stream_truesize(size), sock)
         message.credentials = credentials

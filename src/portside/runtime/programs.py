@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from greenlet import getcurrent
 
-from portside.host.processes import ProcessExit
+from portside.host.processes import ProcessExit, broken_pipe
 from portside.runtime.loader import Loader, import_name
 from portside.runtime.patches.signal import signals_of
 from portside.runtime.patches.thread import ENDINGS, end_of_thread
@@ -36,6 +36,14 @@ if TYPE_CHECKING:
     from portside.host.processes import Process
 
 SIGINT: Final = 2
+
+
+def _put_out(process: Process, sink: Callable[[bytes], object], data: bytes) -> None:
+    """Let what a program writes reach whoever reads it on the real machine; SIGPIPE, too, when nobody does any more."""
+    try:
+        outside(sink, data)
+    except BrokenPipeError:
+        raise broken_pipe(process.host.world) from None
 
 
 class Body:
@@ -83,7 +91,7 @@ class Body:
         program = program_of(self.process)
         for output in (self.process.stdout, self.process.stderr):
             if output.sink is not None:
-                output.sink = partial(outside, output.sink)
+                output.sink = partial(_put_out, self.process, output.sink)
         values = program.values
         values.update(standard_streams(self.process))
         values.update({f"__{name}__": values[name] for name in ("stdin", "stdout", "stderr")})
