@@ -8,6 +8,7 @@ from random import Random
 from typing import ClassVar, Final, Protocol
 
 from portside.addr.abi import POLLNVAL
+from portside.addr.compiled import mypyc_attr
 from portside.host.errors import fail
 
 TOLD: Final = 3  # of the files that a task waits for, so many are named
@@ -88,6 +89,7 @@ def several(files: Sequence[File]) -> str:
     return ", ".join(words)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class File:
     """An open file description: what file descriptors refer to (open(2)).
 

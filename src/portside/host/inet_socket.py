@@ -14,6 +14,7 @@ from portside.addr.abi import (
     IPPROTO_UDP,
     IPPROTO_UDPLITE,
 )
+from portside.addr.compiled import mypyc_attr
 from portside.addr.ip import V4_ANY, is_any, is_v4, needs_scope, text
 from portside.facts.sockaddr import SockAddr
 from portside.facts.state import NAMES
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 IP_MAX_MTU = 65535  # <net/ip.h>
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class InetSocket(SocketFile):
     """A TCP or UDP socket: `entry` is its row in the socket table, `knobs` its options.
 

@@ -6,6 +6,7 @@ import errno
 from typing import TYPE_CHECKING, NoReturn
 
 from portside.addr.abi import MSG_DONTWAIT
+from portside.addr.compiled import mypyc_attr
 from portside.facts.sockaddr import SockAddr
 from portside.host.errors import fail
 from portside.host.file import File
@@ -22,6 +23,7 @@ Ancillary = tuple[int, int, bytes]  # level, type, data: what cmsg(3) carries
 Received = tuple[bytes, SockAddr | None, int]  # data, sender, MSG_* flags of the answer
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class SocketFile(File):
     """A socket: an open file description that takes the socket calls.
 
