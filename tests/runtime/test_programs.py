@@ -3,19 +3,14 @@
 
 from __future__ import annotations
 
-import cProfile
 import errno
 import gzip
 import os
 import subprocess
 import sys
 import textwrap
-import threading
-import time
 
 import pytest
-
-from portside.lab.network import Network
 
 
 @pytest.fixture
@@ -432,27 +427,3 @@ def test_what_is_open_at_the_end_is_written_as_under_the_interpreter(world, tmp_
     real = written("real", alone)
     assert written("simulated", world.run) == real
     assert (real == b"") == ("lost" in program)
-
-
-def test_what_a_program_and_a_thread_cost_does_not_grow_with_the_others():
-    def calls(programs, threads):
-        network = Network(seed=1)
-
-        def work():
-            started = [threading.Thread(target=time.sleep, args=(10,)) for _ in range(threads)]
-            for thread in started:
-                thread.start()
-            for thread in started:
-                thread.join()
-
-        for _ in range(programs):
-            network.host(f"host{len(network.hosts)}").spawn(work)
-        counted = cProfile.Profile()
-        counted.runcall(network.run)
-        network.close()
-        return sum(entry.callcount for entry in counted.getstats())
-
-    calls(10, 1)  # what is made once for all is there before
-    for few, more, most in (((20, 1), (40, 1), (80, 1)), ((1, 20), (1, 40), (1, 80))):
-        first = calls(*more) - calls(*few)
-        assert abs(calls(*most) - calls(*more) - 2 * first) < first / 10

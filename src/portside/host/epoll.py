@@ -159,11 +159,11 @@ class Epoll(File):
             raise fail(errno.EINVAL)
         while True:
             if self.ready:
-                found = self._collect(maxevents)
+                found = self.collect(maxevents)
                 if found:
                     return found
             if not self._sleep(deadline):
-                return self._collect(maxevents) if self.ready else []
+                return self.collect(maxevents) if self.ready else []
 
     def item_ready(self, item: Item) -> bool:
         """Put an item on the ready list; True if a task was waiting for that and is awake now."""
@@ -192,8 +192,8 @@ class Epoll(File):
         """`epoll of tcp 0.0.0.0:80 LISTEN, udp 10.0.0.1:53, pipe:[7], and 2 more`."""
         return f"epoll of {several([file for _, file in self.items]) or 'nothing'}"
 
-    def _collect(self, maxevents: int) -> list[tuple[int, int]]:
-        """Take from the head of the ready list what is true (ep_send_events)."""
+    def collect(self, maxevents: int) -> list[tuple[int, int]]:
+        """Take from the head of the ready list what is true (ep_send_events): up to `maxevents` (data, events)."""
         ready = self.ready
         found: list[tuple[int, int]] = []
         for _ in range(len(ready)):

@@ -14,8 +14,8 @@ from portside.runtime.patches.thread import leave_shutdown_locks
 
 PATCHES: Final = (
     "time", "datetime", "lock", "thread", "threading", "queue", "local", "sys", "atexit", "os", "paths", "io", "select",
-    "socket", "ssl", "signal", "fcntl", "random", "pwd", "logging", "pickle", "traceback", "mmap", "asyncio",
-    "scheduling",
+    "selectors", "socket", "ssl", "signal", "fcntl", "random", "pwd", "logging", "pickle", "traceback", "mmap",
+    "asyncio", "scheduling",
 )  # fmt: skip
 
 _guard = _thread.allocate_lock()

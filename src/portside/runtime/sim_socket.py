@@ -333,11 +333,15 @@ class SimSocketMethods(_stdlib.socket):
 
     def send(self, data: object, flags: int = 0, /) -> int:
         payload = data if type(data) is bytes else bytes_like(data)
-        if self._sim_timeout < 0 and not flags:
+        if self._sim_timeout <= 0 and not flags:
             # The common case, and nothing else: one dictionary, one method.
             file = self._sim_open.get(self._sim_fd)
             if isinstance(file, SocketFile):
-                return file.send(payload)
+                try:
+                    return file.send(payload)
+                except BlockingIOError:
+                    self._sim_world().spin()
+                    raise
         number = c_int(flags)
         return cast(int, self._sim_call(POLLOUT, "send", lambda file: file.send(payload, number)))
 
@@ -408,10 +412,14 @@ class SimSocketMethods(_stdlib.socket):
     # -- receiving --
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
-        if self._sim_timeout < 0 and type(bufsize) is int and bufsize > 0 and not flags:
+        if self._sim_timeout <= 0 and type(bufsize) is int and bufsize > 0 and not flags:
             file = self._sim_open.get(self._sim_fd)
             if isinstance(file, SocketFile):
-                return file.recv_data(bufsize)
+                try:
+                    return file.recv_data(bufsize)
+                except BlockingIOError:
+                    self._sim_world().spin()
+                    raise
         length, number = integer(bufsize), c_int(flags)
         if length < 0:
             raise ValueError("negative buffersize in recv")

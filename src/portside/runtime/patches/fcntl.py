@@ -13,8 +13,8 @@ from portside.host.errors import fail
 from portside.host.syscalls import files
 from portside.host.syscalls import process as _calls
 from portside.runtime.patcher import Patcher
-from portside.runtime.patches.select import descriptor
 from portside.runtime.real_file import RealFile
+from portside.runtime.sim_epoll import descriptor
 from portside.runtime.trap import current_process
 
 Real = Callable[..., object]

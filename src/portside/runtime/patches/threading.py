@@ -20,7 +20,7 @@ from portside.runtime.patcher import Patcher
 from portside.runtime.patches.thread import ENDINGS
 from portside.runtime.program import Program, begin_idents, current_program, forget_ended, ident_of, threads
 from portside.runtime.report import print_exception
-from portside.runtime.trap import current_process
+from portside.runtime.trap import process_of
 from portside.sim.scheduler import Task
 
 Real = Callable[..., object]
@@ -32,32 +32,23 @@ def main_thread(real: Real) -> object:
     return real() if program is None or program.main_thread is None else program.main_thread
 
 
-def _threads_of(process: Process) -> list[threading.Thread]:
-    """The threads of a program that `threading` knows, in the order in which they were started."""
-    found = (_active.get(ident_of(cast(Task, task))) for task in process.tasks)
-    return [thread for thread in found if thread is not None]
+def _mine(thread: threading.Thread, process: Process | None) -> bool:
+    task = threads.get(thread.ident or 0)
+    return (task is None) if process is None else (task is not None and task.process is process)
 
 
 def enumerate_threads(real: Real) -> object:
     """threading.enumerate and active_count's ground: the program's own threads, or those outside the world."""
-    process = current_process()
-    if process is not None:
-        return _threads_of(process)
-    return [thread for thread in cast("list[threading.Thread]", real()) if thread.ident not in threads]
+    task = getcurrent()
+    process = process_of(task) if type(task) is Task else None
+    if process is None and not threads:
+        return real()
+    return [thread for thread in cast("list[threading.Thread]", real()) if _mine(thread, process)]
 
 
 def active_count(real: Real) -> object:
     """threading.active_count."""
     return len(threading.enumerate()) if threads else real()
-
-
-def maintain_shutdown_locks(real: Real) -> None:
-    """threading._maintain_shutdown_locks, which looks at the threads of all programs at each start of one.
-
-    The lock of a simulated thread is forgotten when the thread ends (patches.thread.end_of_thread).
-    """
-    if type(getcurrent()) is not Task:
-        real()
 
 
 def new_name(real: Real, template: str = "Thread-%d") -> object:
@@ -150,12 +141,10 @@ def join_all(program: Program) -> None:
 def _end_executors(program: Program) -> None:
     """concurrent.futures.thread._python_exit, for the executors of one program only."""
     module = sys.modules.get("concurrent.futures.thread")
-    queues = getattr(module, "_threads_queues", {})
-    for thread in _threads_of(program.process) if queues else ():
-        queue = queues.get(thread)
-        if queue is not None:
+    for thread, queue in list(getattr(module, "_threads_queues", {}).items()):
+        if _mine(thread, program.process):
             with suppress(AttributeError, IndexError):
-                executor = thread._args[0]()  # type: ignore[attr-defined]
+                executor = thread._args[0]()
                 if executor is not None:
                     executor._shutdown = True
             queue.put(None)
@@ -168,4 +157,3 @@ def add(patcher: Patcher) -> None:
     patcher.function(threading, "enumerate", enumerate_threads)
     patcher.function(threading, "active_count", active_count)
     patcher.function(threading, "_newname", new_name)
-    patcher.function(threading, "_maintain_shutdown_locks", maintain_shutdown_locks)  # until Python 3.12

@@ -1,0 +1,194 @@
+"""`select.epoll` of simulated programs: an epoll instance of their host, behind the interface of the C type."""
+
+from __future__ import annotations
+
+import select
+from typing import TYPE_CHECKING, Final, Self, cast
+
+from greenlet import getcurrent
+
+from portside.host.epoll import CTL_ADD, CTL_DEL, CTL_MOD, Epoll
+from portside.host.syscalls import poll as _calls
+from portside.runtime.arguments import integer, nanoseconds
+from portside.runtime.trap import process_of
+from portside.sim.scheduler import Scheduler, Task
+
+if TYPE_CHECKING:
+    from portside.host.processes import Process
+
+FD_SETSIZE: Final = 1024
+_MILLISECOND: Final = 1_000_000
+_DEFAULT: Final = select.EPOLLIN | select.EPOLLPRI | select.EPOLLOUT
+REAL_EPOLL: Final = select.epoll
+
+
+def descriptor(thing: object) -> int:
+    """A descriptor, or an object with `fileno()` (PyObject_AsFileDescriptor)."""
+    if type(thing) is int:
+        fd = thing
+    elif isinstance(thing, int):
+        fd = int(thing)
+    else:
+        method = getattr(thing, "fileno", None)
+        if method is None:
+            raise TypeError("argument must be an int, or have a fileno() method.")
+        fd = method()
+        if not isinstance(fd, int):
+            raise TypeError("fileno() returned a non-integer")
+    if fd < 0:
+        raise ValueError(f"file descriptor cannot be a negative integer ({fd})")
+    return fd
+
+
+def duration(timeout: object, words: str) -> int:
+    """A timeout in seconds, as ns. TypeError with `words` for what is no number."""
+    try:
+        return nanoseconds(timeout)
+    except TypeError:
+        raise TypeError(words) from None
+
+
+def c_number(value: object, top: int, name: str) -> int:
+    """An unsigned C number: up to `top`, of the type `name`. ValueError, OverflowError."""
+    number = integer(value)
+    if number < 0:
+        raise ValueError("value must be positive")
+    if number > top:
+        raise OverflowError(f"Python int too large for C unsigned {name}")
+    return number
+
+
+def c_timeout(milliseconds: int) -> int:
+    """A timeout as poll(2) and epoll_wait(2) take it: an int. OverflowError for what is none."""
+    if not -0x80000000 <= milliseconds <= 0x7FFFFFFF:
+        raise OverflowError("timeout is too large")
+    return milliseconds
+
+
+class SimEpoll:
+    """select.epoll of a simulated program."""
+
+    __slots__ = ("__weakref__", "_fd", "_open_files", "_process", "sim_world")
+
+    def __init__(self, process: Process, fd: int) -> None:
+        self._process = process
+        self._open_files = process.files.open
+        self._fd = fd
+        self.sim_world = cast(Scheduler, process.host.world)
+
+    @property
+    def closed(self) -> bool:
+        """True if the epoll handler is closed."""
+        return self._fd < 0
+
+    def _open(self) -> int:
+        if self._fd < 0:
+            raise ValueError("I/O operation on closed epoll object")
+        return self._fd
+
+    def fileno(self) -> int:
+        """Return the epoll control file descriptor."""
+        return self._open()
+
+    def close(self) -> None:
+        """Close the epoll control file descriptor."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0 and self._process.alive:
+            self._process.files.close(fd)
+
+    def register(self, fd: object, eventmask: object = _DEFAULT) -> None:
+        """Registers a new fd or raises an OSError if the fd is already registered."""
+        self.sim_control(CTL_ADD, descriptor(fd), c_number(eventmask, 0xFFFFFFFF, "int"))
+
+    def modify(self, fd: object, eventmask: object) -> None:
+        """Modify event mask for a registered file descriptor."""
+        self.sim_control(CTL_MOD, descriptor(fd), c_number(eventmask, 0xFFFFFFFF, "int"))
+
+    def unregister(self, fd: object) -> None:
+        """Remove a registered file descriptor from the epoll object."""
+        self.sim_control(CTL_DEL, descriptor(fd), 0)
+
+    def poll(self, timeout: object = None, maxevents: int = -1) -> list[tuple[int, int]]:
+        """Wait for events: (fd, events) of each that is ready; `timeout` is in seconds."""
+        self._open()
+        wait = -1
+        if timeout is not None:
+            wait = c_timeout(-(-duration(timeout, "timeout must be an integer or None") // _MILLISECOND))
+        if maxevents == -1:
+            maxevents = FD_SETSIZE - 1
+        elif maxevents < 1:
+            raise ValueError(f"maxevents must be greater than 0, got {maxevents}")
+        return self.sim_wait(wait, maxevents)
+
+    def sim_control(self, op: int, fd: int, events: int) -> None:
+        """epoll_ctl(2), with arguments that were looked at already."""
+        _calls.epoll_ctl(self._process, self._open(), op, fd, events)
+
+    def sim_wait(self, milliseconds: int, most: int) -> list[tuple[int, int]]:
+        """epoll_wait(2): up to `most` (fd, events); a negative time waits for ever."""
+        world = self.sim_world
+        deadline = None if milliseconds < 0 else world.now + milliseconds * _MILLISECOND
+        found = _calls.epoll_wait(self._process, self._open(), most, deadline)
+        if deadline == world.now and not found:
+            world.spin()
+        return found
+
+    def sim_look(self, most: int) -> list[tuple[int, int]]:
+        """epoll_wait(2) that does not wait: what an event loop with work to do asks on each turn."""
+        file = self._open_files.get(self._fd)
+        if type(file) is not Epoll:
+            return self.sim_wait(0, most)
+        if file.ready:
+            found = file.collect(most)
+            if found:
+                return found
+        self.sim_world.spin()
+        return []
+
+    def __enter__(self) -> Self:
+        self._open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if self._fd >= 0 and self._process.alive and self._fd in self._process.files.open:
+            self.close()
+
+
+class EpollType:
+    """Stands for the type `select.epoll` during a run."""
+
+    __slots__ = ()
+
+    def __call__(self, sizehint: int = -1, flags: int = 0) -> object:
+        """Make an epoll object: of the simulated process, or a real one."""
+        task = getcurrent()
+        if type(task) is not Task:
+            return REAL_EPOLL(sizehint, flags)
+        if sizehint != -1 and sizehint <= 0:
+            raise ValueError("negative sizehint")
+        if flags & ~select.EPOLL_CLOEXEC:
+            raise OSError("invalid flags")
+        process = process_of(task)
+        return SimEpoll(process, _calls.epoll_create1(process, select.EPOLL_CLOEXEC))
+
+    def fromfd(self, fd: int, /) -> object:
+        """Create an epoll object from a given control fd."""
+        task = getcurrent()
+        return SimEpoll(process_of(task), fd) if type(task) is Task else REAL_EPOLL.fromfd(fd)
+
+    def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:
+        return (REAL_EPOLL,)
+
+    def __instancecheck__(self, thing: object) -> bool:
+        return isinstance(thing, (REAL_EPOLL, SimEpoll))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(REAL_EPOLL, name)
+
+    def __repr__(self) -> str:
+        return repr(REAL_EPOLL)
+
+
