@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
+import pytest
+
 from portside import Network
+from portside.runtime import waiting
+from portside.sim.errors import Deadlock
 
 
 def test_a_released_lock_is_open_until_the_next_takes_it(world):
@@ -140,3 +145,44 @@ def test_a_promise_to_a_world_that_stands_still_holds_nobody_up(world):
     lock.release()
     world.network.run()
     assert not waiter.running
+
+
+def test_a_thread_outside_may_release_what_a_task_waits_for(world):
+    """As importlib does: a task acquires a lock, then waits for the thread outside that is to release it."""
+    lock, waits = threading.Lock(), waiting.anyone
+
+    def outside():
+        while not waits(lock):
+            os.sched_yield()
+        lock.release()
+
+    def program():
+        lock.acquire()
+        lock.acquire()
+        return "released"
+
+    helper = threading.Thread(target=outside)
+    helper.start()
+    try:
+        assert world.call(program) == "released"
+    finally:
+        helper.join()
+
+
+def test_a_world_at_a_standstill_ends_though_there_are_threads_outside(world, monkeypatch):
+    monkeypatch.setattr(waiting, "PATIENCE", 0.001)
+    finished = threading.Event()
+    helper = threading.Thread(target=finished.wait)
+    helper.start()
+
+    def program():
+        lock = threading.Lock()
+        lock.acquire()
+        lock.acquire()
+
+    try:
+        with pytest.raises(Deadlock, match="acquiring a lock"):
+            world.call(program)
+    finally:
+        finished.set()
+        helper.join()

@@ -339,7 +339,9 @@ class Network:
         for ever.
         """
         from portside.runtime.installation import installed
+        from portside.runtime.waiting import helped_from_outside
 
+        self.world.helped = helped_from_outside
         self.connect_the_rest()
         if self._output is not None:
             self._output.hosts(list(self.hosts))

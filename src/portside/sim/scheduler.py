@@ -96,12 +96,14 @@ class Scheduler:
     """The tasks and timers of one world. It is the `World` that hosts are given (host/file.py).
 
     `seed` decides all that is left to chance; `epoch` is what the wall clock shows when the world begins, in
-    ns since 1970. The world belongs to the thread that calls `run`.
+    ns since 1970. The world belongs to the thread that calls `run`. `helped` is asked when everybody waits for ever:
+    whether somebody outside the world has woken a task after all.
     """
 
     __slots__ = (
         "_failure", "_heap", "_hub", "_living", "_nobody", "_ready", "_running", "_sequence", "_stop",
-        "_streams", "_tasks", "_turns", "_turns_limit", "_until", "closed", "epoch", "now",
+        "_streams", "_tasks", "_turns", "_turns_limit", "_until", "closed", "epoch", "helped",
+        "now",
     )  # fmt: skip
 
     def __init__(self, seed: int = 0, epoch: int = DEFAULT_START) -> None:
@@ -122,6 +124,7 @@ class Scheduler:
         self._until = NEVER
         self._turns = 0
         self._turns_limit = FREE_TURNS
+        self.helped: Callable[[], bool] = lambda: False
 
     # -- what hosts ask (host.file.World) --------------------------------------------------------------------
 
@@ -362,7 +365,7 @@ class Scheduler:
             elif not self._stop and self._until != NEVER:
                 self.now = max(self.now, self._until)
                 break
-            elif not self._stop:
+            elif not self._stop and not self.helped():
                 raise Deadlock(self.now, [report(task) for task in self._tasks if task.blocked is not None])
         self._raise_failure()
 
