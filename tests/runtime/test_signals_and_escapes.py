@@ -7,6 +7,7 @@ import errno
 import fcntl
 import gc
 import sys
+import textwrap
 import warnings
 
 import pytest
@@ -269,6 +270,125 @@ def test_sigpipe_ends_a_program_that_asks_for_the_default(same, write):
             print("not reached")
     """)
     assert output == "begun\n"
+
+
+OWNED = """
+import errno, fcntl, os, signal, socket, struct, threading, time
+heard = []
+for number in (signal.SIGURG, signal.SIGIO):
+    signal.signal(number, lambda number, frame: heard.append(signal.Signals(number).name))
+def told(name, call):
+    time.sleep(0.01)  # what came before is over
+    heard.clear()
+    try:
+        answer = call()
+    except OSError as error:
+        answer = errno.errorcode[error.errno]
+    time.sleep(0.02)
+    print(name, answer, sorted(set(heard)))
+def connected():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        return client, listener.accept()[0]
+def own(sock):
+    fcntl.fcntl(sock, fcntl.F_SETOWN, os.getpid())
+def asynchronous(sock):
+    own(sock)
+    fcntl.fcntl(sock, fcntl.F_SETFL, fcntl.fcntl(sock, fcntl.F_GETFL) | os.O_ASYNC)
+OOB = socket.MSG_OOB
+"""
+
+
+def test_who_owns_a_socket_has_sigurg_for_urgent_data(same):
+    same(OWNED + textwrap.dedent("""
+        one, two = connected()
+        told("no owner", lambda: one.send(b"a", OOB))
+        print(two.recv(1, OOB))
+        own(two)
+        told("owner", lambda: one.send(b"b", OOB))
+        told("before it was read", lambda: one.send(b"cd", OOB))
+        told("not urgent", lambda: one.send(b"ef"))
+        copy = two.dup()
+        two.close()
+        told("by the other descriptor", lambda: one.send(b"g", OOB))
+        fcntl.fcntl(copy, fcntl.F_SETOWN, 0)
+        told("owner no more", lambda: one.send(b"h", OOB))
+        fcntl.ioctl(copy, 0x8902, struct.pack("i", os.getpid()))
+        told("SIOCSPGRP", lambda: one.send(b"i", OOB))
+        copy.shutdown(socket.SHUT_RD)
+        told("shut", lambda: one.send(b"j", OOB))
+        one, two = socket.socketpair()
+        own(two)
+        told("unix", lambda: one.send(b"ab", OOB))
+        told("unix", lambda: one.send(b"ab"))
+        listener = socket.create_server(("127.0.0.1", 0))
+        own(listener)
+        one = socket.create_connection(listener.getsockname())
+        two = listener.accept()[0]
+        print(fcntl.fcntl(two, fcntl.F_GETOWN))
+        told("of a listener", lambda: one.send(b"a", OOB))
+    """))
+
+
+def test_sigio_tells_of_what_happens_on_a_socket(same):
+    same(OWNED + textwrap.dedent("""
+        one, two = connected()
+        asynchronous(two)
+        print(oct(fcntl.fcntl(two, fcntl.F_GETFL)))
+        told("data", lambda: one.send(b"a"))
+        told("more", lambda: one.send(b"b"))
+        told("read", lambda: two.recv(10))
+        told("urgent", lambda: one.send(b"c", OOB))
+        told("sent", lambda: two.send(b"d"))
+        two.setblocking(False)
+        told("full", lambda: two.send(bytes(10_000_000)) > 0)
+        told("room", lambda: [len(one.recv(1 << 20)) > 0 for _ in range(5)])
+        told("end", lambda: one.shutdown(socket.SHUT_WR))
+        one, two = connected()
+        asynchronous(two)
+        threading.Timer(0.02, one.send, (b"a",)).start()
+        told("awaited", lambda: two.recv(1))
+        fcntl.fcntl(two, fcntl.F_SETFL, 0)
+        told("off", lambda: one.send(b"a"))
+        fcntl.ioctl(two, 0x5452, struct.pack("i", 1))
+        print(oct(fcntl.fcntl(two, fcntl.F_GETFL)))
+        told("FIOASYNC", lambda: one.send(b"a"))
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        told("reset", lambda: one.close())
+        listener = socket.create_server(("127.0.0.1", 0))
+        asynchronous(listener)
+        clients = []
+        told("connection", lambda: clients.append(socket.create_connection(listener.getsockname())))
+        told("accepted", lambda: listener.accept() and None)
+        for address in (listener.getsockname(), ("127.0.0.1", 1)):
+            client = socket.socket()
+            asynchronous(client)
+            told("connect", lambda: client.connect(address))
+        one, two = (socket.socket(type=socket.SOCK_DGRAM) for _ in range(2))
+        two.bind(("127.0.0.1", 0))
+        asynchronous(two)
+        one.connect(two.getsockname())
+        told("udp", lambda: one.send(b"a"))
+        told("udp read", lambda: two.recv(1))
+        threading.Timer(0.02, one.send, (b"a",)).start()
+        told("udp awaited", lambda: two.recv(1))
+        one, two = socket.socketpair()
+        asynchronous(two)
+        told("unix", lambda: one.send(b"a"))
+        told("unix", lambda: one.send(b"b", OOB))
+        told("unix sent", lambda: two.send(b"c"))
+        told("unix read", lambda: one.recv(10))
+        told("unix shut", lambda: one.shutdown(socket.SHUT_WR))
+        told("unix end", lambda: one.close())
+        one, two = socket.socketpair()
+        fcntl.fcntl(two, fcntl.F_SETFL, os.O_ASYNC)
+        told("no owner", lambda: one.send(b"a"))
+        signal.signal(signal.SIGIO, signal.SIG_DFL)
+        own(two)
+        print("last")
+        one.send(b"a")
+        time.sleep(10)
+    """))
 
 
 @pytest.mark.parametrize(

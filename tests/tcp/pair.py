@@ -99,6 +99,9 @@ class Endpoint:
         assert not tcb.orphan
         self.events.append((tcb, events))
 
+    def urged(self, tcb: Tcb) -> None:
+        pass
+
     def peer_keeps(self, tcb: Tcb) -> bool:
         return False
 

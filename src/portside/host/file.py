@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from portside.addr.abi import POLLNVAL
 from portside.addr.compiled import mypyc_attr
 from portside.host.errors import fail
+
+if TYPE_CHECKING:
+    from portside.host.signal_io import Owner
 
 TOLD: Final = 3  # of the files that a task waits for, so many are named
 
@@ -44,6 +47,9 @@ class World(Protocol):
 
         `why` is what the deadlock report says of it. Raises what was thrown into the task: the end of its process.
         """
+
+    def spawn(self, process: object, body: Callable[[], object], name: str) -> Task:
+        """Make a task that runs `body()` as a thread of `process`."""
 
     def wake(self, task: Task) -> None:
         """Make a parked task ready; no effect on one that is ready already."""
@@ -103,7 +109,7 @@ class File:
 
     def __init__(self) -> None:
         self.nonblocking = False  # O_NONBLOCK, shared by all descriptors of this description
-        self.signal_owner = 0  # F_SETOWN: whose SIGIO and SIGURG would be, a process or minus a group
+        self.signal_owner: Owner | None = None  # F_SETOWN: who has SIGIO and SIGURG
         self.references = 0  # descriptors (of any process) and calls under way that hold it
         self.waiters: list[Waiter] = []  # in order of arrival; woken in that order
 

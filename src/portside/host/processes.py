@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from portside.addr.abi import MSG_NOSIGNAL, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
@@ -123,6 +124,7 @@ class Process:
         "name",
         "permitted",
         "pid",
+        "posted",
         "ppid",
         "program",
         "sgid",
@@ -152,6 +154,7 @@ class Process:
         self.files = FdTable()
         self.tasks: list[Task] = []
         self.handlers: dict[int, Callable[[int], object]] = {}
+        self.posted: set[int] = set()  # signals that are about to arrive
         self.alive = True
         self.exit_status: int | None = None
         self.started = host.world.now
@@ -199,6 +202,24 @@ class Process:
             handler(signal)
         elif signal and signal not in _IGNORED and signal not in (SIGSTOP, 20, 21, 22):
             self.exit(-signal)
+
+    def deliver(self, signal: int) -> None:
+        """Deliver a signal that no task sends. Where it ends the process, a task of it does that."""
+        if signal in self.handlers or not self.tasks:
+            self.kill(signal)
+        else:
+            self.host.world.spawn(self, partial(self.kill, signal), "signal")
+
+    def post(self, signal: int) -> None:
+        """Deliver a signal when the event that causes it is over; once, however often there is cause until then."""
+        if signal not in self.posted:
+            self.posted.add(signal)
+            self.host.world.at(self.host.world.now, self._posted, signal)
+
+    def _posted(self, signal: int) -> None:
+        self.posted.discard(signal)
+        if self.alive:
+            self.deliver(signal)
 
     # Changing ids: kernel/sys.c, and cap_emulate_setxuid of security/commoncap.c for the capabilities.
 

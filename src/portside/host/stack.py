@@ -17,6 +17,7 @@ from portside.addr.ip import V6_LOOPBACK, is_loopback, is_multicast, is_v4, need
 from portside.facts.state import CLOSED, ESTABLISHED, LISTEN, SYN_RECEIVED
 from portside.facts.verdict import Verdict
 from portside.host.file import World
+from portside.host.signal_io import SIGURG
 from portside.icmp import (
     DEST_UNREACH,
     FRAG_NEEDED,
@@ -325,6 +326,12 @@ class Stack:
                 waiters[0].notify(file, events)  # as `wake`, one call less
             elif waiters:
                 file.wake(events)
+
+    def urged(self, tcb: Tcb) -> None:
+        """Signal whoever has asked to hear of urgent data."""
+        file: TcpSocket | None = tcb.owner  # type: ignore[assignment]
+        if file is not None and file.signal_owner is not None:
+            file.signal_owner.send(SIGURG)
 
     def peer_keeps(self, tcb: Tcb) -> bool:
         """Whether the other end is on this host and keeps what `tcb` has received, for want of the acknowledgment."""

@@ -10,6 +10,7 @@ from portside.facts.state import ESTABLISHED
 from portside.host import unix_gc
 from portside.host.errors import fail
 from portside.host.processes import broken_pipe
+from portside.host.signal_io import SIGURG
 from portside.host.unix_message import STREAM_MAX, Credentials, Message, stream_truesize
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ def send(
             peer.oob = message
             peer.had_oob = True
         peer.inq += size
+        if sent == ordinary and peer.signal_owner is not None:
+            peer.signal_owner.send(SIGURG)
         sock.deliver(peer, message)
         sent += size
     return sent

@@ -45,6 +45,9 @@ class Effects(Protocol):
         for a tcb whose `orphan` is set.
         """
 
+    def urged(self, tcb: Tcb) -> None:
+        """A new urgent pointer has arrived (sk_send_sigurg())."""
+
     def peer_keeps(self, tcb: Tcb) -> bool:
         """Whether the other end is on this host and has not yet heard that all it sent has arrived.
 

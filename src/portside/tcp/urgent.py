@@ -46,11 +46,11 @@ def _check(tcb: Tcb, segment: TcpSegment) -> None:
     if diff(tcb.copied_seq, seq) > 0 or diff(seq, tcb.rcv_nxt) < 0:
         return
     old = tcb.urgent
-    if old is not None:
-        if diff(seq, old.seq) <= 0:
-            return
-        if old.seq == tcb.copied_seq and not tcb.oobinline and tcb.copied_seq != tcb.rcv_nxt:
-            receive.skip(tcb)  # the byte that was urgent last is passed over
+    if old is not None and diff(seq, old.seq) <= 0:
+        return
+    tcb.effects.urged(tcb)
+    if old is not None and old.seq == tcb.copied_seq and not tcb.oobinline and tcb.copied_seq != tcb.rcv_nxt:
+        receive.skip(tcb)  # the byte that was urgent last is passed over
     tcb.urgent = Urgent(seq, AWAITED)
     tcb.predicted = 0
 

@@ -11,6 +11,7 @@ from portside.host.epoll import Epoll
 from portside.host.errors import fail
 from portside.host.pipe import PipeEnd, ReadEnd, WriteEnd
 from portside.host.processes import CAP_SYS_RESOURCE
+from portside.host.signal_io import Owner, is_asynchronous, set_asynchronous
 from portside.host.socket_file import SocketFile
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ O_RDONLY: Final = 0
 O_WRONLY: Final = 1
 O_RDWR: Final = 2
 O_NONBLOCK: Final = SOCK_NONBLOCK
+O_ASYNC: Final = 0o20000
 O_DIRECT: Final = 0o40000
 O_CLOEXEC: Final = SOCK_CLOEXEC
 FD_CLOEXEC: Final = 1
@@ -42,6 +44,7 @@ GET_OWNER: Final = (0x8903, 0x8904)  # FIOGETOWN, SIOCGPGRP
 F_SETOWN: Final = 8
 F_GETOWN: Final = 9
 FIONBIO: Final = 0x5421
+FIOASYNC: Final = 0x5452
 FIOCLEX: Final = 0x5451
 FIONCLEX: Final = 0x5450
 
@@ -149,11 +152,12 @@ def fcntl(process: Process, fd: int, command: int, argument: int = 0) -> int:
         return _status_flags(file)
     if command == F_SETFL:
         file.nonblocking = bool(argument & O_NONBLOCK)
+        set_asynchronous(file, bool(argument & O_ASYNC))
         if isinstance(file, WriteEnd):
             file.packets = bool(argument & O_DIRECT)
         return 0
     if command == F_GETOWN:
-        return file.signal_owner
+        return file.signal_owner.who if file.signal_owner is not None else 0
     if command == F_SETOWN:
         _set_owner(process, file, argument)
         return 0
@@ -170,7 +174,7 @@ def _set_owner(process: Process, file: File, who: int) -> None:
         raise fail(errno.EINVAL)
     if who and process.host.processes.get(abs(who)) is None:
         raise fail(errno.ESRCH)
-    file.signal_owner = who
+    file.signal_owner = Owner(process, who) if who else None
 
 
 def _set_pipe_size(process: Process, file: PipeEnd, size: int) -> int:
@@ -184,18 +188,21 @@ def _status_flags(file: File) -> int:
         access = O_RDONLY
     elif isinstance(file, WriteEnd):
         access = O_WRONLY | (O_DIRECT if file.packets else 0)
-    return access | (O_NONBLOCK if file.nonblocking else 0)
+    return access | (O_NONBLOCK if file.nonblocking else 0) | (O_ASYNC if is_asynchronous(file) else 0)
 
 
 def ioctl(process: Process, fd: int, request: int, argument: int = 0) -> int:
     """Control a file (ioctl(2)): the number that Linux puts where its argument points, or 0.
 
-    FIONREAD (SIOCINQ), SIOCOUTQ, SIOCATMARK, SIOCGPGRP, SIOCSPGRP, FIONBIO, FIOCLEX, FIONCLEX. EBADF, ESRCH; ENOTTY for
-    what the file does not know.
+    FIONREAD (SIOCINQ), SIOCOUTQ, SIOCATMARK, SIOCGPGRP, SIOCSPGRP, FIONBIO, FIOASYNC, FIOCLEX, FIONCLEX. EBADF, ESRCH;
+    ENOTTY for what the file does not know.
     """
     file = process.files.get(fd)
     if request == FIONBIO:
         file.nonblocking = bool(argument)
+        return 0
+    if request == FIOASYNC and isinstance(file, SocketFile):
+        set_asynchronous(file, bool(argument))
         return 0
     if request in (FIOCLEX, FIONCLEX):
         set_inheritable(process, fd, request == FIONCLEX)
@@ -203,7 +210,7 @@ def ioctl(process: Process, fd: int, request: int, argument: int = 0) -> int:
     if isinstance(file, SocketFile) and request in (FIONREAD, SIOCOUTQ):
         return file.ioctl_inq() if request == FIONREAD else file.ioctl_outq()
     if isinstance(file, SocketFile) and request in GET_OWNER:
-        return file.signal_owner
+        return file.signal_owner.who if file.signal_owner is not None else 0
     if isinstance(file, SocketFile) and request in SET_OWNER:
         _set_owner(process, file, argument)
         return 0

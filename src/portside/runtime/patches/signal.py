@@ -188,16 +188,7 @@ class Signals:
         if self.interval:
             self.deadline = self.world.now + self.interval
             self.world.at(self.deadline, self._rings, timer)
-        _deliver(self.program.process, signal.SIGALRM)
-
-
-def _deliver(process: Process, number: int) -> None:
-    """A signal that no process sent. Without a handler it ends the process, which a task of it does."""
-    main = program_of(process).main_task
-    if number in process.handlers or main is None:
-        process.kill(number)
-    else:
-        main.world.spawn(process, partial(process.kill, number), "signal")
+        self.program.process.deliver(signal.SIGALRM)
 
 
 def _ignore(number: int) -> None:
