@@ -30,7 +30,7 @@ from portside.icmp import (
     Icmp,
     errno_for,
 )
-from portside.ip.interface import Interface
+from portside.ip.interface import LOOPBACK_INDEX, Interface
 from portside.ip.layer import IpLayer
 from portside.ip.route import BROADCAST, MULTICAST, Route
 from portside.sockets import bind, connect, datagram, lookup
@@ -197,7 +197,9 @@ class Stack:
         if found is not None:
             self._udp_owner(found).arrives(packet, index)
         elif is_v4(packet.src):
-            self.icmp.error(packet, index, DEST_UNREACH, PORT_UNREACH)
+            # What went to another host by lo would be answered in that host's name, which no route allows.
+            if not interface.loopback or self.ip.is_local(packet.dst):
+                self.icmp.error(packet, index, DEST_UNREACH, PORT_UNREACH)
         else:
             self.icmp.error(packet, index, V6_DEST_UNREACH, V6_PORT_UNREACH)
 
@@ -271,6 +273,8 @@ class Stack:
                 arrives.icmp_error(entry.owner, number, hard, packet, mtu, self.world.now)  # type: ignore[arg-type]
         elif isinstance(packet, UdpDatagram) and number:
             table = self.udp if packet.proto == IPPROTO_UDP else self.udplite
+            if message.proto == IPPROTO_ICMP and self.ip.is_local(message.src):
+                ifindex = LOOPBACK_INDEX  # __udp4_lib_err looks at skb->dev, not at the address's interface
             entry = lookup.udp(table, packet.dst, packet.dport, packet.src, packet.sport, ifindex)
             if entry is not None:
                 self._udp_owner(entry).icmp_error(number, hard, message, packet)

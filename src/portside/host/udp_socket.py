@@ -173,6 +173,7 @@ class UdpSocket(InetSocket):
             return
         self._autobind()
         remote, port, scope = self.destination(address)
+        remote = self.this_host(remote)  # ip_route_connect looks twice, and the second time for what it found
         entry = self.entry
         if needs_scope(remote):
             self._take_scope(scope)
@@ -230,10 +231,10 @@ class UdpSocket(InetSocket):
         return self.sockaddr(entry.raddr, entry.rport)
 
     def destination(self, address: SockAddr) -> tuple[int, int, int]:
-        """Where a destination leads: the wildcard is this host's loopback (ip_route_output_key, udpv6_sendmsg)."""
+        """Where a destination leads: `::` is this host's loopback (udpv6_sendmsg); of 0.0.0.0 the route says it."""
         remote, port, scope = self.target(address)
         if self.family == AF_INET:
-            return self.this_host(remote), port, 0
+            return remote, port, 0
         if address[0] != AF_INET6:
             raise fail(errno.EAFNOSUPPORT)
         local = self.entry.saddr
@@ -242,7 +243,7 @@ class UdpSocket(InetSocket):
         if is_v4(remote):
             if self.entry.v6only:
                 raise fail(errno.ENETUNREACH)
-            return self.this_host(remote), port, 0
+            return remote, port, 0
         return remote, port, scope
 
     def _route(self, remote: int, scope: int = 0, connected: bool = True, chosen: Chosen | None = None) -> Route:

@@ -316,11 +316,15 @@ class RouteTable:
         if found is None:
             if not oif and is_link_scope(dst):
                 return Verdict(errno.EINVAL, NO_SCOPE, (), text(dst))
+            if dst == V4_ANY:
+                dst = src = self.this_host(src or V4_ANY, oif)  # ip_route_connect asks again with what it got
             found = self.lookup_unscoped(dst, src, oif)
         return found
 
     def lookup_unscoped(self, dst: int, src: int = 0, oif: int = 0) -> Route | Verdict:
-        """The same for sendto(2) of a socket that is not connected: link-local leaves by the first interface.
+        """The same for sendto(2) of a socket that is not connected.
+
+        Link-local leaves by the first interface, and for 0.0.0.0 no table is asked.
         """
         key = (dst, src, oif)
         if not oif and is_link_scope(dst):
@@ -403,12 +407,11 @@ class RouteTable:
             src = source.select_v4(self.interfaces, device, 0, SCOPE_HOST) or V4_ANY
         return src if src != V4_ANY else V4_LOOPBACK
 
-    def _to_this_host_v4(self, src: int, device: Interface | None) -> Route | Verdict:
+    def _to_this_host_v4(self, src: int, device: Interface | None) -> Route:
+        """The route to 0.0.0.0, for which no table is asked: what goes there comes from the device that it goes to."""
         dst = self.this_host(src or V4_ANY, device.index if device is not None else 0)
-        if device is not None:
-            return self._lookup_v4(dst, dst, device.index)  # ip_route_connect asks again with what it got
         lo = self.interfaces[LOOPBACK_INDEX]
-        return Route(dst, dst, self._owner(dst) or lo, LOCAL, mtu=lo.mtu, generation=self.generation)
+        return Route(dst, dst, device or lo, LOCAL, mtu=lo.mtu, generation=self.generation)
 
     def _by_table_v4(self, dst: int, src: int, device: Interface | None) -> Route | Verdict:
         entry = self._match_v4(dst, device)
