@@ -37,6 +37,7 @@ REFUSED = {
     "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)": errno.EAFNOSUPPORT,
     "socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 1)": errno.EACCES,
     "socket.socket(type=socket.SOCK_DGRAM).setsockopt(0, 35, bytes([224, 1, 2, 3, 0, 0, 0, 0]))": errno.ENOPROTOOPT,
+    "__import__('fcntl').ioctl(listener, 0x8915, bytes(40))": errno.ENOTTY,  # SIOCGIFADDR
     "open('/proc/sys/net/ipv4/tcp_mem')": errno.ENOENT,
 }
 
