@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import select
 from typing import TYPE_CHECKING, Final, Self, cast
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 FD_SETSIZE: Final = 1024
 _MILLISECOND: Final = 1_000_000
+READ: Final = 1  # selectors.EVENT_READ
+WRITE: Final = 2  # selectors.EVENT_WRITE
+_IN: Final = 1  # EPOLLIN
+_OUT: Final = 4  # EPOLLOUT
 _DEFAULT: Final = select.EPOLLIN | select.EPOLLPRI | select.EPOLLOUT
 REAL_EPOLL: Final = select.epoll
 
@@ -155,6 +160,23 @@ class SimEpoll:
     def __del__(self) -> None:
         if self._fd >= 0 and self._process.alive and self._fd in self._process.files.open:
             self.close()
+
+
+# -- what selectors.EpollSelector makes of it --
+
+
+def wait(epoll: SimEpoll, timeout: float | None, most: int) -> list[tuple[int, int]]:
+    """What epoll_wait(2) tells of up to `most` descriptors: EpollSelector.select rounds up to whole milliseconds."""
+    if timeout is None:
+        return epoll.sim_wait(-1, most)
+    if timeout <= 0:
+        return epoll.sim_look(most)
+    return epoll.sim_wait(c_timeout(math.ceil(timeout * 1e3)), most)
+
+
+def wanted(event: int, events: int) -> int:
+    """What an event of epoll means for who registered for `events`."""
+    return ((WRITE if event & ~_IN else 0) | (READ if event & ~_OUT else 0)) & events
 
 
 class EpollType:

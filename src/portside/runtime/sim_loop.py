@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from heapq import heapify, heappop
-from selectors import EpollSelector
+from selectors import EpollSelector, SelectorKey
 from typing import Final, Protocol, cast
 
-from portside.runtime.patches.selectors import READ, WRITE, Key, wait, wanted
-from portside.runtime.sim_epoll import SimEpoll
+from portside.runtime.sim_epoll import READ, WRITE, SimEpoll, wait, wanted
 
 _SECOND: Final = 1e9
 _LONGEST_WAIT: Final = 24 * 3600.0  # MAXIMUM_SELECT_TIMEOUT
@@ -61,7 +60,7 @@ def run_once(original: Callable[[Loop], None], plain: type, loop: Loop) -> None:
         timeout = 0.0
     elif loop._scheduled:
         timeout = min(max(0, loop._scheduled[0]._when - epoll.sim_world.now / _SECOND), _LONGEST_WAIT)
-    keys = cast(dict[int, Key], selector._fd_to_key)  # type: ignore[union-attr]
+    keys = cast(dict[int, SelectorKey], selector._fd_to_key)  # type: ignore[union-attr]
     for fd, event in wait(epoll, timeout, len(keys) or 1):
         if fd in keys:
             _happened(loop, keys[fd], event)
@@ -89,7 +88,7 @@ def _forget_cancelled(loop: Loop) -> None:
         heappop(scheduled)._scheduled = False  # type: ignore[type-var]
 
 
-def _happened(loop: Loop, key: Key, event: int) -> None:
+def _happened(loop: Loop, key: SelectorKey, event: int) -> None:
     """Make ready what waits for a descriptor (BaseSelectorEventLoop._process_events)."""
     events = wanted(event, key.events)
     reader, writer = key.data

@@ -7,7 +7,6 @@ of the class stays the interpreter's own. Measured: a fifth of the time of an as
 
 from __future__ import annotations
 
-import math
 import select
 import selectors
 from contextlib import suppress
@@ -15,12 +14,8 @@ from typing import Final, cast
 
 from portside.host.epoll import CTL_ADD, CTL_DEL, CTL_MOD
 from portside.runtime.patcher import Patcher
-from portside.runtime.sim_epoll import SimEpoll, c_timeout
+from portside.runtime.sim_epoll import READ, WRITE, SimEpoll, wait, wanted
 
-READ: Final = selectors.EVENT_READ
-WRITE: Final = selectors.EVENT_WRITE
-_NOT_IN: Final = ~select.EPOLLIN
-_NOT_OUT: Final = ~select.EPOLLOUT
 _EVENTS: Final = (0, select.EPOLLIN, select.EPOLLOUT, select.EPOLLIN | select.EPOLLOUT)
 
 Selector = selectors.EpollSelector
@@ -36,20 +31,6 @@ _get_key: Final = Selector.get_key
 def _plain(fd: object, events: object) -> bool:
     """Whether a descriptor and events are what needs no more looking at."""
     return type(fd) is int and fd >= 0 and type(events) is int and 0 < events <= READ | WRITE
-
-
-def wait(epoll: SimEpoll, timeout: float | None, most: int) -> list[tuple[int, int]]:
-    """What epoll_wait(2) tells of up to `most` descriptors: EpollSelector.select rounds up to whole milliseconds."""
-    if timeout is None:
-        return epoll.sim_wait(-1, most)
-    if timeout <= 0:
-        return epoll.sim_look(most)
-    return epoll.sim_wait(c_timeout(math.ceil(timeout * 1e3)), most)
-
-
-def wanted(event: int, events: int) -> int:
-    """What an event of epoll means for who registered for `events`."""
-    return ((event & _NOT_IN and WRITE) | (event & _NOT_OUT and READ)) & events
 
 
 def select_ready(self: Selector, timeout: float | None = None) -> list[tuple[Key, int]]:
