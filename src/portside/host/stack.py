@@ -402,7 +402,7 @@ class Stack:
     def time_wait(self, tcb: Tcb, heir: TimeWait) -> None:
         """The 4-tuple goes from a connection to its TIME-WAIT."""
         connection: Connection = tcb  # type: ignore[assignment]
-        entry = connect.time_wait(self.tcp, connection.entry, tcb.orphan or tcb.owner is None)
+        entry = connect.time_wait(self.tcp, connection.entry, tcb.orphan)
         connection.replaced = True
         entry.owner = heir
         entry.state = heir.state

@@ -312,9 +312,11 @@ class IpLayer:
 
     def _transmit(self, packet: Packet, route: Route, too_big: bool) -> None:
         if route.interface.loopback:
-            # It comes back by lo, and whatever its address it is for this host (RTCF_LOCAL of __mkroute_output). TCP's
-            # answer would come by another interface than the one that its socket is bound to: there is nobody.
-            if route.kind == UNICAST and packet.proto != IPPROTO_TCP and is_v4(packet.dst):
+            # It comes back by lo, and whatever its address it is for this host (RTCF_LOCAL of __mkroute_output). But TCP
+            # can't answer in the name of another one.
+            if route.kind == UNICAST and is_v4(packet.dst) and (
+                packet.proto != IPPROTO_TCP or self.is_local(packet.dst)
+            ):
                 self.backlog.append((packet, route.interface))
             return
         if not too_big:
