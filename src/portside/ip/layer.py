@@ -312,7 +312,7 @@ class IpLayer:
 
     def _transmit(self, packet: Packet, route: Route, too_big: bool) -> None:
         if route.interface.loopback:
-            # It comes back by lo, and whatever its address it is for this host (RTCF_LOCAL of __mkroute_output). But TCP
+            # It comes back by lo, and whatever its address it is for this host (see __mkroute_output). But TCP
             # can't answer in the name of another one.
             if route.kind == UNICAST and is_v4(packet.dst) and (
                 packet.proto != IPPROTO_TCP or self.is_local(packet.dst)
