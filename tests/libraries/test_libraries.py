@@ -32,6 +32,7 @@ EXPECTED = {
     "paramiko_server_and_client": "b'ran ls' 3\n",
     "asyncssh_server_and_client": "ran ls 4\n",
     "dnspython_over_udp": "10.1.2.3\n",
+    "sqlalchemy_asyncio": "b'hello'\n[1, 2, 3] True\n",
     "requests_and_http_server_tls": (
         "b'TLSv1.3 hello client'\nself-signed certificate in certificate chain\n"
         "['TLSv1.3 hello client', 'TLSv1.3 hello client']\nTrue\n"

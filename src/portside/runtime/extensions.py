@@ -26,6 +26,10 @@ _GREEN: Final = (
     "its loop is in C and its sockets reach the real network. Use threads, which are simulated; what is written for "
     "monkey-patched modules runs on them without the patching"
 )
+_PATCHES: Final = (
+    "it replaces functions of modules that all programs of the world share. Use threads, which are simulated; what is "
+    "written for monkey-patched modules runs on them without the patching"
+)
 _NAMES: Final = (
     "c-ares asks the real network's name servers. Use socket.getaddrinfo() or loop.getaddrinfo(), which are simulated; "
     "aiohttp does where aiodns can't be imported, or with TCPConnector(resolver=ThreadedResolver())"
@@ -41,7 +45,7 @@ _OPENSSL: Final = (
 )
 
 IMPORTS: Final = {
-    "uvloop": _LOOP, "zuvloop": _LOOP, "gevent": _GREEN, "eventlet": _GREEN, "pycares": _NAMES, "pycurl": _CURL,
+    "uvloop": _LOOP, "zuvloop": _LOOP, "gevent": _GREEN, "eventlet": _PATCHES, "pycares": _NAMES, "pycurl": _CURL,
 }  # fmt: skip
 """Modules that a simulated program can't import."""
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Final
 
-from portside.runtime import escapes, extensions, loader
+from portside.runtime import escapes, extensions, greenlets, loader
 from portside.runtime.patcher import Patcher
 from portside.runtime.patches.thread import leave_shutdown_locks
 
@@ -32,6 +32,7 @@ def _the_patcher() -> Patcher:
         loader.add(patcher)
         escapes.add(patcher)
         extensions.add(patcher)
+        greenlets.add(patcher)
         _patcher = patcher
     return _patcher
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import greenlet
 
+from portside.runtime.greenlets import thread_of
 from portside.runtime.program import Program, program_of
 from portside.sim.scheduler import Task
 
@@ -120,10 +121,11 @@ class Switches:
 
     def _switched(self, event: str, switch: tuple[greenlet.greenlet, greenlet.greenlet]) -> None:
         target = switch[1]
-        if type(target) is Task:
-            process = cast("Process | None", target.process)
+        task = target if type(target) is Task else thread_of(target)
+        if task is not None:
+            process = cast("Process | None", task.process)
             directory = None if process is None else program_of(process).directory
-            self._apply(directory or self._outside, self._loops.get(target))
+            self._apply(directory or self._outside, self._loops.get(task))
         elif type(target.parent) is not Task:  # what a task does outside of the world, it does as it is
             self._apply(self._outside, self._outer_loop)
 

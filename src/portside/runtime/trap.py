@@ -9,7 +9,7 @@ from greenlet import getcurrent, greenlet
 
 from portside.host.file import Blocked
 from portside.host.processes import ProcessExit
-from portside.sim.scheduler import Scheduler, Task
+from portside.sim.scheduler import Scheduler, Task, hand_over
 
 if TYPE_CHECKING:
     from portside.host.processes import Process
@@ -47,7 +47,7 @@ def give_up(task: Task) -> NoReturn:
 
 def outside(call: Callable[..., T], *arguments: object) -> T:
     """Call something that must reach the real machine though a task asks for it: in a greenlet that is no task."""
-    return greenlet(call).switch(*arguments)  # type: ignore[no-any-return]
+    return hand_over(greenlet(call), *arguments)  # type: ignore[no-any-return]
 
 
 def wall_clock(world: object) -> int:

@@ -45,6 +45,9 @@ NEVER: Final = 1 << 62  # ns: 146 years
 
 REFUSALS: Final = 100
 
+hand_over: Final = greenlet.switch
+"""What the scheduler switches by: programs that have greenlets themselves find another (runtime/greenlets.py)."""
+
 SPINNING: Final = Blocked("polling without waiting")
 STARTING: Final = Blocked("not started yet")
 
@@ -173,7 +176,7 @@ class Scheduler:
         if following:
             self._running = following
             if following is not task:
-                following.switch()
+                hand_over(following)
         else:
             self._to_hub(following)
         if task.thrown is not None:
@@ -214,7 +217,7 @@ class Scheduler:
             following = self._ready.popleft()
             if following:
                 self._running = following
-                following.switch()
+                hand_over(following)
             else:
                 self._to_hub(following)
             if task.thrown is not None:
@@ -317,7 +320,7 @@ class Scheduler:
         if running is not None and running in (current, current.parent):
             self._ready.appendleft(running)
             self._running = None
-            self._the_hub().switch()
+            hand_over(self._the_hub())
             if running.thrown is not None:
                 self._refuse(running)
 
@@ -381,7 +384,7 @@ class Scheduler:
     def _switch_to(self, task: Task) -> None:
         """Let a task run, from the hub, until nobody runs any more."""
         self._running = task
-        task.switch()
+        hand_over(task)
         self._running = None
 
     def _raise_failure(self) -> None:
@@ -458,7 +461,7 @@ class Scheduler:
         if following is not None:
             self._ready.appendleft(following)
         self._running = None
-        self._the_hub().switch()
+        hand_over(self._the_hub())
 
     def _the_hub(self) -> greenlet:
         hub = self._hub
