@@ -25,7 +25,7 @@ V6_ODD: Final = ("fd00::9", "fe80::1", "ff02::1", "::ffff:10.9.9.9", "::ffff:127
 V6_FAR: Final = ("fd00::1", "fd00::1", "fd00::2", "::ffff:10.0.0.1", "fd01::1")
 
 PORTS: Final = (8080,) * 8 + (8081,) * 3 + (9, 80)
-DATA: Final = ("a", "hello", "two-words", "-", "x*100", "x*1000", "x*1500", "x*5000")
+DATA: Final = ("a", "hello", "two-words", "-", "x*100", "x*1000", "x*1500", "x*5000", "x*20000", "x*60000")
 LENGTHS: Final = (0, 1, 3, 5, 100, 2000, 10000)
 EVENTS: Final = ("IN", "OUT", "IN|OUT", "IN|ET", "IN|OUT|ET", "IN|RDHUP|ONESHOT", "OUT|ONESHOT", "0")
 
@@ -269,7 +269,8 @@ class Author:
         name = self.socket()
         other = self.other(name)
         to = self.facing(self.kinds[name], other) if other and not self.chance(3) else None
-        self.call("sendto", name, self.pick(DATA), "0", *(to or self.address(self.kinds[name], to=True)))
+        flags = self.pick(("0", "0", "0", "MORE"))
+        self.call("sendto", name, self.pick(DATA), flags, *(to or self.address(self.kinds[name], to=True)))
 
     def receive(self) -> None:
         flags = self.pick(("0",) * 8 + ("PEEK", "PEEK", "TRUNC", "PEEK|TRUNC", "WAITALL", "DONTWAIT"))
