@@ -37,9 +37,10 @@ def descriptor(thing: object) -> int:
         method = getattr(thing, "fileno", None)
         if method is None:
             raise TypeError("argument must be an int, or have a fileno() method.")
-        fd = method()
-        if not isinstance(fd, int):
+        answer: object = method()
+        if not isinstance(answer, int):
             raise TypeError("fileno() returned a non-integer")
+        fd = answer
     if fd < 0:
         raise ValueError(f"file descriptor cannot be a negative integer ({fd})")
     return fd
