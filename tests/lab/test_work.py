@@ -93,7 +93,7 @@ def work_of(program: Callable[[int, Work], None], count: int) -> tuple[int, int,
     work = Work()
     host.spawn(program, count, work)
     network.run()
-    timers = len(network.world._heap)
+    timers = len(network.world._heap) + len(network.world._far)
     traced = Network(seed=1)
     machine = traced.host("here")
     machine.machine.ip.trace = seen

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable
+from random import Random
 
 import pytest
 from greenlet import greenlet
@@ -153,6 +154,47 @@ class TestBlock:
         with pytest.raises(WorldError, match="only a task"):
             world.run()
 
+    @pytest.mark.parametrize("seed", range(5))
+    def test_timers_of_all_distances_ring_in_order(self, world, seed):
+        random = Random(seed)
+        asked, rung = [], []
+
+        def ask(depth):
+            when = world.now + random.choice([0, 1, MS, SECOND - 1, SECOND, SECOND + 1, random.randrange(10**13)])
+            number = len(asked)
+            asked.append(when)
+            world.at(when, ring, number, depth)
+
+        def ring(number, depth):
+            assert world.now == asked[number]
+            rung.append((world.now, number))
+            for _ in range(random.randrange(3) if depth else 0):
+                ask(depth - 1)
+
+        for _ in range(50):
+            ask(5)
+        until = 0
+        while len(rung) < len(asked):  # in pieces, as a world that is run until some time and then on
+            until += random.randrange(10**12)
+            world.run(until)
+        assert rung == sorted(rung)
+        assert sorted(number for _, number in rung) == list(range(len(asked)))
+
+    def test_who_waits_for_long_is_in_nobodys_way(self, world):
+        for _ in range(100):
+            spawn(world, lambda: world.block(100 * SECOND, WAIT))
+        sizes = []
+
+        def body():
+            while world.now < 10 * SECOND:
+                world.block(world.now + 10 * MS, WAIT)
+                sizes.append(len(world._heap))
+
+        spawn(world, body)
+        world.run()
+        assert max(sizes) <= 1
+        assert world.now == 100 * SECOND
+
     def test_many_shortened_waits_leave_a_bounded_heap(self, world):
         """A long wait cut short, then a short one that runs out, a thousand times."""
         sizes = []
@@ -161,7 +203,7 @@ class TestBlock:
             for _ in range(1000):
                 world.block(world.now + 100 * SECOND, WAIT)
                 world.block(world.now + MS, WAIT)
-                sizes.append(len(world._heap))
+                sizes.append(len(world._heap) + len(world._far))
 
         task = spawn(world, body)
 

@@ -1,6 +1,7 @@
 """Who runs next, and when: cooperative tasks, one heap of timers, one virtual clock.
 
-Everything that happens is in one order, by (virtual time, sequence). Tasks that are ready run first, in the
+Everything that happens is in one order, by (virtual time, sequence). Timers wait in two heaps: those of the next second
+or so, and all later ones, so that who sleeps for long is in nobody's way. Tasks that are ready run first, in the
 order in which they became ready; when none is, the clock moves to the next timer. A task that parks hands
 over to the next one directly, or runs the due timers itself: there is no detour through a central loop.
 
@@ -42,6 +43,8 @@ STEP: Final = 100_000  # ns
 QUIET_TIME: Final = 86_400 * SECOND  # the longest that TCP waits between two probes is 32,767 s
 QUIET_EVENTS: Final = 20_000
 NEVER: Final = 1 << 62  # ns: 146 years
+
+NEAR: Final = SECOND
 
 REFUSALS: Final = 100
 
@@ -104,8 +107,8 @@ class Scheduler:
     """
 
     __slots__ = (
-        "_failure", "_heap", "_hub", "_living", "_nobody", "_ready", "_running", "_sequence", "_stop",
-        "_streams", "_tasks", "_turns", "_turns_limit", "_until", "closed", "epoch", "helped",
+        "_failure", "_far", "_heap", "_horizon", "_hub", "_living", "_nobody", "_ready", "_running", "_sequence",
+        "_stop", "_streams", "_tasks", "_turns", "_turns_limit", "_until", "closed", "epoch", "helped",
         "now",
     )  # fmt: skip
 
@@ -114,7 +117,9 @@ class Scheduler:
         self.epoch = epoch
         self.closed = False
         self._streams = Streams(seed)
-        self._heap: list[Event] = []
+        self._heap: list[Event] = []  # the timers before `_horizon`
+        self._far: list[Event] = []  # the others, also a heap
+        self._horizon = NEAR
         self._sequence = 0
         self._ready: deque[Task] = deque()
         self._tasks: dict[Task, None] = {}  # those that have not ended, in the order in which they were made
@@ -137,7 +142,7 @@ class Scheduler:
         A time that has passed means as soon as no task is ready.
         """
         self._sequence = sequence = self._sequence + 1
-        heappush(self._heap, (when, sequence, action, arguments))
+        heappush(self._heap if when < self._horizon else self._far, (when, sequence, action, arguments))
 
     def current(self) -> Task:
         """The task that runs now; outside of one (in a timer, say) a task of no process, for nobody."""
@@ -165,7 +170,8 @@ class Scheduler:
             pending = task.pending
             if not pending or deadline < pending[-1]:
                 pending.append(deadline)
-                heappush(self._heap, (deadline, self._sequence, None, (task,)))
+                heap = self._heap if deadline < self._horizon else self._far
+                heappush(heap, (deadline, self._sequence, None, (task,)))
         ready = self._ready
         following: Task | None
         if ready:
@@ -374,7 +380,7 @@ class Scheduler:
 
     def _drain(self, until: int) -> None:
         self._until = until
-        while not self._stop and (self._ready or (self._heap and self._heap[0][0] <= until)):
+        while not self._stop and (self._ready or self._due(until)):
             following = self._ready.popleft() if self._ready else self._advance()
             if following is None:
                 break
@@ -413,6 +419,7 @@ class Scheduler:
             self._running = None
             self.closed = True
             self._heap.clear()
+            self._far.clear()
             self._failure = None
 
     def _body(self, task: Task) -> None:
@@ -475,17 +482,22 @@ class Scheduler:
         This runs in the greenlet of whoever waits last. None may mean: `until` is reached, no event is left
         that would wake anybody, or an action failed. The hub finds out which.
         """
-        heap, ready = self._heap, self._ready
+        heap, far, ready = self._heap, self._far, self._ready
         self._running = None
         asked, quiet = self._sequence, self.now + QUIET_TIME
         try:
             while not self._stop:
-                if not heap or heap[0][0] > self._until:
+                if not heap and not far:
                     return None
-                if heap[0][0] > quiet:
+                when = heap[0][0] if heap else far[0][0]
+                if when > self._until:
+                    return None
+                if when > quiet:
                     if self._goes_on_by_itself(asked):
                         return None
                     quiet += QUIET_TIME
+                if not heap:
+                    self._fetch()
                 when, sequence, action, arguments = heappop(heap)
                 if action is None and not self._expire(arguments[0], sequence):  # type: ignore[arg-type]
                     continue
@@ -506,7 +518,20 @@ class Scheduler:
         """Whether timers have only led to timers since `asked`, the sequence when a task last ran."""
         if self._until != NEVER or self._sequence - asked < QUIET_EVENTS:
             return False
-        return all(sequence > asked for _, sequence, _, _ in self._heap)
+        return all(sequence > asked for heap in (self._heap, self._far) for _, sequence, _, _ in heap)
+
+    def _fetch(self) -> None:
+        """The near heap is empty, and time is about to go on to what is in the far one: fetch what is near then."""
+        heap, far = self._heap, self._far
+        self._horizon = horizon = far[0][0] + NEAR
+        while far and far[0][0] < horizon:
+            heap.append(heappop(far))  # in order, which is a heap
+
+    def _due(self, until: int) -> bool:
+        """Whether a timer rings up to that time; then it is the first of the near heap."""
+        if not self._heap and self._far and self._far[0][0] <= until:
+            self._fetch()
+        return bool(self._heap) and self._heap[0][0] <= until
 
     def _expire(self, task: Task, sequence: int) -> bool:
         """A task's entry in the heap has come up; whether it is its deadline, not that of an earlier wait, long over.
@@ -523,7 +548,8 @@ class Scheduler:
             return True
         if not pending or deadline < pending[-1]:
             pending.append(deadline)
-            heappush(self._heap, (deadline, task.deadline_sequence, None, (task,)))
+            heap = self._heap if deadline < self._horizon else self._far
+            heappush(heap, (deadline, task.deadline_sequence, None, (task,)))
         return False
 
     def _pace(self) -> Task | None:
@@ -535,7 +561,7 @@ class Scheduler:
         heap, ready = self._heap, self._ready
         self._running = None
         try:
-            while heap and heap[0][0] <= min(target, self._until) and not self._stop:
+            while self._due(min(target, self._until)) and not self._stop:
                 when, sequence, action, arguments = heappop(heap)
                 if action is None and not self._expire(arguments[0], sequence):  # type: ignore[arg-type]
                     continue
@@ -567,8 +593,7 @@ class Scheduler:
 
     def _somebody_else(self, until: int) -> bool:
         """Whether anything is to be done up to a time by anybody but the current task, the end of the run included."""
-        heap = self._heap
-        return bool(self._ready or self._stop or until > self._until or (heap and heap[0][0] <= until))
+        return bool(self._ready or self._stop or until > self._until or self._due(until))
 
 
 def report(task: Task) -> str:
