@@ -23,6 +23,9 @@ READ: Final = 1  # selectors.EVENT_READ
 WRITE: Final = 2  # selectors.EVENT_WRITE
 _IN: Final = 1  # EPOLLIN
 _OUT: Final = 4  # EPOLLOUT
+EVENTS: Final = (0, _IN, _OUT, _IN | _OUT)
+"""What READ and WRITE are to epoll."""
+
 _DEFAULT: Final = select.EPOLLIN | select.EPOLLPRI | select.EPOLLOUT
 REAL_EPOLL: Final = select.epoll
 

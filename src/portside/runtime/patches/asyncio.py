@@ -5,13 +5,16 @@ It is loaded by programs that use it alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextvars import Context
 from functools import partial
 from types import ModuleType
 
 from greenlet import getcurrent
 
 from portside.runtime.patcher import Patcher
-from portside.runtime.sim_loop import Loop, run_once
+from portside.runtime.sim_epoll import READ, WRITE
+from portside.runtime.sim_loop import Handle, Loop, epoll_of, run_once, unwatch, watch
 from portside.runtime.switches import RunningLoop, asyncio_is_loaded, switches
 from portside.sim.scheduler import Task
 
@@ -25,8 +28,56 @@ def set_running_loop(real: RunningLoop, loop: object) -> None:
         real.set(loop)
 
 
+def _turns(patcher: Patcher, module: ModuleType) -> None:
+    """The methods of a loop over the epoll of a simulated host; every other loop has the originals."""
+    base, selecting, plain = (
+        module.base_events.BaseEventLoop, module.selector_events.BaseSelectorEventLoop, module._UnixSelectorEventLoop,
+    )  # fmt: skip
+    make = module.events.Handle
+    run, soon = base._run_once, base.call_soon
+
+    def turn(loop: Loop) -> None:
+        run_once(run, plain, loop)
+
+    def call_soon(
+        loop: Loop, callback: Callable[..., object], *args: object, context: Context | None = None
+    ) -> object:
+        if loop._debug or loop._closed or type(loop) is not plain:
+            return soon(loop, callback, *args, context=context)
+        handle = make(callback, args, loop, context)
+        loop._ready.append(handle)
+        return handle
+
+    patcher.put(base, "_run_once", turn)
+    patcher.put(base, "call_soon", call_soon)
+    for name, way in (("reader", READ), ("writer", WRITE)):
+        add, remove = _watching(selecting, name, way, plain, make)
+        patcher.put(selecting, f"_add_{name}", add)
+        patcher.put(selecting, f"_remove_{name}", remove)
+
+
+def _watching(
+    selecting: type, name: str, way: int, plain: type, make: Callable[..., Handle]
+) -> tuple[Callable[..., object], Callable[..., object]]:
+    original_add, original_remove = getattr(selecting, f"_add_{name}"), getattr(selecting, f"_remove_{name}")
+
+    def add(loop: Loop, fd: object, callback: Callable[..., object], *args: object) -> object:
+        if type(loop) is not plain or type(fd) is not int or loop._closed or (epoll := epoll_of(loop)) is None:
+            return original_add(loop, fd, callback, *args)
+        handle = make(callback, args, loop, None)
+        watch(epoll, loop, fd, way, handle)
+        return handle
+
+    def remove(loop: Loop, fd: object) -> object:
+        if type(loop) is not plain or type(fd) is not int or loop._closed or (epoll := epoll_of(loop)) is None:
+            return original_remove(loop, fd)
+        return unwatch(epoll, loop, fd, way)
+
+    return add, remove
+
+
 def add(patcher: Patcher) -> None:
-    """Replace what a loop calls when it begins and ends to run, and what it does in one turn."""
+    """Replace what a loop calls when it begins and ends to run, and what it does most often."""
 
     def put_in(module: ModuleType) -> None:
         real = RunningLoop(module._get_running_loop, module._set_running_loop)
@@ -34,13 +85,7 @@ def add(patcher: Patcher) -> None:
         patcher.put(module, "_set_running_loop", partial(set_running_loop, real))
 
     def put_in_turns(module: ModuleType) -> None:
-        base, plain = module.base_events.BaseEventLoop, module._UnixSelectorEventLoop
-        original = base._run_once
-
-        def turn(loop: Loop) -> None:
-            run_once(original, plain, loop)
-
-        patcher.put(base, "_run_once", turn)
+        _turns(patcher, module)
 
     patcher.when_loaded("asyncio.events", put_in)
     patcher.when_loaded("asyncio.unix_events", put_in_turns)
