@@ -129,6 +129,9 @@ class Endpoint:
         listen.segment_arrives(listener, segment, self.world.now, isn)
         return True
 
+    def cookie(self, segment: TcpSegment, seq: int, period: int) -> int:
+        return hash((segment.src, segment.sport, segment.dport, seq, period)) & 0xFFFFFFFF
+
     def child(self, listener: Listener, segment: TcpSegment, now: int, isn: int) -> Tcb | None:
         tcb = Tcb(self, self.settings, laddr=segment.dst, lport=segment.dport, raddr=segment.src, rport=segment.sport)
         tcb.inherit(listener.tcb)
@@ -151,7 +154,7 @@ class Endpoint:
             return
         listener = self.listeners.get(segment.dport)
         if listener is not None:
-            listen.segment_arrives(listener, segment, self.world.now)
+            arrives.segment_arrives(listener.tcb, segment, self.world.now)
             return
         answer = arrives.reset_for(segment)
         if answer is not None:

@@ -472,6 +472,11 @@ class Stack:
         mixed = hash((tcb.laddr, tcb.lport, tcb.raddr, tcb.rport, self._secret))
         return (mixed + (self.world.now >> 6)) & 0xFFFFFFFF
 
+    def cookie(self, segment: TcpSegment, seq: int, period: int) -> int:
+        """What a SYN cookie is made of (cookie_hash())."""
+        mixed = hash((segment.dst, segment.dport, segment.src, segment.sport, seq, period, self._secret))
+        return mixed & 0xFFFFFFFF
+
     def timestamp_offset(self, tcb: Tcb) -> int:
         """What a connection adds to its timestamps: the same for one pair of addresses, none with `tcp_timestamps` 2.
 

@@ -66,7 +66,9 @@ def segment_arrives(tcb: Tcb | TimeWait, segment: TcpSegment, now: int) -> None:
     state = tcb.state
     if state == LISTEN:
         assert tcb.listener is not None
-        listen.segment_arrives(tcb.listener, segment, now)
+        child = listen.segment_arrives(tcb.listener, segment, now)
+        if child is not None:
+            _completed(child, segment, now)
         return
     tcb.segs_in += 1
     if len(segment.data):
@@ -371,8 +373,10 @@ def _ack_of_syn(tcb: Tcb, segment: TcpSegment, now: int) -> bool:
 
 def established(tcb: Tcb, segment: TcpSegment, now: int) -> None:
     """SYN-RECEIVED to ESTABLISHED."""
-    times = tcb.sent[0][5] if tcb.sent else 0
-    acks.clean(tcb, segment, segment.ack, now)
+    times = 0
+    if tcb.sent:  # a SYN cookie keeps nothing that could be acknowledged or measured
+        times = tcb.sent[0][5]
+        acks.clean(tcb, segment, segment.ack, now)
     acks.update_recent(tcb, segment, now)
     handshake.agreed(tcb, times, now)
     tcb.snd_wnd = segment.window << tcb.snd_wscale
@@ -548,14 +552,18 @@ def _third_ack(tcb: Tcb, segment: TcpSegment, now: int) -> None:
         _refuse(tcb, segment)
         end.done(tcb)
     elif verdict == listen.COMPLETE:
-        established(tcb, segment, now)
-        # The SYN counts, and this segment; what answered the SYN does not (tcp_create_openreq_child()).
-        tcb.segs_in = 2
-        tcb.data_segs_in = int(len(segment.data) > 0)
-        tcb.segs_out = tcb.bytes_acked = 0
-        listen.queue(tcb)
-        _text(tcb, segment, now)
-        after_segment(tcb, now)
+        _completed(tcb, segment, now)
+
+
+def _completed(tcb: Tcb, segment: TcpSegment, now: int) -> None:
+    established(tcb, segment, now)
+    # The SYN counts, and this segment; what answered the SYN does not (tcp_create_openreq_child()).
+    tcb.segs_in = 2
+    tcb.data_segs_in = int(len(segment.data) > 0)
+    tcb.segs_out = tcb.bytes_acked = 0
+    listen.queue(tcb)
+    _text(tcb, segment, now)
+    after_segment(tcb, now)
 
 
 # -- no connection: RFC 9293 section 3.10.7.1 --

@@ -85,6 +85,9 @@ class Effects(Protocol):
         isn)`, and return True. Otherwise do nothing and return False.
         """
 
+    def cookie(self, segment: TcpSegment, seq: int, period: int) -> int:
+        """A hash of 32 bits, by a secret, of a client's segment's 4-tuple, its initial sequence number and a time."""
+
     def child(self, listener: Listener, segment: TcpSegment, now: int, isn: int) -> Tcb | None:
         """Make the Tcb that answers a SYN: the 4-tuple mirrored from the segment and entered in the table, `owner`
         None, `path_mtu` of the route, options by `inherit(listener.tcb)`, and `iss`: `isn` unless that is 0.

@@ -14,7 +14,7 @@ TIMEOUT_FALLBACK: Final = 3 * SECOND  # TCP_TIMEOUT_FALLBACK
 MSS_DEFAULT_IPV6: Final = 1220  # IPV6_MIN_MTU less the headers
 TIMESTAMPS_LENGTH: Final = 12  # TCPOLEN_TSTAMP_ALIGNED
 GSO_MAX: Final = 65536  # bytes of a super-segment that devices do not take any more (GSO_LEGACY_MAX_SIZE)
-GSO_SIZE: Final = GSO_MAX - 1 - 320  # what one piece of the send buffer may hold: a super-segment without its headers
+GSO_SIZE: Final = GSO_MAX - 1 - 192  # what one piece of the send buffer may hold: a super-segment without its headers
 
 
 def prepare(tcb: Tcb) -> None:

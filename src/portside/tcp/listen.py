@@ -6,7 +6,7 @@ from typing import Final
 
 from portside.addr.abi import POLLIN, POLLRDNORM
 from portside.facts.state import CLOSED, LISTEN, SYN_RECEIVED
-from portside.tcp import end, handshake, rto, send, timewait, window
+from portside.tcp import cookies, end, handshake, rto, send, timewait, window
 from portside.tcp.effects import CHANGED, READABLE
 from portside.tcp.states import enter
 from portside.tcp.tcb import TIMEOUT_INIT, Tcb
@@ -28,13 +28,14 @@ class Listener:
     `backlog` is sk_max_ack_backlog: what listen(2) asked for, at most somaxconn.
     """
 
-    __slots__ = ("accept_queue", "backlog", "half_open", "overflows", "tcb")
+    __slots__ = ("accept_queue", "backlog", "cookies_until", "half_open", "overflows", "tcb")
 
     def __init__(self, tcb: Tcb, backlog: int) -> None:
         self.tcb = tcb
         self.backlog = 0
         self.accept_queue: list[Tcb] = []
         self.half_open: dict[Tcb, None] = {}  # in order of arrival
+        self.cookies_until = -1  # when a SYN cookie that was sent last is not believed any more
         self.overflows = 0  # ListenOverflows and ListenDrops of this socket: sk_drops
         set_backlog(self, backlog)
 
@@ -58,50 +59,89 @@ def set_backlog(listener: Listener, backlog: int) -> None:
     listener.backlog = most if backlog < 0 else min(backlog, most)
 
 
-def segment_arrives(listener: Listener, segment: TcpSegment, now: int, isn: int = 0) -> None:
+def segment_arrives(listener: Listener, segment: TcpSegment, now: int, isn: int = 0) -> Tcb | None:
     """A segment reaches a socket in LISTEN, and no connection of its own (RFC 9293 section 3.10.7.2).
 
     Args: isn: the sequence number that a reopened TIME-WAIT demands; 0: the host chooses.
+    Returns: the connection, in SYN-RECEIVED, of a SYN cookie that the segment repeats: it shall take the segment.
     Source: tcp_rcv_state_process(), tcp_conn_request().
     """
     flags = segment.flags
     if flags & RST:
-        return
+        return None
     if flags & ACK:
+        syn = cookies.found(listener, segment, now)
+        if syn is not None:
+            return _from_cookie(listener, syn, segment, now)
         answer = timewait.reset_for(segment)
         if answer is not None:
             listener.tcb.effects.transmit(listener.tcb, answer)
     elif flags & SYN and not flags & 1:
         _syn(listener, segment, now, isn)
+    return None
 
 
 def _syn(listener: Listener, segment: TcpSegment, now: int, isn: int) -> None:
     """A connection is asked for: take it into the SYN queue, unless one of the queues is full (tcp_conn_request()).
 
-    SYN cookies, which answer without a place in the SYN queue, belong here; they are not modelled yet, and a SYN that
-    finds the SYN queue full is dropped as with `tcp_syncookies` 0.
+    Where the SYN queue is full a cookie answers, if it may: that keeps nothing.
     """
-    if _syn_queue_full(listener, isn) or accept_queue_full(listener):
+    full = _syn_queue_full(listener, isn)
+    wants_cookie = not isn and cookies.wanted(listener, full)
+    if (full and not wants_cookie) or accept_queue_full(listener):
         listener.overflows += 1
         return
-    tcb = listener.tcb.effects.child(listener, segment, now, isn)
+    if wants_cookie:
+        isn = cookies.number(listener, segment, now)
+    tcb = _child(listener, segment, now, isn)
     if tcb is None:
         return
+    tcb.sent = [(tcb.iss, tcb.snd_nxt, b"", SYN | ACK, now, 0, 0)]
+    enter(tcb, SYN_RECEIVED)
+    if wants_cookie:
+        cookies.answer(listener, segment, tcb, now)
+        return
+    listener.half_open[tcb] = None
+    handshake.send_syn(tcb, SYN | ACK, now)
+    tcb.retransmit_at = now + TIMEOUT_INIT
+    alarm(tcb, tcb.retransmit_at)
+
+
+def _from_cookie(listener: Listener, syn: TcpSegment, segment: TcpSegment, now: int) -> Tcb | None:
+    """A connection that the ACK of a SYN cookie brings back; None where there is no room (tcp_get_cookie_sock())."""
+    if accept_queue_full(listener):
+        listener.overflows += 1
+        return None
+    tcb = _child(listener, syn, now, (segment.ack - 1) & MASK, segment)
+    if tcb is not None:
+        enter(tcb, SYN_RECEIVED)
+        tcb.snd_una = tcb.snd_nxt
+    return tcb
+
+
+def _child(
+    listener: Listener, segment: TcpSegment, now: int, isn: int, repeats: TcpSegment | None = None
+) -> Tcb | None:
+    """The connection that a SYN asks for, its options and windows known, in no state yet; None: no way back.
+
+    Args: repeats: the segment that repeats a cookie, which the SYN was made of.
+    """
+    tcb = listener.tcb.effects.child(listener, segment, now, isn)
+    if tcb is None:
+        return None
     tcb.listener = listener
     tcb.orphan = False
     tcb.shutdown = listener.tcb.shutdown  # shutdown(2) before listen(2) failed, and yet it counts (sk_clone())
     handshake.prepare(tcb)
     handshake.take_options(tcb, segment, now)
     mss = tcb.advertised_mss - (handshake.TIMESTAMPS_LENGTH if tcb.timestamps_ok else 0)
+    if repeats is not None:
+        cookies.take_options(tcb, repeats)
+        mss = tcb.mss_clamp
     window.initial(tcb, mss, tcb.snd_wscale >= 0)
     tcb.snd_una = tcb.iss
     tcb.snd_nxt = tcb.write_seq = tcb.pushed_seq = tcb.snd_sml = (tcb.iss + 1) & MASK
-    tcb.sent = [(tcb.iss, tcb.snd_nxt, b"", SYN | ACK, now, 0, 0)]
-    listener.half_open[tcb] = None
-    enter(tcb, SYN_RECEIVED)
-    handshake.send_syn(tcb, SYN | ACK, now)
-    tcb.retransmit_at = now + TIMEOUT_INIT
-    alarm(tcb, tcb.retransmit_at)
+    return tcb
 
 
 def _syn_queue_full(listener: Listener, isn: int) -> bool:

@@ -201,7 +201,7 @@ def expand_send_buffer(tcb: Tcb) -> None:
     if tcb.sndbuf_locked:
         return
     segment = tcb.mss_clamp if tcb.mss_clamp > tcb.mss else tcb.mss
-    segment += 320 + 320  # MAX_TCP_HEADER, struct skb_shared_info
+    segment += 192 + 320  # MAX_TCP_HEADER, struct skb_shared_info
     memory = (1 << (segment - 1).bit_length()) + 256  # struct sk_buff
     want = 2 * (tcb.cwnd if tcb.cwnd > INITIAL_CWND else INITIAL_CWND) * memory
     if tcb.sndbuf < want:
