@@ -16,7 +16,9 @@ def test_a_hundred_clients_at_once_and_a_backlog_of_five(cookies: int, slowest: 
     def serve():
         with socket.create_server(("", 7), backlog=5) as listener:
             while True:
-                listener.accept()[0].sendall(b"x")
+                connection, _ = listener.accept()
+                with connection:
+                    connection.sendall(b"x")
 
     def ask():
         times = []
