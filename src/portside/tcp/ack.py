@@ -57,8 +57,9 @@ def data_received(tcb: Tcb, segment: TcpSegment, length: int, now: int) -> None:
             tcb.ato = (tcb.ato >> 1) + ATO_MIN // 2
         elif gap < tcb.ato:
             tcb.ato = min((tcb.ato >> 1) + gap, tcb.rto)
-        elif gap > tcb.rto:
-            # The sender pauses so long that it may begin slowly again: help it.
+        elif gap >= tcb.rto:
+            # The sender pauses so long that it may begin slowly again: help it. (The kernel asks for more than the RTO,
+            # and a timer of the same length that ended the pause fires a tick later there.)
             hurry(tcb, MAX_QUICKACKS)
     tcb.last_data_received = now
     if length >= 128:
