@@ -429,10 +429,12 @@ def test_the_initial_window_is_ten_segments() -> None:
     assert len(dialogue.heard()) == 2, "slow start: one for the one that left, one more"
 
 
-@pytest.mark.parametrize(("idle", "first"), [(100, 60), (300, 60), (500, 30), (2000, 10)])
-def test_a_pause_halves_the_congestion_window_once_for_each_timeout(idle: int, first: int) -> None:
+@pytest.mark.parametrize(
+    ("idle", "restart", "first"), [(100, 1, 60), (300, 1, 60), (500, 1, 30), (2000, 1, 10), (2000, 0, 60)]
+)
+def test_a_pause_halves_the_congestion_window_once_for_each_timeout(idle: int, restart: int, first: int) -> None:
     """How much of 60 segments leaves at once: the window of 120 counts no more after a pause (RFC 5681 section 4.1)."""
-    dialogue = Dialogue().established(sndbuf=1_000_000, sndbuf_locked=True)
+    dialogue = Dialogue(tcp_slow_start_after_idle=restart).established(sndbuf=1_000_000, sndbuf_locked=True)
     ack = 1
     for count in (10, 20, 40, 60):
         dialogue.send(b"x" * 1000 * count)

@@ -62,6 +62,7 @@ class Settings:
     tcp_challenge_ack_limit: int = 2147483647
     tcp_invalid_ratelimit: int = 500
     tcp_moderate_rcvbuf: int = 1
+    tcp_slow_start_after_idle: int = 1
     tcp_adv_win_scale: int = 1
     tcp_rto_max_ms: int = 120000
     tcp_base_mss: int = 1024

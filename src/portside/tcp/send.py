@@ -406,4 +406,5 @@ def wake_up(tcb: Tcb, now: int) -> bool:
 def idle_restart(tcb: Tcb, now: int) -> None:
     """After a pause the congestion window is out of date (RFC 5681 section 4.1; tcp_slow_start_after_idle_check())."""
     if tcb.sent is None and now - tcb.last_data_sent > tcb.rto and tcb.state != SYN_SENT:
-        control.restart(tcb, now - tcb.last_data_sent)
+        if tcb.settings.tcp_slow_start_after_idle:
+            control.restart(tcb, now - tcb.last_data_sent)
