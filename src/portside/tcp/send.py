@@ -405,6 +405,6 @@ def wake_up(tcb: Tcb, now: int) -> bool:
 
 def idle_restart(tcb: Tcb, now: int) -> None:
     """After a pause the congestion window is out of date (RFC 5681 section 4.1; tcp_slow_start_after_idle_check())."""
-    if tcb.sent is None and now - tcb.last_data_sent > tcb.rto and tcb.state != SYN_SENT:
-        if tcb.settings.tcp_slow_start_after_idle:
-            control.restart(tcb, now - tcb.last_data_sent)
+    idle = now - tcb.last_data_sent
+    if tcb.sent is None and idle > tcb.rto and tcb.state != SYN_SENT and tcb.settings.tcp_slow_start_after_idle:
+        control.restart(tcb, idle)
