@@ -128,7 +128,7 @@ class UdpSocket(InetSocket):
     """A UDP or UDP-Lite socket.
 
     `queue` holds what arrived, `closed_ways` the directions that shutdown(2) closed, `route` the last one used,
-    `misled` the address and port to which a connect(2) failed.
+    `misled` the address and port to which a connect(2) failed, or something was held back that had one of its own.
     """
 
     __slots__ = ("closed_ways", "corked", "errors", "misled", "queue", "route", "send_buffer")
@@ -315,11 +315,13 @@ class UdpSocket(InetSocket):
             raise fail(errno.EACCES)
         if flags & MSG_PROBE:
             return len(data)  # the way there was looked up, and that was all
+        corks = self._corks(flags)
+        if corks:
+            self.misled = None if address is None else (route.dst, port)  # in inet->cork.fl: see `_route_to_v4`
         self._may_send(len(data), route)
         if self.host.ip.neighbors.held:
             self._wait_for_room(flags, deadline)
-        if self._corks(flags):
-            self.misled = None
+        if corks:
             pieces = self._pieces(len(data), remote, route, chosen)
             self.corked = Corked(bytes(data), pieces, remote, port, route, chosen)
             return len(data)

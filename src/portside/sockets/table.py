@@ -325,7 +325,7 @@ class SocketTable:
         """Take an entry out of every lookup, and of its SO_REUSEPORT group; it keeps its port (inet_unhash)."""
         if entry.state == LISTEN or self.proto != IPPROTO_TCP:
             self.drop_receiver(entry)
-        if entry.rport:
+        if entry.rport or entry.raddr != entry.wildcard:  # one may be connected to port 0, too
             self.drop_connected(entry)
         if entry.group is not None:
             entry.group.leave(entry)
