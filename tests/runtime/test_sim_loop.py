@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import selectors
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from unittest import mock
 
 import pytest
 
@@ -196,3 +200,112 @@ def test_a_selector_tells_of_what_is_ready_at_once_later_and_never() -> None:
     network.run()
     assert simulated.result == real
     assert real[3:] == [[("both", 2)], [], [("read", True, 1)], ("read", 0), 0]
+
+
+def test_a_loop_that_leaves_unread_what_is_ready_sees_its_timers_and_lets_others_go_on() -> None:
+    async def main() -> int:
+        loop = asyncio.get_running_loop()
+        left, right = socket.socketpair()
+        calls: list[int] = []
+        with left, right:
+            loop.add_writer(left, calls.append, 1)
+            await asyncio.sleep(0.01)
+            loop.remove_writer(left)
+        return len(calls)
+
+    def until_told(wait: Callable[[socket.socket], object]) -> None:
+        left, right = socket.socketpair()
+        done: list[bool] = []
+        threading.Timer(0.01, done.append, [True]).start()
+        with left, right:
+            while not done:
+                wait(left)
+
+    def selector(sock: socket.socket) -> object:
+        with selectors.DefaultSelector() as made:
+            made.register(sock, selectors.EVENT_WRITE)
+            return made.select()
+
+    def poll(sock: socket.socket) -> object:
+        polling = select.poll()
+        polling.register(sock, select.POLLOUT)
+        return polling.poll()
+
+    network = Network(seed=1)
+    host = network.host("a")
+    loop = host.spawn(lambda: asyncio.run(main()))
+    for wait in (selector, poll, lambda sock: select.select([], [sock], [])):
+        host.spawn(until_told, wait)
+    network.run()
+    assert loop.result > 1000
+
+
+@pytest.mark.parametrize("number", [-1, 1 << 31])
+def test_what_is_no_descriptor_is_refused_as_by_the_interpreter(number: int) -> None:
+    async def main() -> list[str]:
+        loop = asyncio.get_running_loop()
+        selector = loop._selector
+        answers = []
+        for call in (
+            lambda: loop.add_reader(number, print), lambda: loop.remove_reader(number),
+            lambda: loop.add_writer(number, print), lambda: loop.remove_writer(number),
+            lambda: selector.get_key(number), lambda: selector.register(number, selectors.EVENT_READ),
+            lambda: selector.modify(number, selectors.EVENT_READ), lambda: selector.unregister(number),
+        ):  # fmt: skip
+            try:
+                answers.append(repr(call()))
+            except (KeyError, ValueError, OverflowError) as error:
+                answers.append(repr(error))
+        return answers
+
+    network = Network(seed=1)
+    simulated = network.host("a").spawn(lambda: asyncio.run(main()))
+    network.run()
+    assert simulated.result == asyncio.run(main())
+
+
+async def _jumping() -> None:
+    """The loop's clock jumps to the next timer, as tools for tests let it."""
+    loop = asyncio.get_running_loop()
+    now, select = loop.time(), loop._selector.select
+
+    def jump(timeout: float | None) -> object:
+        nonlocal now
+        now += timeout or 0
+        return select(0)
+
+    def clock() -> float:
+        return now
+
+    with mock.patch.object(loop, "time", clock), mock.patch.object(loop._selector, "select", jump):
+        await asyncio.sleep(3600)
+
+
+async def _clock_that_is_replaced(name: str) -> None:
+    """Nobody waits for a timer whose time the replaced clock says has come."""
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+    loop.call_later(3600, done.set_result, None)
+    later = loop.time() + 3601
+    with mock.patch(name, return_value=later):
+        await done
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        _jumping,
+        lambda: _clock_that_is_replaced("time.monotonic"),
+        lambda: _clock_that_is_replaced("asyncio.BaseEventLoop.time"),
+    ],
+)
+def test_a_loop_keeps_the_time_that_a_program_gives_it(program: Callable[[], Coroutine[object, object, None]]) -> None:
+    async def main() -> bool:
+        before = time.time()
+        await program()
+        return time.time() - before < 1
+
+    network = Network(seed=1)
+    simulated = network.host("a").spawn(lambda: asyncio.run(main()))
+    network.run()
+    assert simulated.result

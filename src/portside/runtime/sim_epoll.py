@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Self, cast
 
 from greenlet import getcurrent
 
-from portside.host.epoll import CTL_ADD, CTL_DEL, CTL_MOD, Epoll
+from portside.host.epoll import CTL_ADD, CTL_DEL, CTL_MOD, MAX_EVENTS, Epoll
 from portside.host.syscalls import poll as _calls
 from portside.runtime.arguments import integer, nanoseconds
 from portside.runtime.trap import process_of
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from portside.host.processes import Process
 
 FD_SETSIZE: Final = 1024
+INT_MAX: Final = 0x7FFFFFFF
 _MILLISECOND: Final = 1_000_000
 READ: Final = 1  # selectors.EVENT_READ
 WRITE: Final = 2  # selectors.EVENT_WRITE
@@ -44,6 +45,8 @@ def descriptor(thing: object) -> int:
         if not isinstance(answer, int):
             raise TypeError("fileno() returned a non-integer")
         fd = answer
+    if not ~INT_MAX <= fd <= INT_MAX:
+        raise OverflowError("Python int too large to convert to C int")
     if fd < 0:
         raise ValueError(f"file descriptor cannot be a negative integer ({fd})")
     return fd
@@ -69,7 +72,7 @@ def c_number(value: object, top: int, name: str) -> int:
 
 def c_timeout(milliseconds: int) -> int:
     """A timeout as poll(2) and epoll_wait(2) take it: an int. OverflowError for what is none."""
-    if not -0x80000000 <= milliseconds <= 0x7FFFFFFF:
+    if not -0x80000000 <= milliseconds <= INT_MAX:
         raise OverflowError("timeout is too large")
     return milliseconds
 
@@ -136,8 +139,12 @@ class SimEpoll:
     def sim_wait(self, milliseconds: int, most: int) -> list[tuple[int, int]]:
         """epoll_wait(2): up to `most` (fd, events); a negative time waits for ever."""
         world = self.sim_world
+        file = self._open_files.get(self._open())
+        if type(file) is Epoll and file.ready and most <= MAX_EVENTS and (found := file.collect(most)):
+            world.spin()  # it did not wait: who asks again and again, and leaves it unread, must see time go on
+            return found
         deadline = None if milliseconds < 0 else world.now + milliseconds * _MILLISECOND
-        found = _calls.epoll_wait(self._process, self._open(), most, deadline)
+        found = _calls.epoll_wait(self._process, self._fd, most, deadline)
         if deadline == world.now and not found:
             world.spin()
         return found
@@ -147,12 +154,8 @@ class SimEpoll:
         file = self._open_files.get(self._fd)
         if type(file) is not Epoll:
             return self.sim_wait(0, most)
-        if file.ready:
-            found = file.collect(most)
-            if found:
-                return found
         self.sim_world.spin()
-        return []
+        return file.collect(most) if file.ready else []
 
     def __enter__(self) -> Self:
         self._open()

@@ -9,8 +9,8 @@ Time costs nothing and work takes no time, with one exception, the spin guard. A
 a non-blocking socket in a loop, or two that hand over to each other for ever, would keep the clock where it
 is, and what they wait for would never come. So:
 
-* `FREE_CALLS` fruitless calls of one task (it reads a clock, is told EAGAIN, polls without waiting, yields)
-  at one instant are free; each further one costs 1 us of virtual time, after 10,000 of them 10 us, after
+* `FREE_CALLS` fruitless calls of one task (it reads a clock, is told EAGAIN, polls without waiting, whatever it finds,
+  yields) at one instant are free; each further one costs 1 us of virtual time, after 10,000 of them 10 us, after
   100,000 100 us. Other tasks and timers get their turn meanwhile. The count starts again once the task has
   waited.
 * `FREE_TURNS` hand-overs from task to task in one instant are free; after that each costs 10 us, in steps of

@@ -5,18 +5,22 @@ It is loaded by programs that use it alone.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextvars import Context
 from functools import partial
 from types import ModuleType
+from typing import Final
 
 from greenlet import getcurrent
 
 from portside.runtime.patcher import Patcher
-from portside.runtime.sim_epoll import READ, WRITE
+from portside.runtime.sim_epoll import INT_MAX, READ, WRITE, SimEpoll
 from portside.runtime.sim_loop import Handle, Loop, epoll_of, run_once, unwatch, watch
 from portside.runtime.switches import RunningLoop, asyncio_is_loaded, switches
 from portside.sim.scheduler import Task
+
+_monotonic: Final = time.monotonic
 
 
 def set_running_loop(real: RunningLoop, loop: object) -> None:
@@ -34,10 +38,14 @@ def _turns(patcher: Patcher, module: ModuleType) -> None:
         module.base_events.BaseEventLoop, module.selector_events.BaseSelectorEventLoop, module._UnixSelectorEventLoop,
     )  # fmt: skip
     make = module.events.Handle
-    run, soon = base._run_once, base.call_soon
+    run, soon, read = base._run_once, base.call_soon, base.time
+    clocks = patcher.replacements([_monotonic])
 
     def turn(loop: Loop) -> None:
-        run_once(run, plain, loop)
+        if base.time is read and time.monotonic in clocks:
+            run_once(run, plain, loop)
+        else:  # a program has put a clock of its own in their place
+            run(loop)
 
     def call_soon(
         loop: Loop, callback: Callable[..., object], *args: object, context: Context | None = None
@@ -61,15 +69,20 @@ def _watching(
 ) -> tuple[Callable[..., object], Callable[..., object]]:
     original_add, original_remove = getattr(selecting, f"_add_{name}"), getattr(selecting, f"_remove_{name}")
 
-    def add(loop: Loop, fd: object, callback: Callable[..., object], *args: object) -> object:
-        if type(loop) is not plain or type(fd) is not int or loop._closed or (epoll := epoll_of(loop)) is None:
+    def usual(loop: Loop, fd: object) -> SimEpoll | None:
+        if type(loop) is plain and type(fd) is int and 0 <= fd <= INT_MAX and not loop._closed:
+            return epoll_of(loop)
+        return None
+
+    def add(loop: Loop, fd: int, callback: Callable[..., object], *args: object) -> object:
+        if (epoll := usual(loop, fd)) is None:
             return original_add(loop, fd, callback, *args)
         handle = make(callback, args, loop, None)
         watch(epoll, loop, fd, way, handle)
         return handle
 
-    def remove(loop: Loop, fd: object) -> object:
-        if type(loop) is not plain or type(fd) is not int or loop._closed or (epoll := epoll_of(loop)) is None:
+    def remove(loop: Loop, fd: int) -> object:
+        if (epoll := usual(loop, fd)) is None:
             return original_remove(loop, fd)
         return unwatch(epoll, loop, fd, way)
 

@@ -26,10 +26,10 @@ _MILLISECOND: Final = 1_000_000
 _POLL_DEFAULT: Final = select.POLLIN | select.POLLPRI | select.POLLOUT
 
 
-def _clock(process: Process, immediate: bool, found: object) -> None:
-    """A poll that did not wait and found nothing is one of many in a loop, perhaps."""
-    if immediate and not found:
-        cast(Scheduler, process.host.world).spin()
+def _clock(world: Scheduler, before: int) -> None:
+    """A poll that did not wait is one of many in a loop, perhaps, whatever it found."""
+    if world.now == before:
+        world.spin()
 
 
 def _set(things: object) -> tuple[list[object], list[int]]:
@@ -71,9 +71,10 @@ def select_call(real: Real, rlist: object, wlist: object, xlist: object, timeout
         if wait < 0:
             raise ValueError("timeout must be non-negative")
         deadline = task.world.now + -(-wait // 1000) * 1000  # struct timeval has microseconds
+    before = task.world.now
     (r, rfds), (w, wfds), (x, xfds) = _set(rlist), _set(wlist), _set(xlist)
     found = _calls.select(process, rfds, wfds, xfds, deadline)
-    _clock(process, deadline == task.world.now, any(found))
+    _clock(task.world, before)
     return _ready(r, rfds, found[0]), _ready(w, wfds, found[1]), _ready(x, xfds, found[2])
 
 
@@ -110,6 +111,7 @@ class Poll:
     def poll(self, timeout: object = None, /) -> list[tuple[int, int]]:
         """Poll the registered descriptors: (fd, event) of each that is ready; `timeout` is in milliseconds."""
         world = cast(Scheduler, self._process.host.world)
+        before = world.now
         deadline = None
         if timeout is not None:
             wait = _milliseconds(timeout)
@@ -121,7 +123,7 @@ class Poll:
             found = _calls.poll(self._process, list(self._events.items()), deadline)
         finally:
             self._polling = False
-        _clock(self._process, deadline == world.now, found)
+        _clock(world, before)
         return found
 
 

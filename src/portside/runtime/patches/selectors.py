@@ -13,7 +13,7 @@ from typing import Final, cast
 
 from portside.host.epoll import CTL_ADD, CTL_DEL, CTL_MOD
 from portside.runtime.patcher import Patcher
-from portside.runtime.sim_epoll import EVENTS, READ, WRITE, SimEpoll, wait, wanted
+from portside.runtime.sim_epoll import EVENTS, INT_MAX, READ, WRITE, SimEpoll, wait, wanted
 
 Selector = selectors.EpollSelector
 Key = selectors.SelectorKey
@@ -27,7 +27,7 @@ _get_key: Final = Selector.get_key
 
 def _plain(fd: object, events: object) -> bool:
     """Whether a descriptor and events are what needs no more looking at."""
-    return type(fd) is int and fd >= 0 and type(events) is int and 0 < events <= READ | WRITE
+    return type(fd) is int and 0 <= fd <= INT_MAX and type(events) is int and 0 < events <= READ | WRITE
 
 
 def select_ready(self: Selector, timeout: float | None = None) -> list[tuple[Key, int]]:
@@ -82,7 +82,7 @@ def modify(self: Selector, fileobj: object, events: int, data: object = None) ->
 
 def get_key(self: Selector, fileobj: object) -> Key:
     """EpollSelector.get_key."""
-    if type(fileobj) is not int or type(self._selector) is not SimEpoll or self._map is None:  # type: ignore[attr-defined]
+    if type(fileobj) is not int or fileobj < 0 or type(self._selector) is not SimEpoll or self._map is None:  # type: ignore[attr-defined]
         return _get_key(self, fileobj)  # type: ignore[arg-type]
     key = self._fd_to_key.get(fileobj)  # type: ignore[attr-defined]
     if key is None:
