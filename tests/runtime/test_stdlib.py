@@ -194,6 +194,29 @@ def test_a_program_that_only_reads_the_clock_or_polls_goes_on(world):
     """) == "done True\n"
 
 
+@pytest.mark.parametrize("connect", ["c.connect(there)", "assert not c.connect_ex(there)"])
+@pytest.mark.parametrize("timeout", [None, 1])
+def test_a_client_that_tries_until_somebody_listens_gets_its_answer(world, connect, timeout):
+    assert world.output(f"""
+        import socket, threading, time
+        there = "127.0.0.1", 7
+        def serve():
+            time.sleep(0.01)
+            with socket.create_server(there) as server, server.accept()[0] as s:
+                s.send(b"hello")
+        threading.Thread(target=serve).start()
+        for tries in range(100_000):
+            with socket.socket() as c:
+                c.settimeout({timeout})
+                try:
+                    {connect}
+                except (OSError, AssertionError):
+                    continue
+                print(c.recv(10), time.monotonic() < 1)
+                break
+    """) == "b'hello' True\n"
+
+
 def test_threads_have_locals_identifiers_and_names_of_their_own(world):
     source = """
         import threading, time

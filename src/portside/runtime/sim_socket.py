@@ -35,6 +35,7 @@ from portside.runtime.trap import current_process, process_of
 from portside.sim.scheduler import Scheduler
 
 if TYPE_CHECKING:
+    from portside.facts.sockaddr import SockAddr
     from portside.host.file import File
     from portside.host.processes import Process
     from portside.wire.packet import Payload
@@ -291,16 +292,24 @@ class SimSocketMethods(_stdlib.socket):
     def connect(self, address: object, /) -> None:
         place = sockaddr(self._sim_process.host, self._sim_family, address, "connect")
         if self._sim_timeout <= 0:
-            self._sim_file().connect(self._sim_process, place, None)
+            self._sim_connect(place)
             return
         try:
-            self._sim_file().connect(self._sim_process, place, None)
+            self._sim_connect(place)
         except BlockingIOError as error:
             if error.errno != errno.EINPROGRESS:
                 raise
         else:
             return
         self._sim_timed(POLLOUT, "connect", self._sim_connected)
+
+    def _sim_connect(self, place: SockAddr) -> None:
+        """connect(2); a program may try until somebody listens."""
+        try:
+            self._sim_file().connect(self._sim_process, place, None)
+        except OSError:
+            self._sim_world().spin()
+            raise
 
     def _sim_connected(self, file: SocketFile) -> None:
         """sock_connect_impl: how the connection attempt went."""
@@ -311,7 +320,7 @@ class SimSocketMethods(_stdlib.socket):
     def connect_ex(self, address: object, /) -> int:
         place = sockaddr(self._sim_process.host, self._sim_family, address, "connect_ex")
         try:
-            self._sim_file().connect(self._sim_process, place, None)
+            self._sim_connect(place)
         except OSError as error:
             number = error.errno or 0
             if number != errno.EINPROGRESS or self._sim_timeout <= 0:
