@@ -86,7 +86,7 @@ def bring_up(interface):
 
 RTM_NEWLINK, RTM_NEWADDR = 16, 20
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_EXCL, NLM_F_CREATE = 1, 4, 0x200, 0x400
-IFLA_IFNAME, IFLA_LINKINFO, IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 3, 18, 1, 2, 1
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_LINKINFO, IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 3, 18, 1, 2, 1
 IFA_ADDRESS, IFA_LOCAL, IFA_F_NODAD = 1, 2, 2
 
 
@@ -109,12 +109,15 @@ def add_interface(name, index):
     far = struct.pack("BxHiII", 0, 0, 100 + index, 0, 0) + attribute(IFLA_IFNAME, f"{name}-far".encode() + b"\0")
     info = attribute(IFLA_INFO_KIND, b"veth") + attribute(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, far))
     body = struct.pack("BxHiII", 0, 0, index, 0, 0)
-    netlink(RTM_NEWLINK, body + attribute(IFLA_IFNAME, name.encode() + b"\0") + attribute(IFLA_LINKINFO, info))
+    # The hardware address that a simulated host has there, of which the link-local one is made.
+    near = attribute(IFLA_IFNAME, name.encode() + b"\0") + attribute(IFLA_ADDRESS, bytes([2, 0, 0, 1, 0, index]))
+    netlink(RTM_NEWLINK, body + near + attribute(IFLA_LINKINFO, info))
     set_sysctl(f"ipv6/conf/{name}-far/disable_ipv6", "1")
-    # No address of its own making: link-local ones would depend on a random hardware address.
-    set_sysctl(f"ipv6/conf/{name}/addr_gen_mode", "1")
+    for setting in ("accept_dad", "accept_ra"):
+        set_sysctl(f"ipv6/conf/{name}/{setting}", "0")
     bring_up(f"{name}-far")
     bring_up(name)
+    wait_for_local_route(f"fe80::ff:fe01:{index}")
 
 
 def add_address(address, prefix, interface):

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from portside.host.options import Knobs
     from portside.host.processes import Process
     from portside.host.tcp_socket import TcpSocket
-    from portside.host.udp_socket import Segmented, UdpSocket
+    from portside.host.udp_socket import Held, UdpSocket
 
 DEFAULT_TTL: Final = 64  # what a packet has unless told otherwise
 
@@ -216,7 +216,7 @@ class Stack:
         """A packet no longer waits for its neighbour: the socket that sent it has room again (sock_wfree)."""
         whole = packet.whole if isinstance(packet, Fragment) else packet
         if isinstance(whole, UdpDatagram) and whole.sender is not None:
-            sender: UdpSocket | Segmented = whole.sender  # type: ignore[assignment]
+            sender: UdpSocket | Held = whole.sender  # type: ignore[assignment]
             if sender.host is self.host:
                 sender.datagram_left()
 

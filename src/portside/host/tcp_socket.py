@@ -217,6 +217,7 @@ class TcpSocket(InetSocket):
             raise fail(errno.EAFNOSUPPORT)  # ip6_dst_lookup_tail asks this after the route
         if route.kind in (BROADCAST, MULTICAST):
             raise fail(errno.ENETUNREACH)
+        tcb.raddr = route.dst  # and LISTEN shows it later, even if there is no port for it
         now = self.host.world.now
         verdict = connect_rules.connect(
             stack.tcp, entry, route.dst, port, route.src, now, stack.ports, stack.reusable_at

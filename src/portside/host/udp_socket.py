@@ -106,18 +106,19 @@ class Corked:
         self.route = route
 
 
-class Segmented:
-    """The sender of datagrams that UDP_SEGMENT makes of one send: together they take what one of its size would.
+class Held:
+    """The sender of packets that take other buffers than they would each by itself: those that they were made in.
 
-    The first of them has it as its sender, the others have none.
+    Such are the datagrams that UDP_SEGMENT makes of one send, of which the first has it as its sender and the others
+    have none, and a datagram whose data came by and by. `memory` is what they take together, in bytes.
     """
 
     __slots__ = ("host", "memory", "socket")
 
-    def __init__(self, socket: UdpSocket, length: int) -> None:
+    def __init__(self, socket: UdpSocket, memory: int) -> None:
         self.host = socket.host
         self.socket = socket
-        self.memory = EMPTY_COST + length
+        self.memory = memory
 
     def datagram_left(self) -> None:
         """See `UdpSocket.datagram_left`."""
@@ -404,7 +405,10 @@ class UdpSocket(InetSocket):
         """Send what was held back (udp_push_pending_frames)."""
         corked, self.corked = self.corked, None
         if corked is not None:
-            self._transmit(corked.data, corked.remote, corked.port, corked.route, corked.chosen, corked.joined)
+            sender = Held(self, corked.pieces.memory) if corked.joined else self
+            self._transmit(
+                corked.data, corked.remote, corked.port, corked.route, corked.chosen, corked.joined, sender
+            )
 
     def _may_send(self, length: int, route: Route) -> None:
         """What sock_alloc_send_pskb and ip_append_data refuse."""
@@ -420,15 +424,16 @@ class UdpSocket(InetSocket):
             raise fail(errno.EPIPE)
 
     def _transmit(
-        self, data: Payload, remote: int, port: int, route: Route, chosen: Chosen | None = None, joined: int = 0
-    ) -> int:
+        self, data: Payload, remote: int, port: int, route: Route, chosen: Chosen | None = None, joined: int = 0,
+        sender: object = None,
+    ) -> int:  # fmt: skip
         size = self._segment_size(chosen)
         if size:
             if min(len(data), size) + (28 if is_v4(remote) else 48) > route.mtu:
                 raise fail(errno.EMSGSIZE)
             if len(data) > size:
                 return self._transmit_segments(data, size, remote, port, route, chosen)
-        return self._transmit_one(data, remote, port, route, chosen, joined, self)
+        return self._transmit_one(data, remote, port, route, chosen, joined, sender or self)
 
     def _segment_size(self, chosen: Chosen | None) -> int:
         """UDP_SEGMENT: how large the datagrams are that what is sent is cut into, 0 for one (udp(7))."""
@@ -443,7 +448,7 @@ class UdpSocket(InetSocket):
         if len(data) > size * UDP_MAX_SEGMENTS:
             raise fail(errno.EINVAL)
         view = memoryview(bytes(data))
-        sender: object = Segmented(self, len(view))
+        sender: object = Held(self, EMPTY_COST + len(view))
         for start in range(0, len(view), size):
             self._transmit_one(view[start : start + size], remote, port, route, chosen, 0, sender)
             sender = None
@@ -681,8 +686,9 @@ class UdpSocket(InetSocket):
             if not isinstance(whole, UdpDatagram):
                 continue
             sender = whole.sender
-            if isinstance(sender, Segmented) and sender.socket is self:
-                memory += sender.memory
+            if isinstance(sender, Held):
+                if sender.socket is self and (packet is whole or (isinstance(packet, Fragment) and not packet.offset)):
+                    memory += sender.memory
             elif sender is self:
                 memory += cost_of(packet)
         return memory
