@@ -14,7 +14,7 @@ from random import Random
 import pytest
 from greenlet import greenlet
 
-from portside.host.file import Blocked
+from portside.host.file import Blocked, File
 from portside.sim import scheduler
 from portside.sim.errors import Deadlock, WorldClosed, WorldError
 from portside.sim.scheduler import FREE_CALLS, FREE_TURNS, QUIET_EVENTS, QUIET_TIME, Scheduler, Task
@@ -387,7 +387,7 @@ class TestEnds:
 
 class TestDeadlock:
     def test_is_reported_with_process_host_call_and_file(self, world):
-        class Listening:
+        class Listening(File):
             def describe(self):
                 return "tcp 10.0.0.1:80 LISTEN"
 
@@ -720,7 +720,7 @@ class TestCost:
 
 PROGRAM = """
 import sys
-from portside.host.file import Blocked
+from portside.host.file import Blocked, File
 from portside.sim.scheduler import Scheduler
 
 world = Scheduler(seed=int(sys.argv[1]))
