@@ -194,6 +194,28 @@ def test_a_program_that_only_reads_the_clock_or_polls_goes_on(world):
     """) == "done True\n"
 
 
+def test_a_program_replaces_the_class_of_sockets(same):
+    assert same("""
+        import socket
+        class Counted(socket.socket):
+            def recv(self, *arguments):
+                return b"counted " + super().recv(*arguments)
+        plain, socket.socket = socket.socket, Counted
+        server = socket.create_server(("127.0.0.1", 0))
+        client = socket.create_connection(server.getsockname())
+        accepted, _ = server.accept()
+        socket.socket = plain
+        other = socket.create_connection(server.getsockname())
+        plain_one, _ = server.accept()
+        for s in server, client, accepted, plain_one:
+            print(type(s).__name__)
+        client.send(b"x")
+        print(accepted.recv(1))
+        for s in server, client, accepted, other, plain_one:
+            s.close()
+    """).splitlines() == ["Counted", "Counted", "Counted", "socket", "b'counted x'"]
+
+
 @pytest.mark.parametrize("connect", ["c.connect(there)", "assert not c.connect_ex(there)"])
 @pytest.mark.parametrize("timeout", [None, 1])
 def test_a_client_that_tries_until_somebody_listens_gets_its_answer(world, connect, timeout):

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 _C: Final = _socket.socket
 _c_new: Final = _C.__new__
+_plain_socket: Final = _stdlib.socket
+_accept: Final = _stdlib.socket.accept
 _SOL_SOCKET: Final = 1
 _SO_TYPE: Final = 3
 _SO_ERROR: Final = 4
@@ -279,6 +281,8 @@ class SimSocketMethods(_stdlib.socket):
         return _calls.accept(self._sim_process, self._sim_fd, SOCK_CLOEXEC)
 
     def accept(self) -> tuple[_stdlib.socket, Any]:
+        if _stdlib.socket is not _plain_socket:  # a program has put a class of its own in its place
+            return _accept(self)
         fd, address = self._accept()
         made: SimSocketMethods = _c_new(SimSocket)
         made._io_refs = 0
