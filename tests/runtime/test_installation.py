@@ -22,6 +22,7 @@ from time import sleep as imported_sleep
 
 import pytest
 
+from portside.lab.network import Network
 from portside.runtime.installation import installed
 
 HERE = sys.modules[__name__]
@@ -246,3 +247,42 @@ def test_a_lock_that_a_thread_outside_holds_is_waited_for(world):
 
     assert world.call(program) == "held"
     thread.join()
+
+
+def test_worlds_of_several_threads_run_one_after_the_other(world):
+    ended, order = threading.Event(), []
+
+    def other():
+        network = Network(seed=1)
+        network.host("beta").spawn(order.append, "other")
+        network.run()
+        ended.set()
+
+    thread = threading.Thread(target=other)
+
+    def meanwhile():
+        thread.start()
+        order.append(ended.wait(0.1))  # real time: it can't have ended
+
+    def program():
+        time.sleep(2)
+        order.append("first")
+
+    world.network.at(1, meanwhile)
+    world.run(program)
+    thread.join()
+    assert order == [False, "first", "other"]
+
+
+def test_a_program_has_a_world_of_its_own(world):
+    def inner():
+        time.sleep(5)
+        return socket.gethostname(), time.monotonic()
+
+    def outer():
+        network = Network(seed=1)
+        spawned = network.host("inner").spawn(inner)
+        network.run()
+        return spawned.result, socket.gethostname(), time.monotonic()
+
+    assert world.call(outer) == (("inner", 5), "alpha", 0)

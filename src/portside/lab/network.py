@@ -336,9 +336,9 @@ class Network:
 
         `drain` lets packets in flight arrive and timers go on for that long after the last program. Raises
         ProgramFailed as soon as a program fails, unless told not to `check`; Deadlock when everybody waits
-        for ever.
+        for ever. Networks that run in several threads run one after the other.
         """
-        from portside.runtime.installation import installed
+        from portside.runtime.installation import in_turn, installed
         from portside.runtime.waiting import helped_from_outside
 
         self.world.helped = helped_from_outside
@@ -347,7 +347,9 @@ class Network:
             self._output.hosts(list(self.hosts))
         self._check = check
         end = None if until is None else clock.duration(until)
-        with interruptible(self.world, self.interrupted), installed(), separate(), self._switches.apart():
+        with (
+            in_turn(), interruptible(self.world, self.interrupted), installed(), separate(), self._switches.apart(),
+        ):  # fmt: skip
             self.world.run(end, clock.duration(drain))
         failed, self._failed = self._failed, None
         if failed is not None:
@@ -355,10 +357,10 @@ class Network:
 
     def close(self) -> None:
         """End the world: programs that still wait are ended."""
-        from portside.runtime.installation import installed
+        from portside.runtime.installation import in_turn, installed
 
         if not self.world.closed:
-            with installed(), separate(), self._switches.apart():
+            with in_turn(), installed(), separate(), self._switches.apart():
                 self.world.close()
 
     def __enter__(self) -> Self:

@@ -19,6 +19,9 @@ PATCHES: Final = (
 )  # fmt: skip
 
 _guard = _thread.allocate_lock()
+_turn = _thread.allocate_lock()
+_turn_of: int | None = None  # the thread that has it
+_get_ident: Final = _thread.get_ident
 _patcher: Patcher | None = None
 _users = 0
 
@@ -40,6 +43,24 @@ def _the_patcher() -> Patcher:
 def as_a_program_has_it(value: object) -> object:
     """What a simulated program holds where a caller outside holds `value`: `os.kill`, say, is its host's."""
     return next(iter(_the_patcher().replacements([value])), value)
+
+
+@contextmanager
+def in_turn() -> Iterator[None]:
+    """Within this, no world of another thread runs: worlds share locks and other state of the standard library.
+
+    A world that a program of another one makes runs within that one's turn.
+    """
+    global _turn_of  # noqa: PLW0603
+    if _turn_of == _get_ident():
+        yield
+        return
+    with _turn:
+        _turn_of = _get_ident()
+        try:
+            yield
+        finally:
+            _turn_of = None
 
 
 @contextmanager
