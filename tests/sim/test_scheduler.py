@@ -720,7 +720,7 @@ class TestCost:
 
 PROGRAM = """
 import sys
-from portside.host.file import Blocked, File
+from portside.host.file import Blocked
 from portside.sim.scheduler import Scheduler
 
 world = Scheduler(seed=int(sys.argv[1]))

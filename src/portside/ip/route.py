@@ -453,7 +453,10 @@ class RouteTable:
             kind = MULTICAST
             if entry is not None and entry.prefix_length < 4:
                 via = 0  # "If multicast route do not exist use default one, but do not gateway in this case."
-        return self._route(dst, src or V4_ANY, interface, kind, via, entry)
+        route = self._route(dst, src or V4_ANY, interface, kind, via, entry)
+        if kind == UNICAST and not via and self._kind_of_v4(dst) == BROADCAST:
+            route.next_hop = 0  # that of another interface: nobody is asked for its link address (arp_constructor)
+        return route
 
     # -- IPv6 --
 
