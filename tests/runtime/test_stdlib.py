@@ -194,6 +194,33 @@ def test_a_program_that_only_reads_the_clock_or_polls_goes_on(world):
     """) == "done True\n"
 
 
+@pytest.mark.parametrize(
+    "send", ["s.sendto(b'x', there)", "s.connect(there); s.send(b'x')", "s.sendmsg([b'x'], [], 0, there)"]
+)
+def test_a_thread_sends_datagrams_until_another_stops_it(world, send):
+    assert world.output(f"""
+        import socket, threading, time
+        stop = threading.Event()
+        receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        receiver.bind(("127.0.0.1", 0))
+        there = receiver.getsockname()
+        def flood():
+            sent = 0
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+                while not stop.is_set() and sent < 1_000_000:
+                    {send}
+                    sent += 1
+            print(10_000 < sent < 1_000_000)
+        thread = threading.Thread(target=flood)
+        thread.start()
+        time.sleep(0.0001)
+        stop.set()
+        while thread.is_alive():
+            pass
+        receiver.close()
+    """) == "True\n"
+
+
 def test_a_program_replaces_the_class_of_sockets(same):
     assert same("""
         import socket

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from greenlet import getcurrent
 
-from portside.addr.abi import AF_INET, POLLERR, POLLHUP, POLLIN, POLLOUT, SOCK_CLOEXEC, SOCK_NONBLOCK
+from portside.addr.abi import AF_INET, POLLERR, POLLHUP, POLLIN, POLLOUT, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK
 from portside.host.errors import fail
 from portside.host.socket_file import SocketFile
 from portside.host.syscalls import io as _io
@@ -346,6 +346,8 @@ class SimSocketMethods(_stdlib.socket):
 
     def send(self, data: object, flags: int = 0, /) -> int:
         payload = data if type(data) is bytes else bytes_like(data)
+        if self._sim_type == SOCK_DGRAM:
+            self._sim_world().sends()
         if self._sim_timeout <= 0 and not flags:
             # The common case, and nothing else: one dictionary, one method.
             file = self._sim_open.get(self._sim_fd)
@@ -396,6 +398,8 @@ class SimSocketMethods(_stdlib.socket):
         payload = bytes_like(data)
         flags = c_int(arguments[1]) if len(arguments) == 3 else 0
         place = sockaddr(self._sim_process.host, self._sim_family, address, "sendto")
+        if self._sim_type == SOCK_DGRAM:
+            self._sim_world().sends()
         return cast(int, self._sim_call(POLLOUT, "sendto", lambda file: file.send(payload, flags, place)))
 
     def sendmsg(
@@ -414,6 +418,8 @@ class SimSocketMethods(_stdlib.socket):
         host = self._sim_process.host
         place = None if address is None else sockaddr(host, self._sim_family, address, "sendmsg")
         fd, process = self._sim_fd, self._sim_process
+        if self._sim_type == SOCK_DGRAM:
+            self._sim_world().sends()
         return cast(
             int,
             self._sim_call(POLLOUT, "sendmsg", lambda _: _io.sendmsg(process, fd, pieces, ancillary, number, place)),

@@ -13,6 +13,7 @@ is, and what they wait for would never come. So:
   yields) at one instant are free; each further one costs 1 us of virtual time, after 10,000 of them 10 us, after
   100,000 100 us. Other tasks and timers get their turn meanwhile. The count starts again once the task has
   waited.
+* A datagram can be sent for ever without waiting: `DATAGRAMS` of them count as one fruitless call.
 * `FREE_TURNS` hand-overs from task to task in one instant are free; after that each costs 10 us, in steps of
   100 us.
 
@@ -37,6 +38,7 @@ from portside.sim.errors import Deadlock, WorldClosed, WorldError
 from portside.sim.random import Streams
 
 FREE_CALLS: Final = 1_000
+DATAGRAMS: Final = 10
 FREE_TURNS: Final = 10_000
 TURNS_PER_STEP: Final = 10
 STEP: Final = 100_000  # ns
@@ -107,8 +109,8 @@ class Scheduler:
     """
 
     __slots__ = (
-        "_failure", "_far", "_heap", "_horizon", "_hub", "_living", "_nobody", "_ready", "_running", "_sequence",
-        "_stop", "_streams", "_tasks", "_turns", "_turns_limit", "_until", "closed", "epoch", "helped",
+        "_datagrams", "_failure", "_far", "_heap", "_horizon", "_hub", "_living", "_nobody", "_ready", "_running",
+        "_sequence", "_stop", "_streams", "_tasks", "_turns", "_turns_limit", "_until", "closed", "epoch", "helped",
         "now",
     )  # fmt: skip
 
@@ -132,6 +134,7 @@ class Scheduler:
         self._until = NEVER
         self._turns = 0
         self._turns_limit = FREE_TURNS
+        self._datagrams = 0
         self.helped: Callable[[], bool] = lambda: False
 
     # -- what hosts ask (host.file.World) --------------------------------------------------------------------
@@ -210,6 +213,13 @@ class Scheduler:
         task.spins = spins = task.spins + 1
         if spins > FREE_CALLS:
             self._pay(task, spins)
+
+    def sends(self) -> None:
+        """Note that the current task is about to send a datagram: see the module's spin guard."""
+        self._datagrams = count = self._datagrams + 1
+        if count >= DATAGRAMS:
+            self._datagrams = 0
+            self.spin()
 
     def pause(self) -> None:
         """Let the other ready tasks run first (sched_yield(2), sleep(0)). Counts as a fruitless call."""

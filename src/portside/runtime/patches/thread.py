@@ -128,6 +128,8 @@ class Handle:
 
     def is_done(self) -> bool:
         """Whether the thread has ended."""
+        if not self._done and type(task := getcurrent()) is Task:
+            task.world.spin()
         return self._done
 
     def _set_done(self) -> None:
