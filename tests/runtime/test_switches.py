@@ -1,4 +1,4 @@
-"""Working directory and running loop: each program, or thread, has its own, and the caller's stays as it is."""
+"""Working directory, asyncio policy and running loop: each program or thread has its own, the caller keeps his."""
 
 from __future__ import annotations
 
@@ -156,3 +156,50 @@ def test_a_world_may_be_run_by_a_coroutine_of_the_caller(world):
         return program.result
 
     assert asyncio.run(caller()) == ANSWERS
+
+
+class Loop(asyncio.SelectorEventLoop):
+    pass
+
+
+class Policy(asyncio.DefaultEventLoopPolicy):
+    def new_event_loop(self):
+        return Loop()
+
+
+SETS_A_POLICY = """
+import asyncio, time
+class Loop(asyncio.SelectorEventLoop):
+    pass
+class Policy(asyncio.DefaultEventLoopPolicy):
+    def new_event_loop(self):
+        return Loop()
+policy = Policy()
+asyncio.set_event_loop_policy(policy)
+time.sleep(2)
+async def main():
+    await asyncio.sleep(2)
+    return type(asyncio.get_running_loop()) is Loop
+print(asyncio.run(main()), asyncio.get_event_loop_policy() is policy)
+"""
+HAS_NONE = """
+import asyncio
+async def main():
+    await asyncio.sleep(2)
+    return type(asyncio.get_running_loop()) is asyncio.SelectorEventLoop
+print(asyncio.run(main()), type(asyncio.get_event_loop_policy()) is asyncio.DefaultEventLoopPolicy)
+"""
+
+
+@pytest.mark.parametrize("of_the_caller", [None, Policy()], ids=["none", "own"])
+def test_each_program_has_an_asyncio_policy_and_the_caller_keeps_his(world, of_the_caller):
+    before = asyncio.events._event_loop_policy
+    asyncio.set_event_loop_policy(of_the_caller)
+    try:
+        starts = [(SETS_A_POLICY, start) for start in (0, 1, 3, 9)] + [(HAS_NONE, start) for start in (1, 3, 9)]
+        programs = [world.host.spawn(code=code, start=start) for code, start in starts]
+        world.network.run()
+        assert [program.output.strip() for program in programs] == ["True True"] * len(programs)
+        assert asyncio.events._event_loop_policy is of_the_caller
+    finally:
+        asyncio.set_event_loop_policy(before)

@@ -130,7 +130,7 @@ class Network:
         self._failed: Program | None = None
         self.interrupted: Program | None = None  # who gets the first Ctrl-C; without one it stops the world
         self._check = True
-        self._switches = Switches()
+        self.switches = Switches()
 
     # -- building --
 
@@ -348,7 +348,7 @@ class Network:
         self._check = check
         end = None if until is None else clock.duration(until)
         with (
-            in_turn(), interruptible(self.world, self.interrupted), installed(), separate(), self._switches.apart(),
+            in_turn(), interruptible(self.world, self.interrupted), installed(), separate(), self.switches.apart(),
         ):  # fmt: skip
             self.world.run(end, clock.duration(drain))
         failed, self._failed = self._failed, None
@@ -360,7 +360,7 @@ class Network:
         from portside.runtime.installation import in_turn, installed
 
         if not self.world.closed:
-            with in_turn(), installed(), separate(), self._switches.apart():
+            with in_turn(), installed(), separate(), self.switches.apart():
                 self.world.close()
 
     def __enter__(self) -> Self:

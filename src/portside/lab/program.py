@@ -121,6 +121,7 @@ class Program:
         process = self.process or self.begin()
         assert self.task is not None
         self.task.process = process
+        network.switches.begins(self.task)
         network.trace.note(self.host.name, f"{self.name} starts (pid {process.pid})")
         self._body = self._make(process)
         try:

@@ -37,8 +37,9 @@ class Program:
     """
 
     __slots__ = (
-        "atexit", "default_timeout", "directory", "ending", "loader", "logging", "main_task", "main_thread",
-        "nice", "process", "processors", "random", "signals", "source", "thread_names", "values", "writers",
+        "atexit", "default_timeout", "directory", "ending", "loader", "logging", "loop_policy", "main_task",
+        "main_thread", "nice", "process", "processors", "random", "signals", "source", "thread_names", "values",
+        "writers",
     )  # fmt: skip
 
     def __init__(self, process: Process) -> None:
@@ -50,6 +51,7 @@ class Program:
         self.default_timeout: int | None = None  # of new sockets, in ns
         self.ending = False  # what it leaves open is let go of without a warning, as at the interpreter's end
         self.directory: Directory | None = None  # where it is, once it has moved
+        self.loop_policy: object = None  # of asyncio
         self.signals: object = None  # patches.signal.Signals
         self.random: Random | None = None
         self.nice = 0

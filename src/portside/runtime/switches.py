@@ -1,8 +1,8 @@
 """What the interpreter has once for a process or a thread, and simulated ones must have each for themselves.
 
-That is the working directory of a process and the running asyncio loop of a thread. Both are set when a task is
-switched to that has another, and put back at the end of the run. Until a program changes its directory or runs a loop,
-nothing of this is in the way of a switch.
+That is the working directory of a process, and of asyncio the policy of a process and the running loop of a thread.
+They are set when a task is switched to that has others, and put back at the end of the run. Until a program changes its
+directory or uses asyncio, nothing of this is in the way of a switch.
 """
 
 from __future__ import annotations
@@ -40,11 +40,13 @@ class Directory:
         _close(self.fd)
 
 
-class RunningLoop(NamedTuple):
-    """Where the interpreter keeps the loop of its thread: what `asyncio.events` has for it."""
+class LoopState(NamedTuple):
+    """Where the interpreter keeps the loop of its thread and the policy of its process: what `asyncio.events` has."""
 
     get: Callable[[], object]
     set: Callable[[object], None]
+    policy: Callable[[], object]
+    set_policy: Callable[[object], None]
 
 
 class Switches:
@@ -57,9 +59,11 @@ class Switches:
         self._outside: Directory | None = None  # the caller's, once anybody has moved
         self._here: Directory | None = None
         self._loops: dict[Task, object] = {}  # the running loops
-        self._running_loop: RunningLoop | None = None
+        self._state: LoopState | None = None
         self._outer_loop: object = None  # the caller's
         self._loop: object = None  # what the interpreter has now
+        self._outer_policy: object = None  # the caller's
+        self._policy_of: Program | None = None  # whose policy the interpreter has now; None: the caller's
 
     @contextmanager
     def apart(self) -> Iterator[None]:
@@ -70,8 +74,8 @@ class Switches:
         try:
             if self._moved:
                 self._note_directory()
-            if self._loops or (_asyncio and _asyncio[0].get() is not None):
-                self._note_loop()
+            if self._loops or (_asyncio and (_asyncio[0].get() or _asyncio[0].policy()) is not None):
+                self._note_loop(None)
             yield
         finally:
             self._end()
@@ -90,13 +94,22 @@ class Switches:
 
     def run_loop(self, task: Task, loop: object) -> None:
         """The task begins to run an asyncio loop, or ends it: None."""
-        if self._running_loop is None:
-            self._note_loop()
+        self.use_asyncio(task)
         self._set(loop)
         if loop is None:
             self._loops.pop(task, None)
         else:
             self._loops[task] = loop
+
+    def begins(self, task: Task) -> None:
+        """The task that runs has its process only now."""
+        if self._watching:
+            self._switched("switch", (task, task))
+
+    def use_asyncio(self, task: Task) -> None:
+        """The task begins to use asyncio: what the interpreter has of it is its own from now on."""
+        if self._state is None:
+            self._note_loop(_program(task))
 
     def _watch(self) -> None:
         if not self._watching:
@@ -107,52 +120,71 @@ class Switches:
         self._outside = self._here = Directory()
         self._watch()
 
-    def _note_loop(self) -> None:
-        self._running_loop = _asyncio[0]
-        self._outer_loop = self._loop = self._running_loop.get()
+    def _note_loop(self, program: Program | None) -> None:
+        self._state = _asyncio[0]
+        self._outer_loop = self._loop = self._state.get()
+        self._outer_policy = self._state.policy() if program is None else None
+        self._policy_of = program
         self._watch()
 
     def _end(self) -> None:
         if self._watching:
             self._watching = False
             greenlet.settrace(self._tracer)  # type: ignore[arg-type]
-            self._apply(self._outside, self._outer_loop)
-            self._outside = self._here = self._running_loop = None
+            self._apply(self._outside, self._outer_loop, None)
+            self._outside = self._here = self._state = None
 
     def _switched(self, event: str, switch: tuple[greenlet.greenlet, greenlet.greenlet]) -> None:
         target = switch[1]
         task = target if type(target) is Task else thread_of(target)
         if task is not None:
-            process = cast("Process | None", task.process)
-            directory = None if process is None else program_of(process).directory
-            self._apply(directory or self._outside, self._loops.get(task))
+            program = _program(task)
+            directory = None if program is None else program.directory
+            self._apply(directory or self._outside, self._loops.get(task), program)
         elif type(target.parent) is not Task:  # what a task does outside of the world, it does as it is
-            self._apply(self._outside, self._outer_loop)
+            self._apply(self._outside, self._outer_loop, None)
 
-    def _apply(self, directory: Directory | None, loop: object) -> None:
+    def _apply(self, directory: Directory | None, loop: object, program: Program | None) -> None:
         if directory is not None and directory is not self._here:
             _fchdir(directory.fd)
             self._here = directory
-        if loop is not self._loop and self._running_loop is not None:
+        if self._state is None:
+            return
+        if loop is not self._loop:
             self._set(loop)
+        if program is not self._policy_of:
+            self._change_policy(self._state, program)
 
     def _set(self, loop: object) -> None:
-        assert self._running_loop is not None
-        self._running_loop.set(loop)
+        assert self._state is not None
+        self._state.set(loop)
         self._loop = loop
+
+    def _change_policy(self, state: LoopState, program: Program | None) -> None:
+        if self._policy_of is None:
+            self._outer_policy = state.policy()
+        else:
+            self._policy_of.loop_policy = state.policy()
+        state.set_policy(self._outer_policy if program is None else program.loop_policy)
+        self._policy_of = program
+
+
+def _program(task: Task) -> Program | None:
+    process = cast("Process | None", task.process)
+    return None if process is None else program_of(process)
 
 
 _running: Final[dict[int, Switches]] = {}
 """Of the worlds that run, by the thread they run in."""
 
 
-_asyncio: Final[list[RunningLoop]] = []
+_asyncio: Final[list[LoopState]] = []
 """Of asyncio, once it is loaded."""
 
 
-def asyncio_is_loaded(running_loop: RunningLoop) -> None:
+def asyncio_is_loaded(state: LoopState) -> None:
     """From now on programs may run loops."""
-    _asyncio[:] = [running_loop]
+    _asyncio[:] = [state]
 
 
 def switches() -> Switches:

@@ -1,14 +1,17 @@
-"""`asyncio`: each simulated thread has a running loop of its own, which takes its turns over the host's epoll directly.
+"""`asyncio`: each simulated thread has a running loop and each process a policy of its own.
+
+The loop takes its turns over the host's epoll directly.
 
 It is loaded by programs that use it alone.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from contextvars import Context
-from functools import partial
+from functools import partial, wraps
 from types import ModuleType
 from typing import Final
 
@@ -17,19 +20,30 @@ from greenlet import getcurrent
 from portside.runtime.patcher import Patcher
 from portside.runtime.sim_epoll import INT_MAX, READ, WRITE, SimEpoll
 from portside.runtime.sim_loop import Handle, Loop, epoll_of, run_once, unwatch, watch
-from portside.runtime.switches import RunningLoop, asyncio_is_loaded, switches
+from portside.runtime.switches import LoopState, asyncio_is_loaded, switches
 from portside.sim.scheduler import Task
 
 _monotonic: Final = time.monotonic
 
 
-def set_running_loop(real: RunningLoop, loop: object) -> None:
+def set_running_loop(real: LoopState, loop: object) -> None:
     """asyncio._set_running_loop."""
     task = getcurrent()
     if type(task) is Task:
         switches().run_loop(task, loop)
     else:
         real.set(loop)
+
+
+def _changing_policy(original: Callable[..., None]) -> Callable[..., None]:
+    @wraps(original)
+    def change(*arguments: object, **keywords: object) -> None:
+        task = getcurrent()
+        if type(task) is Task:
+            switches().use_asyncio(task)
+        original(*arguments, **keywords)
+
+    return change
 
 
 def _turns(patcher: Patcher, module: ModuleType) -> None:
@@ -93,9 +107,17 @@ def add(patcher: Patcher) -> None:
     """Replace what a loop calls when it begins and ends to run, and what it does most often."""
 
     def put_in(module: ModuleType) -> None:
-        real = RunningLoop(module._get_running_loop, module._set_running_loop)
+        real = LoopState(
+            module._get_running_loop, module._set_running_loop,
+            lambda: module._event_loop_policy, partial(setattr, module, "_event_loop_policy"),
+        )  # fmt: skip
         asyncio_is_loaded(real)
         patcher.put(module, "_set_running_loop", partial(set_running_loop, real))
+        patcher.put(module, "_init_event_loop_policy", _changing_policy(module._init_event_loop_policy))
+        name, original = "set_event_loop_policy", module.set_event_loop_policy
+        change = _changing_policy(original)
+        for holder in (module, sys.modules["asyncio"]):  # the package takes it over from the module, sooner or later
+            patcher.enter(partial(setattr, holder, name, change), partial(setattr, holder, name, original))
 
     def put_in_turns(module: ModuleType) -> None:
         _turns(patcher, module)
