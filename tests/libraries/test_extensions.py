@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.libraries.needed import skip_without
 
 PROGRAMS = {
     "uvloop": "import asyncio, uvloop; uvloop.run(asyncio.sleep(0))",
@@ -41,10 +42,6 @@ USED = {
     "grpc": ("import grpc; from concurrent.futures import ThreadPoolExecutor", "grpc.server(ThreadPoolExecutor())",
              "EscapeError a server of grpc"),
 }  # fmt: skip
-
-
-def skip_without(library):
-    pytest.importorskip(library, reason=f"{library} is not installed: tests/libraries/requirements.txt")
 
 
 @pytest.mark.parametrize("library", PROGRAMS)

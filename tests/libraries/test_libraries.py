@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.libraries.needed import skip_without
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -73,14 +74,12 @@ def test_each_program_is_run():
 @pytest.mark.parametrize("name", EXPECTED)
 def test_it_runs_as_on_the_real_machine(name):
     library = name.partition("_")[0]
-    pytest.importorskip(
-        MODULES.get(library, library), reason=f"{library} is not installed: tests/libraries/requirements.txt"
-    )
+    skip_without(MODULES.get(library, library))
     assert run(PROGRAMS / f"{name}.py") == (0, EXPECTED[name], "")
 
 
 def test_gunicorn_says_what_it_calls_and_what_to_do_instead(tmp_path):
-    pytest.importorskip("gunicorn", reason="gunicorn is not installed: tests/libraries/requirements.txt")
+    skip_without("gunicorn")
     (tmp_path / "app.py").write_text("def app(environ, start_response): ...\n")
     code, _, err = run("-m", "gunicorn", "app:app", cwd=tmp_path)
     assert code == 255

@@ -76,6 +76,7 @@ def test_what_is_imported_meanwhile_is_refused_when_it_is_used(world, tmp_path, 
     package.mkdir()
     (package / "__init__.py").write_text("def _connect(dsn): return dsn\ndef connect(dsn): return _connect(dsn)\n")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "psycopg2", raising=False)  # the real one, where other tests have loaded it
 
     def program():
         import psycopg2
