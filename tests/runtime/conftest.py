@@ -56,10 +56,13 @@ def world() -> World:
 
 
 @pytest.fixture
-def same(world: World) -> Callable[[str], str]:
-    """Run a program for real and simulated, by whoever runs the tests; its output must be the same, and is returned."""
+def same(world: World) -> Callable[..., str]:
+    """Run a program for real and simulated, by whoever runs the tests; its output must be the same, and is returned.
 
-    def compare(source: str) -> str:
+    It ends with `code`, None for any: a mistake in the program itself would fail on both sides alike.
+    """
+
+    def compare(source: str, code: int | None = 0) -> str:
         source = textwrap.dedent(source)
         real = subprocess.run(
             [sys.executable, "-c", source],
@@ -70,6 +73,7 @@ def same(world: World) -> Callable[[str], str]:
             stdin=subprocess.DEVNULL,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},  # as the streams of a simulated program are
         )
+        assert code in (None, real.returncode), real.stderr
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # as the interpreter does unless told otherwise
             (program,) = world.run(source, user=os.getuid())

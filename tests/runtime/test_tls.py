@@ -90,6 +90,16 @@ def handshakes(client, server, options={}, server_options={}, timeout=None, buff
         lambda: server.wrap_socket(b, server_side=True, **server_options),
     )
 
+def readable(end):
+    """Wait until something has come: data, the end of the stream, a reset."""
+    select.select([end], [], [])
+
+def gone(end):
+    """Wait until the connection has been reset."""
+    waiting = select.poll()
+    waiting.register(end, 0)
+    waiting.poll()
+
 def tls_pair(**more):
     return handshakes(client_context(), server_context(), **more)
 
@@ -348,7 +358,7 @@ for ragged in True, False:
     tell(a.recv, 100)
     tell(a.recv_into, bytearray(5))
     tell(a.send, b"x")
-    time.sleep(0.05)
+    gone(a)
     tell(a.send, b"x")
     tell(a.unwrap)
 a, b = tls_pair(options={"suppress_ragged_eofs": False})
@@ -364,7 +374,7 @@ raw.shutdown(socket.SHUT_WR)
 tell(a.recv, 100)
 plain, other = tcp_pair()
 other.close()
-time.sleep(0.05)
+readable(plain)
 tell(client_context().wrap_socket, plain, server_hostname="localhost")
 plain, other = tcp_pair()
 other.shutdown(socket.SHUT_WR)
@@ -380,37 +390,37 @@ tell(client_context().wrap_socket, plain, server_hostname="localhost")
 def test_connections_that_are_reset(same_tls):
     same_tls('''
 import struct
-def reset(end):
+def reset(end, peer):
     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     end.close()
-    time.sleep(0.05)
+    gone(peer)
 for ragged in True, False:
     a, b = tls_pair(options={"suppress_ragged_eofs": ragged})
-    reset(b)
+    reset(b, a)
     tell(a.recv, 100)
     tell(a.recv, 100)
     tell(a.send, b"x")
     tell(a.send, b"xyz")
     a, b = tls_pair(options={"suppress_ragged_eofs": ragged})
-    reset(b)
+    reset(b, a)
     tell(a.send, b"x")
     tell(a.send, b"x")
     tell(a.recv, 1)
     a, b = tls_pair(options={"suppress_ragged_eofs": ragged})
-    reset(b)
+    reset(b, a)
     tell(a.unwrap)
 plain, other = tcp_pair()
-reset(other)
+reset(other, plain)
 tell(client_context().wrap_socket, plain, server_hostname="localhost")
 plain, other = tcp_pair()
-reset(other)
+reset(other, plain)
 a = None
 tell(server_context().wrap_socket, plain, server_side=True)
 plain, other = tcp_pair()
 a = client_context().wrap_socket(plain, server_hostname="localhost", do_handshake_on_connect=False)
 a.settimeout(0.05)
 tell(a.do_handshake)
-reset(other)
+reset(other, a)
 tell(a.do_handshake)
 tell(a.do_handshake)
 ''')
@@ -432,7 +442,7 @@ for ended in True, False:
         tell(a.recv_into, bytearray())
         b.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         b.close()
-        time.sleep(0.05)
+        gone(a)
         for call in calls.split():
             say(call)
             tell(*{"send": (a.send, b"xyz"), "short": (a.send, b"x"), "recv": (a.recv, 1), "unwrap": (a.unwrap,)}[call])

@@ -491,7 +491,7 @@ tell(socket.if_indextoname, 1); tell(socket.if_nametoindex, "lo")
      ],
 )  # fmt: skip
 def test_programs_end_as_under_the_interpreter(same, ending):
-    same("import os, socket, sys, threading, time\n" + ending)
+    same("import os, socket, sys, threading, time\n" + ending, code=None)
 
 
 def test_a_users_class_may_have_attributes_of_any_name(same):
