@@ -147,6 +147,22 @@ def run(
     return runner.run_program(options, program, module=module, code=code)
 
 
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for each notation.")
+@click.argument("notations", nargs=-1, required=True, metavar="NOTATION...")
+def explain(notations: tuple[str, ...], as_json: bool) -> int:
+    """Say what an endpoint's notation means: 127.0.0.1:80, :22, *:22, :::22, [fe80::1%eth0]:80, ssh ...
+
+    Every form that people type and tools print is understood. One that can be read in two ways gives both.
+
+    \b
+    Exit codes: 0; 2 when a notation means nothing (it is said where and why).
+    """
+    from portside.cli import explain as explainer
+
+    return explainer.run(notations, as_json)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The `portside` command."""
     try:
