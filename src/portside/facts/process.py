@@ -31,6 +31,12 @@ class Process:
     cgroup: str | None = None  # path below the cgroup2 root
     unit: str | None = None  # systemd unit: `nginx.service`
     container: str | None = None  # container id or name
+    runtime: str | None = None  # whose container: docker, podman, containerd, cri-o, kubernetes, lxc, nspawn
+    pod: str | None = None  # UID of the Kubernetes pod
     terminal: str | None = None
     threads: int = 1
+    group: int = 0  # process group
+    session: int = 0  # the process that began the session, setsid(2)
+    login: int | None = None  # user that logged in, whoever it has become since (pam_loginuid(8))
+    inner_pids: tuple[int, ...] = ()  # its numbers in the PID namespaces that it is in, the outer first
     descriptors: tuple[tuple[int, str], ...] | None = None

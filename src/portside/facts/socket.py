@@ -101,6 +101,26 @@ class TcpInfo:
     last_data_received: int = 0
     last_ack_received: int = 0
     fastopen_queue: int = 0
+    ca_state: int = 0  # TCP_CA_* of <linux/tcp.h>: 0 open, 1 disorder, 2 CWR, 3 recovery, 4 loss
+    sacked: int = 0
+    reordering: int = 3
+    reorderings_seen: int = 0
+    out_of_order: int = 0  # packets received out of order
+    duplicate_sacks: int = 0
+    rcv_rtt: int = 0
+    rcv_ssthresh: int = 0  # bytes
+    pacing_rate: int = 0  # bytes per second; all ones: unlimited
+    max_pacing_rate: int = 0
+    delivery_rate: int = 0
+    application_limited: bool = False  # the delivery rate was measured while the program had nothing to send
+    delivered: int = 0  # segments
+    bytes_retransmitted: int = 0
+    data_segments_out: int = 0
+    data_segments_in: int = 0
+    not_sent: int = 0  # bytes
+    busy: int = 0  # how long something was in flight or waiting to be sent
+    window_limited: int = 0
+    buffer_limited: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,5 +197,7 @@ class UnixSocket:
     references: int = 2
     pointer: int = 0
     cookie: int = 0
+    file_inode: int = 0  # of the file that bind(2) made for a path, on `device` (as the kernel numbers it)
+    device: int = 0
     owners: tuple[Owner, ...] = ()
     memory: Memory | None = None

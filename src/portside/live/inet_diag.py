@@ -1,0 +1,311 @@
+"""Internet sockets from sock_diag(7): struct inet_diag_msg of <linux/inet_diag.h> and its attributes, as facts.
+
+A machine has a hundred thousand connections at times, and most questions look at their addresses only. So a row is
+read in two steps: what everybody asks for at once, the rest when the first of it is asked for.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any, Final
+
+from portside.addr.abi import (
+    AF_INET,
+    AF_INET6,
+    IPPROTO_TCP,
+    IPPROTO_UDP,
+    IPPROTO_UDPLITE,
+    MILLISECOND,
+    SOCK_DGRAM,
+    SOCK_RAW,
+    SOCK_STREAM,
+)
+from portside.addr.ip import V4_PREFIX, needs_scope
+from portside.facts import socket as facts
+from portside.facts.socket import Memory, Owner, Socket
+from portside.facts.state import CLOSED, LISTEN, SYN_RECEIVED
+from portside.live import tcp_info
+from portside.live.sock_diag import HEADER, NLMSG_DONE, Link, attribute, attributes
+
+BOUND: Final = 1 << 13
+"""The state bit that asks for TCP sockets that are bound and neither listen nor connect (TCPF_BOUND_INACTIVE)."""
+EVERY_STATE: Final = 0xFFF | BOUND
+LISTENING: Final = 1 << LISTEN
+UNCONNECTED: Final = 1 << LISTEN | 1 << CLOSED | BOUND
+
+# Bits of idiag_ext ask for attributes: the bit is the attribute's number less one.
+ASK_INFO: Final = 1 << 1
+ASK_CONGESTION: Final = 1 << 3
+ASK_MEMORY: Final = 1 << 6
+
+# Attributes, INET_DIAG_* of <linux/inet_diag.h>.
+_INFO: Final = 2
+_CONGESTION: Final = 4
+_SKMEMINFO: Final = 7
+_SHUTDOWN: Final = 8
+_PROTOCOL: Final = 12
+_V6ONLY: Final = 11
+_MARK: Final = 15
+_CGROUP: Final = 21
+_SOCKOPT: Final = 22
+
+_REQ_BYTECODE: Final = 1
+_REQ_PROTOCOL: Final = 3
+_BYTECODE: Final = struct.Struct("=BBH")  # struct inet_diag_bc_op: code, offset if it holds, offset if not
+_PORT_AT_LEAST: Final = 2  # INET_DIAG_BC_S_GE; the port stands in the next operation
+_PORT_AT_MOST: Final = 3  # INET_DIAG_BC_S_LE
+
+_REQUEST: Final = struct.Struct("=BBBxI")  # struct inet_diag_req_v2 without its id: family, protocol, ext, states
+_ANY_ID: Final = bytes(40) + b"\xff" * 8  # no address, no port, no cookie
+
+# A whole row: nlmsghdr, then inet_diag_msg. Ports are in network order and are turned around apart.
+_ROW: Final = struct.Struct("=IH10xBBBBHH16s16sIQIIIII")
+_HOT: Final = struct.Struct("=IH11xB2xHH16s16s24xII")
+_MEMORY: Final = struct.Struct("=9I")
+assert _ROW.size == _HOT.size == 16 + 72
+
+TYPES: Final = {IPPROTO_TCP: SOCK_STREAM, IPPROTO_UDP: SOCK_DGRAM, IPPROTO_UDPLITE: SOCK_DGRAM}
+IPPROTO_RAW: Final = 255
+
+_setters: Final[dict[str, Any]] = {each.name: vars(Socket)[each.name].__set__ for each in fields(Socket)}
+_new: Final = object.__new__
+
+
+class DiagSocket(Socket):
+    """A Socket as the kernel's message tells of it: equal to any Socket with the same fields.
+
+    What `rows` did not set is read from the message when it is first asked for; the message never changes.
+    """
+
+    __slots__ = ("_at", "_piece")
+    __qualname__ = "Socket"  # what repr shows
+    _at: int
+    _piece: bytes
+
+    def __getattr__(self, name: str) -> Any:
+        """Fill in what has not been asked for before: called only for a field that is not set yet."""
+        if name not in _setters:
+            raise AttributeError(f"a Socket has no {name!r}", name=name, obj=self)
+        for key, value in _rest(self._piece, self._at, self.state, self.family, self.laddr).items():
+            _setters[key](self, value)
+        return object.__getattribute__(self, name)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Socket):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in _setters)
+
+    __hash__ = Socket.__hash__
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel as a plain Socket."""
+        return _plain, ({name: getattr(self, name) for name in _setters},)
+
+
+def _plain(values: dict[str, Any]) -> Socket:
+    return Socket(**values)
+
+
+_piece_of: Final[Any] = vars(DiagSocket)["_piece"].__set__
+_at_of: Final[Any] = vars(DiagSocket)["_at"].__set__
+
+
+def set_owners(one: Socket, owners: tuple[Owner, ...]) -> None:
+    """Say who holds a socket that was just read and that nobody else has seen yet."""
+    _setters["owners"](one, owners)
+
+
+class _Addresses(dict[bytes, int]):
+    """The integer for 16 bytes of an address as the kernel has it, each made once."""
+
+    def __init__(self, family: int) -> None:
+        super().__init__()
+        self._v4 = family == AF_INET
+
+    def __missing__(self, raw: bytes) -> int:
+        value = V4_PREFIX | int.from_bytes(raw[:4], "big") if self._v4 else int.from_bytes(raw, "big")
+        self[raw] = value
+        return value
+
+
+def request(family: int, proto: int, states: int, ask: int, port: int | None = None) -> bytes:
+    """What to send for a dump: struct inet_diag_req_v2, and for one local port a filter that the kernel applies.
+
+    Args: states: one bit for each state, and BOUND. ask: ASK_* bits. port: only sockets with this local port.
+    """
+    body = _REQUEST.pack(family, min(proto, 255), ask, states) + _ANY_ID
+    if proto > 255:
+        body += attribute(_REQ_PROTOCOL, struct.pack("=I", proto))
+    if port is not None:
+        body += attribute(_REQ_BYTECODE, _port_filter(port))
+    return body
+
+
+def _port_filter(port: int) -> bytes:
+    """`sport >= port and sport <= port` for inet_diag_bc_run: two comparisons, each with its number behind it."""
+    # Where it does not hold, the way leads four bytes beyond the end: inet_diag_bc_audit takes that for "no".
+    return b"".join(
+        (
+            _BYTECODE.pack(_PORT_AT_LEAST, 8, 20),
+            _BYTECODE.pack(0, 0, port),
+            _BYTECODE.pack(_PORT_AT_MOST, 8, 12),
+            _BYTECODE.pack(0, 0, port),
+        )
+    )
+
+
+def dump(
+    link: Link, family: int, proto: int, states: int = EVERY_STATE, *, ask: int = ASK_MEMORY, port: int | None = None
+) -> Iterator[Socket]:
+    """The sockets of one family and protocol, in the kernel's order.
+
+    Args: proto: IPPROTO_TCP, _UDP, _UDPLITE or _RAW. states: one bit for each state, and BOUND. ask: ASK_* bits.
+    port: only sockets with this local port.
+    Raises Refused when the kernel has no module for it.
+    """
+    addresses = _Addresses(family)
+    for piece in link.dump(request(family, proto, states, ask, port)):
+        yield from rows(piece, family, proto, addresses)
+
+
+def rows(piece: bytes, family: int, proto: int, addresses: dict[bytes, int]) -> Iterator[Socket]:
+    """The sockets in one piece of a dump."""
+    unpack, swapped, new, cls = _HOT.unpack_from, socket.ntohs, _new, DiagSocket
+    set_family, set_proto, set_type = _setters["family"], _setters["proto"], _setters["type"]
+    set_state, set_uid, set_inode, set_owners = (_setters[name] for name in ("state", "uid", "inode", "owners"))
+    set_laddr, set_lport, set_raddr, set_rport = (_setters[name] for name in ("laddr", "lport", "raddr", "rport"))
+    set_piece, set_at = _piece_of, _at_of
+    type = TYPES.get(proto, SOCK_RAW)
+    raw = proto == IPPROTO_RAW
+    at, end = 0, len(piece)
+    while at + HEADER.size < end:
+        if piece[at + 4] == NLMSG_DONE:
+            return
+        length, _, state, lport, rport, laddr, raddr, uid, inode = unpack(piece, at)
+        one = new(cls)
+        set_piece(one, piece)
+        set_at(one, at)
+        set_family(one, family)
+        set_type(one, type)
+        set_state(one, state)
+        set_lport(one, swapped(lport))
+        set_proto(one, swapped(lport) if raw else proto)
+        set_laddr(one, addresses[laddr])
+        set_raddr(one, addresses[raddr])
+        set_rport(one, swapped(rport))
+        set_uid(one, uid)
+        set_inode(one, inode)
+        set_owners(one, ())
+        yield one
+        at += length + 3 & ~3
+
+
+def _rest(piece: bytes, at: int, state: int, family: int, laddr: int) -> dict[str, Any]:
+    """What `rows` leaves out: every other field of a Socket."""
+    length, _, _, _, timer, retrans, _, _, _, _, device, cookie, expires, rqueue, wqueue, _, _ = _ROW.unpack_from(
+        piece, at
+    )
+    listening = state == LISTEN
+    values: dict[str, Any] = {
+        "device": device,
+        "scope": device if needs_scope(laddr) else 0,
+        "v6only": False if family == AF_INET or laddr >> 32 == 0xFFFF else None,
+        "reuseaddr": None,
+        "reuseport": None,
+        "freebind": None,
+        "transparent": None,
+        "bound": True,
+        "receive_queue": 0 if listening else rqueue,
+        "send_queue": 0 if listening else wqueue,
+        "accept_queue": rqueue if listening else 0,
+        "backlog": wqueue if listening else 0,
+        "timer": timer,
+        "timer_left": expires * MILLISECOND,
+        "retransmits": retrans if timer == facts.TIMER_RETRANSMIT else 0,
+        "probes": retrans if timer in (facts.TIMER_KEEPALIVE, facts.TIMER_PROBE) else 0,
+        "keepalive": True if timer == facts.TIMER_KEEPALIVE else None,
+        "shutdown": 0,
+        "drops": 0,
+        "references": 0 if state == SYN_RECEIVED else 1,
+        "pointer": 0,
+        "slot": 0,
+        "cookie": cookie,
+        "mark": 0,
+        "cgroup": 0,
+        "memory": None,
+        "tcp": None,
+    }
+    congestion = ""
+    info: tuple[int, int] | None = None
+    for kind, start, end in attributes(piece, at + _ROW.size, at + length):
+        if kind == _SKMEMINFO:
+            values["memory"] = buffers = memory(piece[start:end])
+            values["drops"] = buffers.drops
+        elif kind == _SHUTDOWN:
+            values["shutdown"] = piece[start]
+        elif kind == _V6ONLY:
+            values["v6only"] = bool(piece[start])
+        elif kind == _CGROUP:
+            values["cgroup"] = int.from_bytes(piece[start:end], sys.byteorder)
+        elif kind == _MARK:
+            values["mark"] = struct.unpack_from("=I", piece, start)[0]
+        elif kind == _SOCKOPT:
+            values["freebind"] = bool(piece[start] & 0x04)
+            values["transparent"] = bool(piece[start] & 0x20)
+        elif kind == _CONGESTION:
+            congestion = piece[start:end].rstrip(b"\0").decode(errors="surrogateescape")
+        elif kind == _INFO:
+            info = start, end
+    if info is not None:
+        values["tcp"] = tcp_info.read(piece[slice(*info)], congestion)
+    return values
+
+
+def memory(raw: bytes) -> Memory:
+    """SK_MEMINFO_VARS of <linux/sock_diag.h>: nine numbers of four bytes, fewer from an old kernel."""
+    rmem, rcvbuf, wmem, sndbuf, fwd, queued, optmem, backlog, drops = _MEMORY.unpack_from(
+        raw.ljust(_MEMORY.size, b"\0")
+    )
+    return Memory(
+        rmem_alloc=rmem,
+        rcvbuf=rcvbuf,
+        wmem_alloc=wmem,
+        sndbuf=sndbuf,
+        fwd_alloc=fwd,
+        wmem_queued=queued,
+        optmem=optmem,
+        backlog=backlog,
+        drops=drops,
+    )
+
+
+def reached(
+    link: Link, proto: int, local: tuple[int, int], remote: tuple[int, int], interface: int = 0
+) -> Socket | None:
+    """The socket that a packet from `remote` to `local` reaches here, as the kernel's own lookup says: no dump.
+
+    Args: proto: IPPROTO_TCP, _UDP or _UDPLITE. local, remote: address and port. interface: index of the one that it
+    comes in by; 0 for none in particular. None when no socket is there.
+    Source: inet_diag_find_one_icsk() and udp_dump_one(), whose key is the other way round.
+    """
+    family = AF_INET if local[0] >> 32 == 0xFFFF else AF_INET6
+    here, there = (local, remote) if proto == IPPROTO_TCP else (remote, local)
+    body = _REQUEST.pack(family, proto, ASK_MEMORY, EVERY_STATE)
+    body += struct.pack("!HH", here[1], there[1]) + _raw(here[0], family) + _raw(there[0], family)
+    body += struct.pack("=I", interface) + b"\xff" * 8
+    piece = link.one(body)
+    if piece is None:
+        return None
+    family = piece[HEADER.size]
+    return next(rows(piece, family, proto, _Addresses(family)), None)
+
+
+def _raw(address: int, family: int) -> bytes:
+    """Sixteen bytes as struct inet_diag_sockid has them."""
+    if family == AF_INET:
+        return (address & 0xFFFFFFFF).to_bytes(4, "big") + bytes(12)
+    return address.to_bytes(16, "big")
