@@ -72,7 +72,7 @@ class Interface:
     group: str = "default"
     master: int = 0  # index of the bridge or bond that it belongs to
     link: int = 0  # index of the interface it is stacked on, or its veth peer's
-    link_namespace: int | None = None  # network namespace of `link`, where it is another one
+    link_namespace: int | None = None  # inode of the namespace of `link`, where it is another one; 0: not known which
     addresses: tuple[Address, ...] = ()
     received_packets: int = 0
     received_bytes: int = 0

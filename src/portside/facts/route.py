@@ -44,6 +44,7 @@ class NextHop:
     interface: int = 0
     weight: int = 1
     onlink: bool = False
+    dead: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,9 @@ class Route:
     mtu: int = 0
     advmss: int = 0
     hops: tuple[NextHop, ...] = ()
+    onlink: bool = False  # the gateway is on the link, whatever its address
     dead: bool = False
+    link_down: bool = False  # its interface has no carrier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +83,8 @@ class PolicyRule:
     priority: int
     family: int
     table: int = TABLE_MAIN
-    action: str = "lookup"  # lookup, blackhole, unreachable, prohibit, goto, nop
+    action: str = "lookup"  # lookup, blackhole, unreachable, prohibit, goto, nop, l3mdev
+    target: int = 0  # of goto: the priority to go on with
     source: tuple[int, int] | None = None  # address, prefix length
     destination: tuple[int, int] | None = None
     input_interface: str = ""

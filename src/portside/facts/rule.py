@@ -17,10 +17,18 @@ INGRESS: Final = "ingress"
 class Match:
     """One condition of a rule: all of a rule's matches must hold.
 
-    `key` is what is looked at: `iif`, `oif` (interface names, a trailing `*` for any ending), `saddr`,
-    `daddr` (pairs of first and last address), `proto` (pairs of numbers), `sport`, `dport` (pairs of first
-    and last port), `state` (`new`, `established`, `related`, `invalid`, `untracked`), `icmp_type`, `family`,
-    `mark`, `uid`. `negated` turns it around.
+    `key` is what is looked at, and `values` are those of which one must be there:
+
+    * names: `iif`, `oif` (interfaces, a trailing `*` for any ending), `state` (`new`, `established`, `related`,
+      `invalid`, `untracked`), `family` (`ip`, `ip6`), `ct_status` (`dnat`, `snat`, `confirmed` ...), `direction`
+      (`original`, `reply`), `saddr_type`, `daddr_type` (`local`, `unicast`, `broadcast`, `multicast`: what the address
+      is to this host), `reverse_path` (`missing`: no route to the source leads out by where the packet came in;
+      `exists`);
+    * pairs of first and last: `saddr`, `daddr`, `original_saddr`, `original_daddr` (addresses), `proto`, `sport`,
+      `dport`, `original_sport`, `original_dport`, `icmp_type`, `icmp_code` (numbers), `uid`, `gid`;
+    * pairs of value and mask: `mark`, `tcp_flags`.
+
+    `negated` turns it around. The `original_` ones are those that the connection had before NAT.
     """
 
     key: str
@@ -33,10 +41,12 @@ class FirewallRule:
     """A rule of a chain: when its matches hold, its verdict applies.
 
     `verdict` is `accept`, `drop`, `reject`, `jump`, `goto`, `return`, `continue`, `dnat`, `snat`,
-    `masquerade`, `redirect` or `queue`. `target` is the chain to go to; `reject_with` is `tcp-reset`,
+    `masquerade`, `redirect`, `notrack` or `queue`. `target` is the chain to go to; `reject_with` is `tcp-reset`,
     `port-unreachable`, `admin-prohibited`, `host-unreachable`, `net-unreachable` ...; `to_address` and
-    `to_port` are what NAT puts in. `understood` is false when the rule holds something that portside cannot
-    read: then what it decides is not known. `text` is the rule as its own tool prints it.
+    `to_port` are what NAT puts in; `set_mark` is the value that the packet's mark gets, and which bits of it. One
+    rule of nft(8) with a map of verdicts is several here, with one handle. `understood` is false when the rule
+    holds something that portside cannot read: then what it decides about a packet is not known, unless the packet
+    fails one of `matches`. `text` is the rule as its own tool prints it.
     """
 
     verdict: str = "continue"
@@ -45,6 +55,7 @@ class FirewallRule:
     reject_with: str = ""
     to_address: tuple[int, int] | None = None  # first and last
     to_port: tuple[int, int] | None = None
+    set_mark: tuple[int, int] | None = None  # value, mask
     understood: bool = True
     text: str = ""
     handle: int = 0

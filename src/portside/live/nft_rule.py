@@ -1,0 +1,197 @@
+"""One rule of nft(8), out of its JSON, as `FirewallRule`s."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import product
+from typing import Any, Final
+
+from portside.addr.abi import IPPROTO_TCP
+from portside.facts.rule import FirewallRule, Match
+from portside.live.nft_match import V4, V6, Lookup, Matches, condition
+from portside.live.nft_values import FULL_MARK, NotUnderstoodError, addresses, number, numbers
+
+HARMLESS: Final = frozenset({
+    "counter", "log", "comment", "last", "flow", "set", "ct helper", "ct timeout", "ct expectation", "map",
+    "secmark", "dup",
+})  # fmt: skip
+"""Statements that decide nothing about the packet at hand."""
+SIMPLE: Final = ("accept", "drop", "continue", "return", "notrack")
+NAT: Final = ("dnat", "snat", "masquerade", "redirect")
+TCP: Final = Match(key="proto", values=((IPPROTO_TCP, IPPROTO_TCP),))
+REJECT_FAMILIES: Final[Mapping[str, Matches]] = {"icmp": (V4,), "icmpv6": (V6,), "icmpx": (), "tcp reset": (TCP,)}
+NOTHING: Final = FirewallRule()
+
+Outcome = tuple[Matches, FirewallRule]
+"""Further conditions, and what happens when they hold: a rule without matches."""
+
+
+def rules(entry: Mapping[str, Any], text: str, lookup: Lookup) -> list[FirewallRule]:
+    """What a rule says. It is several where it has a map of verdicts, or a set of combinations.
+
+    Args: entry: the `rule` object. text: the rule as nft(8) prints it. lookup: what its table's named sets hold.
+    """
+    expressions: list[dict[str, Any]] = [each for each in entry.get("expr", ()) if isinstance(each, dict)]
+    packets, octets = _counted(expressions)
+    base = FirewallRule(text=text, handle=entry.get("handle", 0), packets=packets, octets=octets)
+    if not any(map(_decides, expressions)):
+        return [base]
+    conditions, outcomes, understood = _read(expressions, lookup)
+    found = []
+    for combination in product(*conditions):
+        for further, outcome in outcomes:
+            matches = _without_repeats((*sum(combination, ()), *further))
+            found.append(replace(
+                outcome, matches=matches, understood=understood,
+                text=text, handle=base.handle, packets=packets, octets=octets,
+            ))  # fmt: skip
+    return found
+
+
+def _without_repeats(matches: Matches) -> Matches:
+    return tuple(dict.fromkeys(matches))
+
+
+def _counted(expressions: list[dict[str, Any]]) -> tuple[int | None, int | None]:
+    """The packets and bytes of the rule's counter."""
+    for expression in expressions:
+        counter = expression.get("counter")
+        if isinstance(counter, dict) and "packets" in counter:
+            return counter["packets"], counter["bytes"]
+    return None, None
+
+
+def _decides(expression: Mapping[str, Any]) -> bool:
+    """Whether a statement has anything to say about where the packet goes. Conditions alone do not."""
+    (kind,) = list(expression)[:1] or [""]
+    if kind == "mangle":
+        return _marks(expression[kind])
+    return kind not in HARMLESS and kind not in ("match", "limit", "quota", "ct count")
+
+
+def _marks(mangle: Any) -> bool:
+    """Whether it sets the mark of the packet: all else that can be set is of no weight for its way."""
+    key = mangle.get("key", {}) if isinstance(mangle, dict) else {}
+    return not (("tcp option" in key) or ("payload" in key and key["payload"].get("field") in ("dscp", "ecn", "ttl",
+                "hoplimit")) or ("ct" in key) or key.get("meta", {}).get("key") == "priority")  # fmt: skip
+
+
+def _read(expressions: list[dict[str, Any]], lookup: Lookup) -> tuple[list[list[Matches]], list[Outcome], bool]:
+    """The conditions of a rule, each with its alternatives, its outcomes, and whether that is all of it.
+
+    What is not understood is left out: a packet that fails what is left fails the whole.
+    """
+    conditions: list[list[Matches]] = []
+    outcomes: list[Outcome] = []
+    marks: list[tuple[int, int]] = []
+    understood = True
+    for expression in expressions:
+        try:
+            _take(expression, lookup, conditions, outcomes, marks)
+        except (NotUnderstoodError, KeyError, TypeError, ValueError, AttributeError, IndexError):
+            # Whatever form a version of nft(8) gives to what this one does not know.
+            understood = False
+    mark = marks[0] if marks else None
+    understood = understood and len(marks) < 2
+    return (
+        conditions,
+        [(further, replace(outcome, set_mark=mark)) for further, outcome in outcomes or [((), NOTHING)]],
+        understood,
+    )
+
+
+def _take(
+    expression: Mapping[str, Any], lookup: Lookup, conditions: list[list[Matches]], outcomes: list[Outcome],
+    marks: list[tuple[int, int]],
+) -> None:  # fmt: skip
+    """Sort one expression of a rule in. Raises NotUnderstoodError, or what a form that is not known leads to."""
+    ((kind, what),) = expression.items()
+    if kind == "match":
+        conditions.append(condition(what["left"], what["op"], what["right"], lookup))
+    elif kind == "mangle":
+        if _marks(what):
+            marks.append(_new_mark(what))
+    elif kind not in HARMLESS:
+        outcomes += list(_outcomes(kind, what, lookup))
+
+
+def _new_mark(mangle: Mapping[str, Any]) -> tuple[int, int]:
+    """The value and the mask of `meta mark set`."""
+    if mangle["key"] != {"meta": {"key": "mark"}}:
+        raise NotUnderstoodError(str(mangle))
+    value = mangle["value"]
+    if isinstance(value, dict):
+        ((operator, (left, right)),) = value.items()
+        if left == {"meta": {"key": "mark"}} and operator == "|":
+            bits = number("mark", right)
+            return bits, bits
+        if left == {"meta": {"key": "mark"}} and operator == "&":
+            return 0, number("mark", right) ^ FULL_MARK
+        raise NotUnderstoodError(str(value))
+    return number("mark", value), FULL_MARK
+
+
+def _outcomes(kind: str, what: Any, lookup: Lookup) -> Iterator[Outcome]:
+    """What a statement decides. Raises NotUnderstoodError."""
+    if kind in SIMPLE:
+        yield (), FirewallRule(verdict=kind)
+    elif kind in ("jump", "goto"):
+        yield (), FirewallRule(verdict=kind, target=what["target"])
+    elif kind == "reject":
+        yield _rejection(what or {})
+    elif kind == "queue":
+        yield (), FirewallRule(verdict="queue")
+    elif kind == "vmap":
+        for value, verdict in _elements(what["data"], lookup):
+            ((inner, argument),) = verdict.items()
+            for matches in condition(what["key"], "==", value, lookup):
+                for further, outcome in _outcomes(inner, argument, lookup):
+                    yield (*matches, *further), outcome
+    elif kind in NAT:
+        yield from _translations(kind, what or {}, lookup)
+    else:
+        raise NotUnderstoodError(kind)
+
+
+def _elements(data: Any, lookup: Lookup) -> Iterator[tuple[Any, Any]]:
+    """The pairs of a map."""
+    found = lookup(data) if isinstance(data, str) else data["set"]
+    for key, value in found:
+        if key == "*":
+            raise NotUnderstoodError("what a map says of all the rest")
+        yield (key["elem"]["val"] if isinstance(key, dict) and "elem" in key else key), value
+
+
+def _rejection(what: Mapping[str, Any]) -> Outcome:
+    kind = what.get("type", "icmpx")
+    named = "tcp-reset" if kind == "tcp reset" else what.get("expr", "port-unreachable")
+    return REJECT_FAMILIES[kind], FirewallRule(verdict="reject", reject_with=named)
+
+
+def _translations(kind: str, what: Mapping[str, Any], lookup: Lookup) -> Iterator[Outcome]:
+    """What a NAT statement puts in; with a map, something else for each of its keys."""
+    family: Matches = {"ip": (V4,), "ip6": (V6,)}.get(what.get("family", ""), ())
+    if "prefix" in str(what.get("type_flags", "")):
+        raise NotUnderstoodError("NAT of whole prefixes")
+    address, port = what.get("addr"), what.get("port")
+    for key in ("addr", "port"):
+        value = what.get(key)
+        if isinstance(value, dict) and "map" in value:
+            if isinstance(what.get("port" if key == "addr" else "addr"), dict):
+                raise NotUnderstoodError("two maps")
+            for element, result in _elements(value["map"]["data"], lookup):
+                parts = result["concat"] if isinstance(result, dict) and "concat" in result else [result]
+                new_address, new_port = (*parts, port)[:2] if key == "addr" else (address, parts[0])
+                for matches in condition(value["map"]["key"], "==", element, lookup):
+                    yield (*family, *matches), _translation(kind, new_address, new_port)
+            return
+    yield family, _translation(kind, address, port)
+
+
+def _translation(kind: str, address: Any, port: Any) -> FirewallRule:
+    return FirewallRule(
+        verdict=kind,
+        to_address=addresses(address) if address is not None else None,
+        to_port=numbers("dport", port) if port is not None else None,
+    )
