@@ -1,0 +1,306 @@
+"""A snapshot as lsof(8) prints it: which process has which socket open, one line for each descriptor.
+
+Only sockets are listed: files, directories and memory maps are no facts of a snapshot.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from portside.addr import ip
+from portside.addr.abi import (
+    AF_INET6,
+    IPPROTO_TCP,
+    SOCK_DGRAM,
+    SOCK_RAW,
+    SOCK_SEQPACKET,
+    SOCK_STREAM,
+)
+from portside.facts.process import Process
+from portside.facts.snapshot import Snapshot
+from portside.facts.socket import Owner, Socket, UnixSocket
+from portside.facts.state import CLOSED, ESTABLISHED, LISTEN
+from portside.views.lsof_options import ANY, STATE_NAMES, Internet, Options, options
+from portside.views.names import NO_NAMES, PROTOCOLS, HostNames, service, user
+from portside.views.table import Misuse, Report, clean, printed, unix_name
+
+_UNIX_TYPES: Final = {SOCK_STREAM: "STREAM", SOCK_DGRAM: "DGRAM", SOCK_SEQPACKET: "SEQPACKET"}
+_HEADING: Final = ("COMMAND", "PID", "PPID", "USER", "FD", "TYPE", "DEVICE", "SIZE/OFF", "NODE", "NAME")
+_LEFT: Final = (0, 9)
+_FIELDS: Final = "RcuLftdoPnT"
+
+
+class Open(NamedTuple):
+    """A descriptor of a process that refers to a socket."""
+
+    owner: Owner
+    process: Process | None
+    socket: Socket | UnixSocket
+
+
+def wants(arguments: Sequence[str], names: HostNames = NO_NAMES) -> frozenset[str]:
+    """The parts of a snapshot that the command line needs.
+
+    Raises Misuse.
+    """
+    asked = options(arguments, names)
+    parts = {"sockets", "owners", "processes", "users"}
+    if asked.unix or not (asked.internet or asked.every_internet):
+        parts.add("unix")
+    return frozenset(parts)
+
+
+def show(snapshot: Snapshot, arguments: Sequence[str], names: HostNames = NO_NAMES) -> Report:
+    """What `lsof ARGUMENTS` prints.
+
+    The exit code is 1 when nothing was found, or not all that was asked for. Raises Misuse.
+    """
+    asked = options(arguments, names)
+    found, status = _selected(snapshot, asked)
+    if asked.terse:
+        return printed("".join(f"{pid}\n" for pid in sorted({each.owner.pid for each in found})), "", status)
+    writer = _Writer(snapshot, asked, names)
+    return printed(writer.fields(found) if asked.fields is not None else writer.table(found), "", status)
+
+
+def select(
+    snapshot: Snapshot, arguments: Sequence[str], names: HostNames = NO_NAMES
+) -> tuple[list[Socket], list[UnixSocket]]:
+    """The sockets that the command line chooses, each once.
+
+    Raises Misuse.
+    """
+    found, _ = _selected(snapshot, options(arguments, names))
+    sockets = {id(each.socket): each.socket for each in found}.values()
+    return (
+        [socket for socket in sockets if isinstance(socket, Socket)],
+        [socket for socket in sockets if isinstance(socket, UnixSocket)],
+    )
+
+
+def _selected(snapshot: Snapshot, asked: Options) -> tuple[list[Open], int]:
+    """What is listed, by process and descriptor, and the exit code."""
+    processes = {process.pid: process for process in snapshot.processes}
+    everything = [
+        Open(owner, processes.get(owner.pid), socket)
+        for socket in _listed(snapshot)
+        for owner in socket.owners
+    ]  # fmt: skip
+    chooser = _Chooser(snapshot, asked)
+    found = [each for each in everything if chooser.takes(each)]
+    found.sort(key=lambda each: (each.owner.pid, each.owner.fd))
+    return found, 0 if found and chooser.met_all(everything) else 1
+
+
+def _listed(snapshot: Snapshot) -> Iterator[Socket | UnixSocket]:
+    """Those that lsof can name: not a TCP socket that is bound and no more, and not a raw one."""
+    for socket in snapshot.sockets:
+        in_a_table = socket.state != CLOSED if socket.proto == IPPROTO_TCP else socket.lport
+        if in_a_table and socket.type != SOCK_RAW and socket.proto in PROTOCOLS:
+            yield socket
+    yield from snapshot.unix_sockets
+
+
+class _Chooser:
+    """The conditions of a command line: any of them will do, or all with -a."""
+
+    def __init__(self, snapshot: Snapshot, asked: Options) -> None:
+        self.snapshot = snapshot
+        self.asked = asked
+        self.internet = asked.internet or ([Internet("")] if asked.every_internet else [])
+
+    def takes(self, each: Open) -> bool:
+        """Whether it is listed. What is refused (`^`) is so in any case, and -s narrows what -i finds."""
+        asked = self.asked
+        pid, login, command = str(each.owner.pid), self._logins(each), _command(each)
+        if pid in asked.pids.refused or login & set(asked.users.refused) or _named(command, asked.commands.refused):
+            return False
+        conditions = []
+        if self.internet or asked.unix:
+            conditions.append(self._is_file(each.socket))
+        if asked.pids.wanted:
+            conditions.append(pid in asked.pids.wanted)
+        if asked.users.wanted:
+            conditions.append(bool(login & set(asked.users.wanted)))
+        if asked.commands.wanted:
+            conditions.append(_named(command, asked.commands.wanted))
+        if asked.states != ANY and isinstance(each.socket, Socket) and not self._has_state(each.socket):
+            return False
+        return not conditions or (all(conditions) if asked.every else any(conditions))
+
+    def met_all(self, everything: Iterable[Open]) -> bool:
+        """Whether each thing that was asked for was met; lsof's exit code tells."""
+        every = list(everything)
+        pids = {str(each.owner.pid) for each in every} | {str(each.pid) for each in self.snapshot.processes}
+        logins = {name for each in every for name in self._logins(each)}
+        return (
+            set(self.asked.pids.wanted) <= pids
+            and set(self.asked.users.wanted) <= logins
+            and all(any(_named(_command(each), (name,)) for each in every) for name in self.asked.commands.wanted)
+            and all(
+                any(isinstance(each.socket, Socket) and one.matches(each.socket) for each in every)
+                for one in self.internet
+            )
+        )
+
+    def _is_file(self, socket: Socket | UnixSocket) -> bool:
+        if isinstance(socket, UnixSocket):
+            return self.asked.unix
+        return any(one.matches(socket) for one in self.internet)
+
+    def _has_state(self, socket: Socket) -> bool:
+        if socket.proto != IPPROTO_TCP:
+            return True
+        name = STATE_NAMES.get(socket.state, "")
+        return name not in self.asked.states.refused and (
+            not self.asked.states.wanted or name in self.asked.states.wanted
+        )
+
+    def _logins(self, each: Open) -> set[str]:
+        """The user by name and by number."""
+        if each.process is None:
+            return set()
+        return {str(each.process.euid), user(self.snapshot, each.process.euid)}
+
+
+def _command(each: Open) -> str:
+    return each.owner.command or (each.process.name if each.process is not None else "")
+
+
+def _named(command: str, names: Iterable[str]) -> bool:
+    """`-c NAME`: how the command begins; `-c /EXPRESSION/` a regular one."""
+    for name in names:
+        if len(name) > 1 and name.startswith("/") and name.rstrip("bix").endswith("/"):
+            try:
+                if re.search(name[1 : name.rindex("/")], command, re.IGNORECASE if name.endswith("i") else 0):
+                    return True
+            except re.error as error:
+                raise Misuse(f"-c {name}: {error}") from None
+        elif command.startswith(name):
+            return True
+    return False
+
+
+class _Writer:
+    """Lines and fields."""
+
+    def __init__(self, snapshot: Snapshot, asked: Options, names: HostNames) -> None:
+        self.snapshot = snapshot
+        self.asked = asked
+        self.names = names
+
+    def table(self, found: Sequence[Open]) -> str:
+        """One line for each descriptor under a heading; nothing when there is none."""
+        if not found:
+            return ""
+        rows = [list(_HEADING), *([*self._who(each), *self._what(each.socket)] for each in found)]
+        rows[0][4] += "  "  # of the letters for access and lock
+        shown = [index for index in range(len(_HEADING)) if index != 2 or self.asked.parents]
+        widths = [max(len(row[index]) for row in rows) for index in range(len(_HEADING))]
+        widths[4] = max(widths[4], 6)
+        widths[3] = max(widths[3], 4 if self.asked.logins else 8)
+        lines = (
+            " ".join(row[i].ljust(widths[i] if i == 0 else 0) if i in _LEFT else row[i].rjust(widths[i]) for i in shown)
+            for row in rows
+        )
+        return "".join(line + "\n" for line in lines)
+
+    def _who(self, each: Open) -> list[str]:
+        parent = str(each.process.ppid) if each.process is not None else ""
+        command = clean(_command(each)[: self.asked.width]).replace(" ", "\\x20")[: self.asked.width]
+        return [command, str(each.owner.pid), parent, self._login(each), f"{each.owner.fd}u "]
+
+    def _login(self, each: Open) -> str:
+        if each.process is None:
+            return "?"
+        uid = each.process.euid
+        return clean(user(self.snapshot, uid)) if self.asked.logins else str(uid)
+
+    def _what(self, socket: Socket | UnixSocket) -> list[str]:
+        if isinstance(socket, UnixSocket):
+            return ["unix", f"0x{socket.pointer:016x}", "0t0", str(socket.inode), self._unix_name(socket)]
+        kind = "IPv6" if socket.family == AF_INET6 else "IPv4"
+        return [kind, str(socket.inode), "0t0", PROTOCOLS[socket.proto].upper(), self._name(socket)]
+
+    def _name(self, socket: Socket) -> str:
+        """Both ends, and for TCP the state."""
+        return f"{self._ends(socket)} {self._state(socket)}"
+
+    def _ends(self, socket: Socket) -> str:
+        ends = self._end(socket, socket.laddr, socket.lport)
+        if socket.rport or not ip.is_any(socket.raddr):
+            ends += "->" + self._end(socket, socket.raddr, socket.rport)
+        return ends
+
+    def _end(self, socket: Socket, address: int, port: int) -> str:
+        if ip.is_any(address):
+            host = "*"
+        else:
+            named = self.names.name(address) if self.asked.hosts else None
+            host = clean(named) if named else ip.text(address) if ip.is_v4(address) else f"[{ip.text(address)}]"
+        named = service(port, socket.proto) if self.asked.ports and port else None
+        return f"{host}:{named or port or '*'}"
+
+    def _state(self, socket: Socket) -> str:
+        told = []
+        if socket.proto == IPPROTO_TCP and "s" in self.asked.told:
+            told.append(STATE_NAMES.get(socket.state, "UNKNOWN"))
+        if "q" in self.asked.told:
+            told += [f"QR={_received(socket)}", f"QS={socket.send_queue}"]
+        return f"({' '.join(told)})" if told else ""
+
+    def _unix_name(self, socket: UnixSocket) -> str:
+        name = unix_name(socket.path)
+        return f"{name} {_unix_state(socket)}" if name else _unix_state(socket)
+
+    # -- -F --
+
+    def fields(self, found: Sequence[Open]) -> str:
+        """The output for programs: one field a line, a letter first; NUL between them with `0`."""
+        wanted = set(self.asked.fields or _FIELDS) | {"p"}
+        if wanted <= {"0", "p"}:
+            wanted |= set(_FIELDS)
+        end = "\0" if "0" in wanted else "\n"
+        lines = []
+        last = None
+        for each in found:
+            if each.owner.pid != last:
+                lines.append(_set(self._process_fields(each), wanted, end))
+                last = each.owner.pid
+            lines.append(_set(self._file_fields(each), wanted | {"f"}, end))
+        return "".join(lines)
+
+    def _process_fields(self, each: Open) -> list[str]:
+        told = [f"p{each.owner.pid}", f"R{each.process.ppid}" if each.process is not None else ""]
+        told.append(f"c{clean(_command(each))}")
+        if each.process is not None:
+            told += [f"u{each.process.euid}", f"L{clean(user(self.snapshot, each.process.euid))}"]
+        return told
+
+    def _file_fields(self, each: Open) -> list[str]:
+        socket = each.socket
+        kind, device, offset, node, _ = self._what(socket)
+        told = [f"f{each.owner.fd}", "au", "l ", f"t{kind}", f"d{device}", f"o{offset}"]
+        if isinstance(socket, UnixSocket):
+            return [*told, f"i{node}", f"n{self._unix_name(socket)}"]
+        told += [f"P{node}", f"n{self._ends(socket)}"]
+        if socket.proto == IPPROTO_TCP:
+            told.append(f"TST={STATE_NAMES.get(socket.state, 'UNKNOWN')}")
+        return [*told, f"TQR={_received(socket)}", f"TQS={socket.send_queue}"]
+
+
+def _set(fields: Iterable[str], wanted: set[str], end: str) -> str:
+    """The fields of one process or file; with NULs a line end closes them."""
+    kept = [field for field in fields if field and field[0] in wanted]
+    return end.join(kept) + ("\0\n" if end == "\0" else "\n")
+
+
+def _received(socket: Socket) -> int:
+    return socket.accept_queue if socket.state == LISTEN else socket.receive_queue
+
+
+def _unix_state(socket: UnixSocket) -> str:
+    state = "LISTEN" if socket.state == LISTEN else "CONNECTED" if socket.state == ESTABLISHED else "UNCONNECTED"
+    return f"type={_UNIX_TYPES.get(socket.type, 'UNKNOWN')} ({state})"

@@ -1,0 +1,74 @@
+"""What numbers are called: users, services, interfaces, hosts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from portside.addr import ip, services
+from portside.addr.abi import IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE
+from portside.facts.snapshot import Snapshot
+
+PROTOCOLS: Final = {IPPROTO_TCP: "tcp", IPPROTO_UDP: "udp", IPPROTO_UDPLITE: "udplite"}
+"""Names of the protocols that have ports; a socket of another one is raw."""
+
+RAW_NAMES: Final = {1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 41: "ipv6", 47: "gre", 50: "esp", 51: "ah",
+                    58: "ipv6-icmp", 89: "ospf", 103: "pim", 112: "vrrp", 132: "sctp", 255: "raw"}  # fmt: skip
+"""Names of IP protocols that raw sockets are made for: IANA's registry, as /etc/protocols has them."""
+
+
+class HostNames:
+    """The names of a hosts file (hosts(5)): which name an address has, and which address a name."""
+
+    def __init__(self, text: str = "") -> None:
+        self._names: dict[int, str] = {}
+        self._addresses: dict[str, list[int]] = {}
+        for line in text.splitlines():
+            words = line.partition("#")[0].split()
+            try:
+                address = ip.parse(words[0]) if len(words) > 1 else None
+            except ValueError:
+                continue  # gethostbyaddr(3) passes over such a line too
+            if address is not None:
+                self._names.setdefault(address, words[1])
+                for name in words[1:]:
+                    self._addresses.setdefault(name.lower(), []).append(address)
+
+    def name(self, address: int) -> str | None:
+        """The first name of the address; None when it has none."""
+        return self._names.get(address)
+
+    def addresses(self, name: str) -> list[int]:
+        """The addresses of a name, or the one that its text stands for.
+
+        ValueError when it is neither.
+        """
+        text = name[1:-1] if name.startswith("[") and name.endswith("]") else name
+        found = self._addresses.get(text.lower())
+        if found:
+            return found
+        try:
+            return [ip.parse(text)]
+        except ValueError:
+            raise ValueError(f"{name!r} is no address, and no name that the hosts file knows") from None
+
+
+NO_NAMES: Final = HostNames()
+
+
+def user(snapshot: Snapshot, uid: int) -> str:
+    """The name of a user, or its number where the snapshot has no name for it."""
+    return next((name for number, name in snapshot.users if number == uid), str(uid))
+
+
+def interface(snapshot: Snapshot, index: int) -> str:
+    """The name of an interface, `if7` where there is none of that index."""
+    return next((each.name for each in snapshot.interfaces if each.index == index), f"if{index}")
+
+
+def service(port: int, proto: int) -> str | None:
+    """The registered name of a port; None when there is none."""
+    name = PROTOCOLS.get(proto)
+    if name is None:
+        return RAW_NAMES.get(port)
+    found = services.by_port(port, "udp" if name == "udplite" else name)
+    return None if found is None else found.name
