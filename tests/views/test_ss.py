@@ -97,7 +97,7 @@ def test_unix_sockets() -> None:
         UnixSocket(type=SOCK_STREAM, inode=37514169, path=b"\0abs tract", state=LISTEN, backlog=7, accept_queue=1),
     )  # fmt: skip
     lines = shown(machine(*made), "-xanp").splitlines()
-    assert [line[:82].rstrip() for line in lines] == [
+    assert [line[:81].rstrip() for line in lines] == [
         "Netid State  Recv-Q Send-Q           Local Address:Port     Peer Address:Port",
         "u_dgr UNCONN 0      0                            * 37514174            * 0",
         "u_seq ESTAB  0      0                            * 37514175            * 37514176",
