@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from portside.addr.ip import V4_ANY, V6_ANY, is_v4, text
+from portside.facts.snapshot import Snapshot
 from portside.host.etc import RESOLV_CONF
+from portside.host.snapshot import snapshot
 from portside.host.sysctl import Sysctls as Files
 from portside.host.sysctl import name_of
 from portside.ip.interface import IPV6_MIN_MTU, Interface
@@ -23,6 +25,7 @@ from portside.lab.hosts_file import HostsFile
 from portside.lab.program import MakeBody, Program
 from portside.sim.clock import duration
 from portside.sim.network import Link as Wire
+from portside.views.names import HostNames
 
 if TYPE_CHECKING:
     from portside.host.kernel import Host as Machine
@@ -177,6 +180,45 @@ class Host:
                 raise LabError(f"the source {source} is no address of {self.name}: it has {', '.join(self.addresses)}")
         return address
 
+    # -- looking --
+
+    def snapshot(self) -> Snapshot:
+        """What is true of it now: sockets, processes, interfaces, settings, as they are read from a real machine."""
+        return snapshot(self.machine)
+
+    def ss(self, *arguments: str) -> str:
+        """What ss(8) prints on it: `ss("-tlnp")`, `ss("-tan", "state", "established")`. Misuse, a ValueError."""
+        from portside.views import ss
+
+        return str(ss.show(self.snapshot(), _words(arguments), self._names()))
+
+    def netstat(self, *arguments: str) -> str:
+        """What netstat(8) prints on it: `netstat("-tulpn")`. Misuse, a ValueError."""
+        from portside.views import netstat
+
+        return str(netstat.show(self.snapshot(), _words(arguments), self._names()))
+
+    def lsof(self, *arguments: str) -> str:
+        """What lsof(8) prints on it, of sockets: `lsof("-i :80")`. Misuse, a ValueError."""
+        from portside.views import lsof
+
+        return str(lsof.show(self.snapshot(), _words(arguments), self._names()))
+
+    def fuser(self, *arguments: str) -> str:
+        """What fuser(1) prints on it: `fuser("80/tcp")`. Misuse, a ValueError."""
+        from portside.views import fuser
+
+        return str(fuser.show(self.snapshot(), _words(arguments), self._names()))
+
+    def ip(self, *arguments: str) -> str:
+        """What ip(8) prints of its addresses: `ip("addr")`. Misuse, a ValueError."""
+        from portside.views import ip_addr
+
+        return str(ip_addr.show(self.snapshot(), _words(arguments)))
+
+    def _names(self) -> HostNames:
+        return HostNames(self.hosts.text)
+
     # -- programs --
 
     def spawn(
@@ -249,6 +291,11 @@ class Host:
         if Path(path).is_dir() and not (Path(path) / "__main__.py").is_file():
             raise LabError(f"{path!r} is a directory without __main__.py")
         return partial(programs.script, path=path, argv=words[1:], paths=paths), ["python3", *words], Path(path).name
+
+
+def _words(arguments: Iterable[str]) -> list[str]:
+    """The words of a command line, however they were given."""
+    return [word for argument in arguments for word in argument.split()]
 
 
 _ROUTE_ERRORS: Final = {

@@ -31,7 +31,7 @@ class Options:
 
 _SWITCHES: Final = {"v": "verbose", "u": "user", "s": "silent", "a": "every"}
 _LONG: Final = {"--verbose": "v", "--user": "u", "--silent": "s", "--all": "a", "--ipv4": "4", "--ipv6": "6",
-                "--namespace": "n", "--kill": "k"}  # fmt: skip
+                "--kill": "k"}  # fmt: skip
 
 
 def options(arguments: Sequence[str]) -> Options:
@@ -86,7 +86,7 @@ def wants(arguments: Sequence[str]) -> frozenset[str]:
     Raises Misuse.
     """
     asked = options(arguments)
-    parts = {"owners", "users"} if asked.verbose or asked.user else {"owners"}
+    parts = {"owners", "processes", "users"} if asked.verbose or asked.user else {"owners"}
     parts |= {"unix" if space == "file" else "sockets" for _, space in asked.names}
     return frozenset(parts)
 

@@ -28,6 +28,9 @@ from portside.views.table import Misuse, Report, clean, printed, unix_name
 
 STATE_NAMES: Final = {**RFC_NAMES, ESTABLISHED: "ESTAB", CLOSED: "UNCONN", SYN_RECEIVED: "SYN-RECV"}
 
+OTHERS: Final = "others"
+"""What `wants` says when the snapshot's other network namespaces are needed."""
+
 _INET: Final = ("raw", "udp", "tcp")
 _UNIX: Final = ("u_dgr", "u_str", "u_seq")
 _UNIX_TYPES: Final = {SOCK_STREAM: "u_str", SOCK_DGRAM: "u_dgr", SOCK_SEQPACKET: "u_seq"}
@@ -164,6 +167,8 @@ def wants(arguments: Sequence[str]) -> frozenset[str]:
         parts |= {"owners", "processes"}
     if asked.info:
         parts.add("tcp_info")
+    if asked.namespace:
+        parts.add(OTHERS)
     return frozenset(parts)
 
 

@@ -1,0 +1,116 @@
+"""Where facts come from: the simulated host of the process that asks, a saved snapshot, or the machine itself."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import click
+
+from portside.facts.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from portside.host.processes import Process
+
+WRONG = 2
+"""The exit code when what was asked for is not understood, or is not there."""
+
+HOSTS = "/etc/hosts"
+
+
+class Source(NamedTuple):
+    """What the common options say: a saved snapshot, a network namespace by name or by its inode."""
+
+    file: str | None = None
+    namespace: str | None = None
+
+
+HERE: Final = Source()
+"""No option given: the simulated host of the process that asks, or this machine."""
+
+
+class Complaint(click.ClickException):
+    """One sentence on what is wrong with what was asked; exit code 2."""
+
+    exit_code = WRONG
+
+    def show(self, file: object = None) -> None:
+        """Write it to standard error."""
+        click.echo(f"portside: {self.format_message()}", err=True)
+
+
+def snapshot(source: Source = HERE, want: Iterable[str] | None = None, *, everywhere: bool = False) -> Snapshot:
+    """The facts that a command is about.
+
+    In a simulated process they are its host's, with `--snapshot FILE` those of the file, else the machine's.
+
+    Args:
+        source: the common options.
+        want: the parts that are needed, as `live.machine.read` names them; None: its default.
+        everywhere: with the machine's other network namespaces.
+
+    Raises Complaint.
+    """
+    process = simulated()
+    if source.file is not None:
+        found = _saved(source.file)
+    elif process is not None:
+        from portside.host.snapshot import snapshot as of
+
+        found = of(process.host)
+    else:
+        from portside.live import machine
+
+        found = machine.read(want=want, namespaces=everywhere or source.namespace is not None)
+    return found if source.namespace is None else _in_namespace(found, source.namespace)
+
+
+def simulated() -> Process | None:
+    """The simulated process that asks; None in an ordinary one."""
+    trap = sys.modules.get("portside.runtime.trap")  # where it was never imported nothing is simulated
+    return None if trap is None else trap.current_process()
+
+
+def hosts_file(source: Source = HERE) -> str:
+    """The text of the hosts file that names what a command shows; a saved snapshot has none."""
+    process = simulated()
+    if source.file is not None:
+        return ""
+    if process is not None:
+        return process.host.etc.hosts.data.decode("utf-8", "surrogateescape")
+    try:
+        return Path(HOSTS).read_text("utf-8", "surrogateescape")
+    except OSError:  # gethostbyaddr(3) does without it too
+        return ""
+
+
+def missing(found: Snapshot) -> str:
+    """What could not be read, a line for each; empty when all could be."""
+    lines = []
+    for each in found.missing:
+        remedy = f"; {each.remedy}" if each.remedy else ""
+        lines.append(f"portside: not shown: {each.what} ({each.why}){remedy}\n")
+    return "".join(lines)
+
+
+def _saved(path: str) -> Snapshot:
+    from portside.facts import saved
+
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
+        return saved.load(text)
+    except OSError as error:
+        raise Complaint(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:  # UnicodeDecodeError is one
+        raise Complaint(f"{path}: {error}") from None
+
+
+def _in_namespace(found: Snapshot, name: str) -> Snapshot:
+    for each in (found, *found.others):
+        if name in (each.namespace.name, str(each.namespace.inode)):
+            return replace(each, missing=found.missing, users=found.users or each.users)
+    known = ", ".join(sorted(each.namespace.name or str(each.namespace.inode) for each in (found, *found.others)))
+    raise Complaint(f"there is no network namespace {name!r}; there are {known}")
