@@ -114,6 +114,13 @@ _piece_of: Final[Any] = vars(DiagSocket)["_piece"].__set__
 _at_of: Final[Any] = vars(DiagSocket)["_at"].__set__
 
 
+def complete(one: Socket, **values: Any) -> None:
+    """Say more of a socket that was just read and that nobody else has seen yet."""
+    for name, value in values.items():
+        getattr(one, name)  # what is not read yet would be read over this later
+        _setters[name](one, value)
+
+
 def set_owners(one: Socket, owners: tuple[Owner, ...]) -> None:
     """Say who holds a socket that was just read and that nobody else has seen yet."""
     _setters["owners"](one, owners)

@@ -2,53 +2,58 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pwd
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
-from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE
 from portside.facts.process import Process
 from portside.facts.snapshot import Missing, Namespace, Snapshot
 from portside.facts.socket import Socket, UnixSocket
-from portside.live import inet_diag, owners, proc, proc_net, processes, unix_diag
+from portside.live import inet_diag, owners, proc, processes, tables
 from portside.live import namespaces as spaces
-from portside.live.inet_diag import ASK_CONGESTION, ASK_INFO, ASK_MEMORY, IPPROTO_RAW
-from portside.live.sock_diag import Link, Refused
+from portside.live.inet_diag import ASK_CONGESTION, ASK_INFO, ASK_MEMORY, EVERY_STATE, UNCONNECTED
+from portside.live.namespaces import Found, Namespaces
+from portside.live.owners import Owners
+from portside.live.sock_diag import Refused
 
 DEFAULT: Final = frozenset(
     {"sockets", "unix", "owners", "processes", "interfaces", "routes", "filter", "settings", "users"}
 )
 """What `read` reads when nothing else is said."""
 EVERYTHING: Final = DEFAULT | {"tcp_info", "options"}
-"""All that can be read: the inside of each TCP connection too, and the socket options that no table shows."""
+"""All that can be read. `tcp_info`: the inside of each TCP connection. `options`: SO_REUSEADDR and its neighbours,
+which no table shows; they cost 15 us a socket."""
 
-_KINDS: Final = (
-    (IPPROTO_TCP, ("tcp", "tcp6")),
-    (IPPROTO_UDP, ("udp", "udp6")),
-    (IPPROTO_UDPLITE, ("udplite", "udplite6")),
-    (IPPROTO_RAW, ("raw", "raw6")),
-)
-_ONLY_ROOT: Final = "the kernel tells their own user and root"
-_FAMILIES: Final = (AF_INET, AF_INET6)
+_ONLY_ROOT: Final = "the kernel tells only their own user and root"
+
+
+@dataclass(slots=True)
+class _Place:
+    """One network namespace while it is read."""
+
+    namespace: Namespace
+    sockets: list[Socket] = field(default_factory=list)
+    unix: list[UnixSocket] = field(default_factory=list)
+    rest: dict[str, Any] = field(default_factory=dict)  # what the snapshot has beside them
 
 
 @dataclass(slots=True)
 class _Reading:
-    """One reading of the machine: what is wanted, what has been found out for all namespaces, what is missing."""
+    """One reading of the machine: what is wanted, and what is missing so far."""
 
     want: frozenset[str]
-    taken: int
-    owners: owners.Owners = field(default_factory=owners.Owners)
+    states: int = EVERY_STATE
+    port: int | None = None
     missing: list[Missing] = field(default_factory=list)
 
-    def lacks(self, what: str, why: str, remedy: str = "") -> None:
-        """Remember that something could not be read; the same in several namespaces is said once."""
-        one = Missing(what=what, why=why, remedy=remedy)
-        if one not in self.missing:
-            self.missing.append(one)
+    def lacks(self, *more: Missing) -> None:
+        """Remember what could not be read; the same in several namespaces is said once."""
+        self.missing += [one for one in dict.fromkeys(more) if one not in self.missing]
 
 
 def read(*, want: Iterable[str] | None = None, namespaces: bool = True) -> Snapshot:
@@ -56,120 +61,230 @@ def read(*, want: Iterable[str] | None = None, namespaces: bool = True) -> Snaps
 
     Args: want: which parts, of EVERYTHING; None: DEFAULT. Each that is left out saves its time, and is empty in the
     result. namespaces: also every other network namespace that can be entered, in `others`.
+    `processes` are those of the whole machine; each of `others` has those that live in it.
     Without a privilege everything is read that the kernel shows, and `missing` says what is not.
     Raises ValueError for a part that there is not.
     """
     parts = DEFAULT if want is None else frozenset(want)
     if unknown := parts - EVERYTHING:
         raise ValueError(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(sorted(EVERYTHING))}")
-    reading = _Reading(parts, time.time_ns())
-    if "owners" in parts:
-        reading.owners = owners.walk()
-        _say_denied(reading, reading.owners.denied)
-    everyone = processes.read() if "processes" in parts else ()
-    here = spaces.own()
-    found = spaces.every() if namespaces else spaces.Namespaces(here)
-    name = found.found[here].name if here in found.found else ""
-    one = _namespace(reading, Namespace(inode=here, name=name), everyone)
-    others = tuple(_others(reading, found, everyone))
-    return _finished(reading, one, others)
+    with _collector_at_rest():
+        return _snapshot(_Reading(parts), namespaces)
 
 
-def _say_denied(reading: _Reading, denied: list[int]) -> None:
-    if denied:
-        many = "1 process" if len(denied) == 1 else f"{len(denied)} processes"
-        reading.lacks(f"which sockets {many} hold{'s' * (len(denied) == 1)}", _ONLY_ROOT, _remedy())
+def at_port(port: int, *, connections: bool = False, namespaces: bool = True) -> Snapshot:
+    """Who has a port: a snapshot with nothing but the sockets on this local port, their owners, and the processes that
+    hold them with those that they descend from.
+
+    Args: connections: not only those that wait for peers or data. namespaces: in every network namespace.
+    """
+    want = frozenset({"sockets", "owners", "users"})
+    states = EVERY_STATE if connections else UNCONNECTED | 1 << 1  # a connected UDP socket is "established"
+    return _snapshot(_Reading(want, states, port), namespaces)
 
 
-def _remedy() -> str:
-    return "use sudo" if os.geteuid() else "root lacks a capability here: see capabilities(7), CAP_SYS_PTRACE"
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Without Python's search for cycles: it would look through a hundred thousand new facts again and again."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
-def _namespace(reading: _Reading, namespace: Namespace, living: tuple[Process, ...]) -> Snapshot:
+def _snapshot(reading: _Reading, namespaces: bool) -> Snapshot:
+    taken = time.time_ns()
+    found = spaces.every() if namespaces else Namespaces(spaces.own())
+    with ExitStack() as opened:
+        doors = _doors(reading, found, opened)
+        here = found.found.get(found.own, Found(found.own))
+        places = [_place(reading, here, doors), *_others(reading, found, doors)]
+        known = _owners(reading, places)
+        if namespaces and {"owners", "sockets"} <= reading.want and reading.port is None:
+            places += _strays(reading, places, known, found, opened)
+    living = _processes(reading, known)
+    one, *others = _finished(reading, places, known, living, taken)
+    return replace(one, others=tuple(others), users=_users(reading, (one, *others)), missing=tuple(reading.missing))
+
+
+def _doors(reading: _Reading, found: Namespaces, opened: ExitStack) -> dict[int, int]:
+    """An open descriptor of each network namespace, by its inode: how a veth says where its other end is."""
+    doors: dict[int, int] = {}
+    for one in found.found.values() if "interfaces" in reading.want else ():
+        try:
+            doors[one.inode] = os.open(one.path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno not in proc.GONE | proc.DENIED:
+                raise
+        else:
+            opened.callback(os.close, doors[one.inode])
+    return doors
+
+
+# one namespace
+
+
+def _place(reading: _Reading, one: Found, doors: Mapping[int, int]) -> _Place:
     """What is in the network namespace of the calling thread."""
     want = reading.want
-    sockets = tuple(_sockets(reading)) if "sockets" in want else ()
-    return Snapshot(
-        host=os.uname().nodename,
-        taken=reading.taken,
-        release=os.uname().release,
-        namespace=namespace,
-        sockets=sockets,
-        unix_sockets=tuple(_unix(reading)) if "unix" in want else (),
-        processes=living,
-    )
+    place = _Place(Namespace(inode=one.inode, name=one.name))
+    if "sockets" in want:
+        ask = ASK_MEMORY | (ASK_INFO | ASK_CONGESTION if "tcp_info" in want else 0)
+        place.sockets += tables.inet(_refused(reading), ask=ask, states=reading.states, port=reading.port)
+    if "unix" in want:
+        place.unix += tables.unix()
+    if "interfaces" in want:
+        from portside.live import rtnetlink
+
+        place.rest.update(interfaces=rtnetlink.interfaces(doors), neighbors=rtnetlink.neighbors())
+    if "routes" in want:
+        from portside.live import fib
+
+        place.rest.update(routes=fib.routes(), policy_rules=fib.policy_rules())
+    if "filter" in want:
+        from portside.live import nftables
+
+        place.rest["chains"], missing = nftables.chains()
+        reading.lacks(*missing)
+    if "settings" in want:
+        from portside.live import sysctls
+
+        place.rest["settings"] = sysctls.settings()
+    return place
 
 
-def _others(reading: _Reading, found: spaces.Namespaces, everyone: tuple[Process, ...]) -> Iterable[Snapshot]:
+def _refused(reading: _Reading) -> Callable[[Refused], None]:
+    what = "v6only, backlogs, buffers and control groups of sockets, and those that are only bound"
+
+    def say(reason: Refused) -> None:
+        reading.lacks(Missing(what=what, why=str(reason.strerror), remedy="read outside of the sandbox"))
+
+    return say
+
+
+# the other namespaces
+
+
+def _others(reading: _Reading, found: Namespaces, doors: Mapping[int, int]) -> Iterator[_Place]:
+    closed = list(found.closed)
     for one in found.found.values():
-        if one.inode == found.own:
-            continue
-        living = tuple(process for process in everyone if process.namespace == one.inode)
-        namespace = Namespace(inode=one.inode, name=one.name)
-
-        def look(namespace: Namespace = namespace, living: tuple[Process, ...] = living) -> Snapshot:
-            return _namespace(reading, namespace, living)
-
-        try:
-            yield spaces.inside(one.path, look)
-        except OSError as error:
-            if error.errno in proc.DENIED:
-                reading.lacks("other network namespaces", _ONLY_ROOT, _remedy())
-            elif error.errno not in proc.GONE:
-                raise
+        if one.inode != found.own:
+            try:
+                yield spaces.inside(one.way, lambda one=one: _place(reading, one, doors))  # type: ignore[misc]
+            except OSError as error:
+                if error.errno in proc.DENIED:
+                    closed.append(one)
+                elif error.errno not in proc.GONE:
+                    raise
+    for one in closed:
+        yield from _from_outside(reading, one)
+    if closed:
+        what = f"all but the sockets of {_count(len(closed), 'other network namespace')}"
+        reading.lacks(Missing(what=what, why="only root may enter them", remedy=_remedy()))
 
 
-def _finished(reading: _Reading, one: Snapshot, others: tuple[Snapshot, ...]) -> Snapshot:
-    users = _users((one, *others)) if "users" in reading.want else ()
-    return replace(one, others=others, users=users, missing=tuple(reading.missing))
-
-
-def _sockets(reading: _Reading) -> Iterable[Socket]:
-    held = reading.owners.of
-    for each in _unowned(reading):
-        if each.inode and (owned := held(each.inode)):
-            inet_diag.set_owners(each, owned)
-        yield each
-
-
-def _unowned(reading: _Reading) -> Iterable[Socket]:
-    ask = ASK_MEMORY | (ASK_INFO | ASK_CONGESTION if "tcp_info" in reading.want else 0)
-    try:
-        link = Link()
-    except Refused as refused:
-        reading.lacks("v6only, cgroups, buffers and backlogs of sockets", str(refused), "read outside of the sandbox")
-        for _, files in _KINDS:
-            for name in files:
-                yield from proc_net.inet(name)
+def _from_outside(reading: _Reading, one: Found) -> Iterator[_Place]:
+    """What everybody may read of a namespace without entering it."""
+    if not one.pids or "sockets" not in reading.want:
         return
-    with link:
-        for proto, files in _KINDS:
-            for family, name in zip(_FAMILIES, files, strict=True):
-                try:
-                    yield from inet_diag.dump(link, family, proto, ask=ask)
-                except Refused:  # this kernel has no module for it
-                    yield from proc_net.inet(name)
-        for name in ("icmp", "icmp6"):
-            yield from proc_net.inet(name)
+    place = _Place(Namespace(inode=one.inode, name=one.name))
+    sockets, unix = tables.of_process(one.pids[0], proc.PROC)
+    place.sockets += [each for each in sockets if reading.port in (None, each.lport)]
+    place.unix += unix if "unix" in reading.want else ()
+    yield place
 
 
-def _unix(reading: _Reading) -> Iterable[UnixSocket]:
-    held = reading.owners.of
-    try:
-        with Link() as link:
-            found = list(unix_diag.dump(link))
-    except Refused:
-        found = list(proc_net.unix())
-    for each in found:
-        owned = held(each.inode)
-        yield replace(each, owners=owned) if owned else each
+def _strays(
+    reading: _Reading, places: list[_Place], known: Owners, found: Namespaces, opened: ExitStack
+) -> Iterator[_Place]:
+    """Namespaces that only a socket keeps, which some process holds though it does not live there."""
+    seen = {each.inode for place in places for each in place.sockets}
+    seen |= {each.inode for place in places for each in place.unix}
+    unknown = [(inode, held[0]) for inode, held in known.found.items() if inode not in seen]
+    if not unknown:
+        return
+    from portside.live import strays
+
+    for one in strays.find(unknown, found.found).values():
+        assert one.descriptor is not None
+        opened.callback(os.close, one.descriptor)
+        place = spaces.inside(one.way, lambda one=one: _place(reading, one, {}))  # type: ignore[misc]
+        yield place
 
 
-def _users(snapshots: tuple[Snapshot, ...]) -> tuple[tuple[int, str], ...]:
+# owners and processes
+
+
+def _owners(reading: _Reading, places: list[_Place]) -> Owners:
+    if "owners" not in reading.want:
+        return Owners()
+    only = None
+    if reading.port is not None:
+        only = {each.inode for place in places for each in place.sockets if each.inode}
+    known = owners.walk(only) if only is None or only else Owners()
+    denied = [pid for pid in known.denied if not processes.is_kernel_thread(pid)]
+    if denied:
+        what = f"the sockets that {_count(len(denied), 'process')} may hold"
+        reading.lacks(Missing(what=what, why=_ONLY_ROOT, remedy=_remedy()))
+    return known
+
+
+def _processes(reading: _Reading, known: Owners) -> tuple[Process, ...]:
+    if reading.port is not None:
+        return processes.with_ancestors(known.processes)
+    return processes.read() if "processes" in reading.want else ()
+
+
+def _finished(
+    reading: _Reading, places: list[_Place], known: Owners, living: tuple[Process, ...], taken: int
+) -> Iterator[Snapshot]:
+    system = os.uname()
+    unasked = 0
+    for i, place in enumerate(places):
+        for each in place.sockets:
+            if held := known.of(each.inode):
+                inet_diag.set_owners(each, held)
+        if "options" in reading.want:
+            from portside.live import options
+
+            unasked += options.read(place.sockets)
+        yield Snapshot(
+            host=system.nodename,
+            taken=taken,
+            release=system.release,
+            namespace=place.namespace,
+            sockets=tuple(place.sockets),
+            unix_sockets=tuple(_held(each, known) for each in place.unix),
+            processes=living if i == 0 else _living_in(place.namespace, living),
+            **place.rest,
+        )
+    if unasked:
+        what = f"SO_REUSEADDR, SO_REUSEPORT and other options of {_count(unasked, 'socket')}"
+        reading.lacks(Missing(what=what, why=_ONLY_ROOT, remedy=_remedy()))
+
+
+def _held(one: UnixSocket, known: Owners) -> UnixSocket:
+    found = known.of(one.inode)
+    return replace(one, owners=found) if found else one
+
+
+def _living_in(namespace: Namespace, living: tuple[Process, ...]) -> tuple[Process, ...]:
+    if not namespace.inode:  # whose it is may not be known
+        return ()
+    return tuple(process for process in living if process.namespace == namespace.inode)
+
+
+def _users(reading: _Reading, snapshots: tuple[Snapshot, ...]) -> tuple[tuple[int, str], ...]:
     """The names of the users that occur; a number without a name is left out."""
+    if "users" not in reading.want:
+        return ()
     uids = {each.uid for one in snapshots for each in one.sockets}
     uids |= {each.uid for one in snapshots for each in one.unix_sockets}
-    uids |= {each.euid for one in snapshots for each in one.processes}
+    uids |= {uid for one in snapshots for each in one.processes for uid in (each.uid, each.euid)}
     named = []
     for uid in sorted(uids):
         try:
@@ -177,3 +292,12 @@ def _users(snapshots: tuple[Snapshot, ...]) -> tuple[tuple[int, str], ...]:
         except KeyError:
             continue
     return tuple(named)
+
+
+def _count(number: int, what: str) -> str:
+    plural = what + ("es" if what.endswith("s") else "s")
+    return f"1 {what}" if number == 1 else f"{number} {plural}"
+
+
+def _remedy() -> str:
+    return "use sudo" if os.geteuid() else "root lacks a capability here: see capabilities(7), CAP_SYS_PTRACE"

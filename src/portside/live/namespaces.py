@@ -5,6 +5,7 @@ No container runtime is asked: a container's namespace is that of its processes.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -32,15 +33,21 @@ class Found:
     name: str = ""
     path: str = ""  # to open: a mount, or /proc/PID/ns/net
     pids: list[int] = field(default_factory=list)
+    descriptor: int | None = None  # where nothing but a socket keeps it
+
+    @property
+    def way(self) -> str | int:
+        """What `inside` and `entered` take."""
+        return self.path if self.descriptor is None else self.descriptor
 
 
 @dataclass(slots=True)
 class Namespaces:
-    """Every network namespace that this user may see. `denied` are processes whose namespace he may not know."""
+    """Every network namespace of the machine. `closed` are those that this user may not know, by their processes."""
 
     own: int = 0
     found: dict[int, Found] = field(default_factory=dict)  # by inode
-    denied: list[int] = field(default_factory=list)
+    closed: list[Found] = field(default_factory=list)
 
 
 def own(root: str = proc.PROC) -> int:
@@ -58,6 +65,7 @@ def own(root: str = proc.PROC) -> int:
 def every(root: str = proc.PROC) -> Namespaces:
     """The network namespaces of all processes and mounts, in the order in which they were found."""
     result = Namespaces(own(root))
+    denied: list[int] = []
     for pid in proc.pids(root):
         path = f"{root}/{pid}/ns/net"
         try:
@@ -65,7 +73,7 @@ def every(root: str = proc.PROC) -> Namespaces:
         except proc.Gone:
             continue
         if link is None:
-            result.denied.append(pid)
+            denied.append(pid)
         elif link.startswith("net:["):
             inode = int(link[5:-1])
             one = result.found.setdefault(inode, Found(inode, path=path))
@@ -74,7 +82,32 @@ def every(root: str = proc.PROC) -> Namespaces:
         one = result.found.setdefault(inode, Found(inode))
         one.name = one.name or _name(path)
         one.path = path
+    result.closed = _closed(denied, result, root)
     return result
+
+
+def _closed(denied: list[int], known: Namespaces, root: str) -> list[Found]:
+    """The namespaces of processes that this user may not look into: the files of /proc/PID/net tell them apart.
+
+    Each namespace has such files of its own, whose inodes everybody may see, and read.
+    """
+    seen = {_mark(f"{root}/{one.pids[0]}") for one in known.found.values() if one.pids}
+    seen |= {_mark(f"{root}/thread-self"), None}
+    closed: dict[int, Found] = {}
+    for pid in denied:
+        mark = _mark(f"{root}/{pid}")
+        if mark is not None and mark not in seen:
+            closed.setdefault(mark, Found(0)).pids.append(pid)
+    return list(closed.values())
+
+
+def _mark(home: str) -> int | None:
+    try:
+        return os.stat(f"{home}/net/dev").st_ino
+    except OSError as error:
+        if error.errno in proc.GONE | proc.DENIED | {errno.EINVAL}:  # EINVAL: a zombie has no namespace any more
+            return None
+        raise
 
 
 def _mounts(root: str) -> Iterator[tuple[int, str]]:

@@ -31,11 +31,8 @@ def read(path: str) -> bytes | None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            first = os.read(descriptor, _PIECE)
-            if len(first) < 4096:
-                return first
-            pieces = [first]
-            while pieces[-1]:
+            pieces = [os.read(descriptor, _PIECE)]
+            while pieces[-1]:  # a short answer does not mean that it was the last: /proc writes whole lines
                 pieces.append(os.read(descriptor, _PIECE))
             return b"".join(pieces)
         finally:

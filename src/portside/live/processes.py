@@ -12,6 +12,7 @@ from portside.facts.process import Process
 from portside.live import cgroups, proc
 from portside.live.proc import Gone
 
+_PF_KTHREAD: Final = 0x00200000  # <linux/sched.h>
 _NOBODY: Final = 0xFFFFFFFF  # (uid_t) -1: nobody has logged in
 
 
@@ -101,6 +102,15 @@ def namespace(pid: int, root: str = proc.PROC) -> int | None:
     """
     link = proc.link(f"{root}/{pid}/ns/net")
     return int(link[5:-1]) if link is not None and link.startswith("net:[") else None
+
+
+def is_kernel_thread(pid: int, root: str = proc.PROC) -> bool:
+    """Whether it is a thread of the kernel, which has no file descriptors; also true when it has ended meanwhile."""
+    try:
+        stat = proc.read(f"{root}/{pid}/stat") or b""
+    except Gone:
+        return True
+    return not stat or bool(int(stat[stat.rindex(b")") + 2 :].split()[6]) & _PF_KTHREAD)
 
 
 def _booted() -> int:

@@ -91,10 +91,8 @@ class Link:
 def ends(piece: bytes) -> bool:
     """Whether a dump ends with this piece. Raises Refused when it ends with an error."""
     kind = HEADER.unpack_from(piece)[1]
-    if kind == NLMSG_ERROR:
-        code = _error(piece, 0)
-        raise Refused(code, f"sock_diag: {os.strerror(code)}")
-    if kind == NLMSG_DONE:
+    if kind in (NLMSG_ERROR, NLMSG_DONE):
+        _check(piece, 0)
         return True
     # The end may follow the last rows in the same piece: 16 bytes of header and an int. Only then is it worth a walk.
     tail = len(piece) - HEADER.size - 4
@@ -103,7 +101,16 @@ def ends(piece: bytes) -> bool:
     at = 0
     while at < tail:
         at += HEADER.unpack_from(piece, at)[0] + 3 & ~3
+    if at == tail:
+        _check(piece, tail)
     return at == tail
+
+
+def _check(piece: bytes, at: int) -> None:
+    """NLMSG_ERROR and NLMSG_DONE both carry what went wrong, as a negative errno."""
+    code = _error(piece, at)
+    if code > 0:
+        raise Refused(code, f"sock_diag: {os.strerror(code)}")
 
 
 def _error(piece: bytes, at: int) -> int:
