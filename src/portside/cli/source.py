@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -85,6 +87,24 @@ def hosts_file(source: Source = HERE) -> str:
         return Path(HOSTS).read_text("utf-8", "surrogateescape")
     except OSError:  # gethostbyaddr(3) does without it too
         return ""
+
+
+def cgroups(source: Source = HERE) -> dict[int, str]:
+    """The paths of this machine's control groups by the inodes of their directories (cgroups(7))."""
+    if source.file is not None or simulated() is not None:
+        return {}
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
+    except OSError:  # without /proc ss(8) says "unreachable" of each too
+        return {}
+    root = next((line.split()[4] for line in mounts.splitlines() if " - cgroup2 " in line), None)
+    if root is None:
+        return {}
+    found = {}
+    for path, _, _ in os.walk(root):
+        with suppress(OSError):  # it vanished meanwhile
+            found[os.stat(path).st_ino] = path[len(root) :] or "/"
+    return found
 
 
 def missing(found: Snapshot) -> str:

@@ -25,31 +25,35 @@ _View = tuple[
 ]
 
 
-def _ss() -> _View:
+def _ss(source: Source) -> _View:
     from portside.views import ss
 
-    return lambda arguments, names: ss.wants(arguments), ss.show, ss.select
+    def show(snapshot: Snapshot, arguments: Sequence[str], names: HostNames) -> Report:
+        cgroups = sources.cgroups(source) if ss.options(arguments).extended else ss.NO_CGROUPS
+        return ss.show(snapshot, arguments, names, cgroups)
+
+    return lambda arguments, names: ss.wants(arguments), show, ss.select
 
 
-def _netstat() -> _View:
+def _netstat(source: Source) -> _View:
     from portside.views import netstat
 
     return lambda arguments, names: netstat.wants(arguments), netstat.show, netstat.select
 
 
-def _lsof() -> _View:
+def _lsof(source: Source) -> _View:
     from portside.views import lsof
 
     return lsof.wants, lsof.show, lsof.select
 
 
-def _fuser() -> _View:
+def _fuser(source: Source) -> _View:
     from portside.views import fuser
 
     return lambda arguments, names: fuser.wants(arguments), fuser.show, fuser.select
 
 
-def _ip() -> _View:
+def _ip(source: Source) -> _View:
     from portside.views import ip_addr
 
     return (
@@ -64,7 +68,7 @@ _VIEWS: Final = {"ss": _ss, "netstat": _netstat, "lsof": _lsof, "fuser": _fuser,
 
 def run(tool: str, arguments: Sequence[str], source: Source, *, as_json: bool = False) -> int:
     """Print what the tool prints. Returns its exit code. Raises Complaint when the arguments are not understood."""
-    wants, show, select = _VIEWS[tool]()
+    wants, show, select = _VIEWS[tool](source)
     names = HostNames(sources.hosts_file(source))
     try:
         wanted = wants(arguments, names)

@@ -24,6 +24,13 @@ _FLAGS: Final = (
     (facts.IFF_UP, "UP"),
     (facts.IFF_LOWER_UP, "LOWER_UP"),
 )
+_ADDRESS_FLAGS: Final = (
+    (facts.IFA_F_SECONDARY, "secondary"),
+    (facts.IFA_F_NODAD, "nodad"),
+    (facts.IFA_F_DADFAILED, "dadfailed"),
+    (facts.IFA_F_DEPRECATED, "deprecated"),
+    (facts.IFA_F_TENTATIVE, "tentative"),
+)
 _SECOND: Final = 1_000_000_000
 
 
@@ -52,7 +59,7 @@ def _lines(snapshot: Snapshot, each: Interface, families: Sequence[int]) -> Iter
     addresses = [address for address in each.addresses if not families or ip.family_of(address.address) in families]
     if families and not addresses:
         return
-    yield f"{each.index}: {clean(each.name)}{_below(snapshot, each)}: {_flags(each)} {_state(snapshot, each)}"
+    yield f"{each.index}: {clean(each.name)}{_below(snapshot, each)}: {_flags(each)} {_state(snapshot, each, families)}"
     if not families:
         yield f"    link/{_hardware(each)}"
     # IPv4 before IPv6, each in the order of the kernel.
@@ -78,11 +85,12 @@ def _flags(each: Interface) -> str:
     return f"<{','.join(names)}>"
 
 
-def _state(snapshot: Snapshot, each: Interface) -> str:
+def _state(snapshot: Snapshot, each: Interface, families: Sequence[int]) -> str:
+    whole = list(families) != [AF_INET6]  # the kernel tells less of a link to who asks for IPv6 only
     told = f"mtu {each.mtu}"
-    told += f" qdisc {clean(each.queue_discipline)}" if each.queue_discipline else ""
+    told += f" qdisc {clean(each.queue_discipline)}" if whole and each.queue_discipline else ""
     told += f" master {clean(interface(snapshot, each.master))}" if each.master else ""
-    told += f" state {clean(each.state)} group {clean(each.group)}"
+    told += f" state {clean(each.state)}" + (f" group {clean(each.group)}" if whole else "")
     return told + (f" qlen {each.queue_length}" if each.queue_length else "")
 
 
@@ -106,12 +114,10 @@ def _address(each: Interface, address: Address) -> str:
 
 
 def _address_flags(address: Address, four: bool) -> str:
-    names = ((facts.IFA_F_SECONDARY, "secondary" if four else "temporary"), (facts.IFA_F_TENTATIVE, "tentative"),
-             (facts.IFA_F_DEPRECATED, "deprecated"), (facts.IFA_F_DADFAILED, "dadfailed"))  # fmt: skip
-    told = "".join(f"{name} " for bit, name in names if address.flags & bit)
+    told = "".join(f"{name} " for bit, name in _ADDRESS_FLAGS if address.flags & bit)
+    told = told.replace("secondary", "secondary" if four else "temporary")
     # One that came from a router or from DHCP has its time.
     told += "dynamic " if address.flags and not address.flags & facts.IFA_F_PERMANENT else ""
-    told += "nodad " if address.flags & facts.IFA_F_NODAD and not four else ""
     return told + ("noprefixroute " if address.flags & facts.IFA_F_NOPREFIXROUTE else "")
 
 

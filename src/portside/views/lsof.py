@@ -169,6 +169,17 @@ def _command(each: Open) -> str:
     return each.owner.command or (each.process.name if each.process is not None else "")
 
 
+def _cut(command: str, width: int) -> str:
+    """As many of its characters as have room; a space or what is escaped counts as it is written."""
+    told = ""
+    for character in command:
+        piece = "\\x20" if character == " " else clean(character)
+        if len(told) + len(piece) > width:
+            break
+        told += piece
+    return told
+
+
 def _named(command: str, names: Iterable[str]) -> bool:
     """`-c NAME`: how the command begins; `-c /EXPRESSION/` a regular one."""
     for name in names:
@@ -200,7 +211,6 @@ class _Writer:
         shown = [index for index in range(len(_HEADING)) if index != 2 or self.asked.parents]
         widths = [max(len(row[index]) for row in rows) for index in range(len(_HEADING))]
         widths[4] = max(widths[4], 6)
-        widths[3] = max(widths[3], 4 if self.asked.logins else 8)
         lines = (
             " ".join(row[i].ljust(widths[i] if i == 0 else 0) if i in _LEFT else row[i].rjust(widths[i]) for i in shown)
             for row in rows
@@ -209,14 +219,15 @@ class _Writer:
 
     def _who(self, each: Open) -> list[str]:
         parent = str(each.process.ppid) if each.process is not None else ""
-        command = clean(_command(each)[: self.asked.width]).replace(" ", "\\x20")[: self.asked.width]
-        return [command, str(each.owner.pid), parent, self._login(each), f"{each.owner.fd}u "]
+        command = _command(each)
+        return [_cut(command, self.asked.width), str(each.owner.pid), parent, self._login(each), f"{each.owner.fd}u "]
 
     def _login(self, each: Open) -> str:
         if each.process is None:
             return "?"
         uid = each.process.euid
-        return clean(user(self.snapshot, uid)) if self.asked.logins else str(uid)
+        name = user(self.snapshot, uid) if self.asked.logins else str(uid)
+        return name.rjust(8) if name == str(uid) else clean(name)  # room for a number of eight digits
 
     def _what(self, socket: Socket | UnixSocket) -> list[str]:
         if isinstance(socket, UnixSocket):
@@ -269,14 +280,15 @@ class _Writer:
             if each.owner.pid != last:
                 lines.append(_set(self._process_fields(each), wanted, end))
                 last = each.owner.pid
-            lines.append(_set(self._file_fields(each), wanted | {"f"}, end))
+            lines.append(_set(self._file_fields(each), wanted, end))
         return "".join(lines)
 
     def _process_fields(self, each: Open) -> list[str]:
         told = [f"p{each.owner.pid}", f"R{each.process.ppid}" if each.process is not None else ""]
         told.append(f"c{clean(_command(each))}")
         if each.process is not None:
-            told += [f"u{each.process.euid}", f"L{clean(user(self.snapshot, each.process.euid))}"]
+            name = user(self.snapshot, each.process.euid)
+            told += [f"u{each.process.euid}", f"L{clean(name)}" if name != str(each.process.euid) else ""]
         return told
 
     def _file_fields(self, each: Open) -> list[str]:

@@ -49,7 +49,11 @@ class Internet(NamedTuple):
 
     def matches(self, socket: Socket) -> bool:
         """Whether either end of the socket is meant."""
-        if (self.family and socket.family != self.family) or (self.protos and socket.proto not in self.protos):
+        if self.protos and socket.proto not in self.protos:
+            return False
+        # With nothing but the family lsof looks at the socket's, else at the addresses': a mapped one is IPv4.
+        bare = not (self.protos or self.addresses or self.ports)
+        if self.family not in (0, socket.family if bare else ip.family_of(socket.laddr)):
             return False
         ends = ((socket.laddr, socket.lport), (socket.raddr, socket.rport))
         return any(self._is_end(address, number) for address, number in ends)
@@ -229,8 +233,8 @@ def internet(text: str, names: HostNames) -> Internet:
         addresses = tuple(names.addresses(match["host"])) if match["host"] else ()
     except ValueError as error:
         raise Misuse(f"-i {text}: {error}") from None
-    if family and addresses:
-        addresses = tuple(address for address in addresses if ip.is_v4(address) or family == AF_INET6)
+    if family:
+        addresses = tuple(address for address in addresses if ip.family_of(address) == family)
     ports = tuple(_range(word) for word in (match["ports"] or "").split(",") if word)
     return Internet(text, family, _PROTOCOLS.get(protocol, ()), addresses, ports)
 

@@ -238,7 +238,7 @@ class _Writer:
         name = "udpl" + name[7:] if kind == "udplite" else name
         queue = socket.accept_queue if socket.state == LISTEN else socket.receive_queue
         row = (
-            f"{name:<4}  {queue:6} {socket.send_queue:6} {self._endpoint(socket, socket.laddr, socket.lport)} "
+            f"{name:<5} {queue:6} {socket.send_queue:6} {self._endpoint(socket, socket.laddr, socket.lport)} "
             f"{self._endpoint(socket, socket.raddr, socket.rport)} {_state(socket, kind):<11}"
         )
         if asked.extended:
@@ -283,7 +283,7 @@ class _Writer:
         if (self.asked.kinds and "unix" not in self.asked.kinds) or (self.asked.families and not self.asked.kinds):
             return
         for socket in self.snapshot.unix_sockets:
-            if self.asked.every or _unix_is_wanted(socket, self.asked.listening):
+            if self.asked.every or (socket.state == LISTEN) is self.asked.listening:
                 yield socket
 
     def _unix_row(self, socket: UnixSocket) -> str:
@@ -323,12 +323,6 @@ def _state(socket: Socket, kind: str) -> str:
 def _timer(socket: Socket) -> str:
     seconds = max(0, socket.timer_left) // 10_000_000 / 100
     return f"{_TIMERS.get(socket.timer, 'unkn')} ({seconds:.2f}/{socket.retransmits}/{socket.probes})"
-
-
-def _unix_is_wanted(socket: UnixSocket, listening: bool) -> bool:
-    if socket.state == LISTEN:
-        return listening
-    return not listening and _unix_state(socket) != ""
 
 
 def _unix_state(socket: UnixSocket) -> str:

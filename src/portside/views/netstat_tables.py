@@ -7,12 +7,13 @@ from typing import Final
 from portside.addr import ip
 from portside.facts import interface as facts
 from portside.facts.interface import Interface
-from portside.facts.route import BLACKHOLE, PROHIBIT, TABLE_MAIN, UNREACHABLE, Route
+from portside.facts.route import PROHIBIT, TABLE_MAIN, UNREACHABLE, Route
 from portside.facts.snapshot import Snapshot
 from portside.views.names import HostNames, interface
 from portside.views.table import clean
 
-_REFUSING: Final = (UNREACHABLE, PROHIBIT, BLACKHOLE)
+_REFUSING: Final = (UNREACHABLE, PROHIBIT)
+_HEADERS: Final = 40  # of IPv4 and TCP: fib_route_seq_show() adds them to what is advertised
 
 # Letters of the column Flg, in their order.
 _FLAGS: Final = (
@@ -39,28 +40,30 @@ def routes(snapshot: Snapshot, names: HostNames, *, symbolic: bool) -> str:
         "Destination     Gateway         Genmask         Flags   MSS Window  irtt Iface",
     ]
     for route in snapshot.routes:
-        if route.table != TABLE_MAIN or not ip.is_v4(route.destination) or route.from_prefix is not None:
-            continue
-        mask = ip.V4_PREFIX | (0xFFFFFFFF << (32 - route.prefix_length) & 0xFFFFFFFF)
-        where = "default" if symbolic and not route.prefix_length else _host(route.destination, names)
-        gateway = ip.V4_ANY if route.gateway is None else route.gateway
-        through = "-" if route.kind in _REFUSING else _host(gateway, names)
-        device = clean(interface(snapshot, route.interface)) if route.interface else "*"
-        lines.append(
-            f"{where:<15} {through:<15} {ip.text(mask):<15} {_route_flags(route):<6}{route.advmss:5} {0:<5}  {0:4} "
-            f"{device}"
-        )
+        if route.table == TABLE_MAIN and ip.is_v4(route.destination) and not route.tos:
+            lines.append(_route(snapshot, route, names, symbolic))
     return "\n".join(lines) + "\n"
+
+
+def _route(snapshot: Snapshot, route: Route, names: HostNames, symbolic: bool) -> str:
+    mask = ip.text(ip.V4_PREFIX | (0xFFFFFFFF << (32 - route.prefix_length) & 0xFFFFFFFF))
+    where = "default" if symbolic and not route.prefix_length else _host(route.destination, names)
+    if route.kind in _REFUSING:
+        flags = "!H" if route.prefix_length == 32 else "!"
+        return f"{where:<15} {'-':<15} {mask:<15} {flags:<5} {'-':>5} {'-':<5} {'-':>6} -"
+    # Of several ways /proc/net/route names the first.
+    gateway, index = (
+        (route.hops[0].gateway, route.hops[0].interface) if route.hops else (route.gateway, route.interface)
+    )
+    through = ip.V4_ANY if gateway is None else gateway
+    flags = "U" + ("G" if gateway is not None else "") + ("H" if route.prefix_length == 32 else "")
+    size = route.advmss + _HEADERS if route.advmss else 0
+    device = clean(interface(snapshot, index)) if index else "*"
+    return f"{where:<15} {_host(through, names):<15} {mask:<15} {flags:<5} {size:5} {0:<5} {0:6} {device}"
 
 
 def _host(address: int, names: HostNames) -> str:
     return clean(names.name(address) or ip.text(address))
-
-
-def _route_flags(route: Route) -> str:
-    if route.kind in _REFUSING:
-        return "!H" if route.prefix_length == 32 else "!"
-    return "U" + ("G" if route.gateway is not None else "") + ("H" if route.prefix_length == 32 else "")
 
 
 def interfaces(snapshot: Snapshot, *, every: bool) -> str:
@@ -70,13 +73,27 @@ def interfaces(snapshot: Snapshot, *, every: bool) -> str:
         "Iface             MTU    RX-OK RX-ERR RX-DRP RX-OVR    TX-OK TX-ERR TX-DRP TX-OVR Flg",
     ]
     shown = [each for each in snapshot.interfaces if every or each.flags & facts.IFF_UP]
-    lines += [_interface(each) for each in sorted(shown, key=lambda each: each.name)]
+    rows = [(each.name, _interface(each)) for each in shown]
+    rows += [(label, _alias(label, each)) for each in shown for label in _labels(each)]
+    lines += [row for _, row in sorted(rows)]
     return "\n".join(lines) + "\n"
 
 
+def _labels(each: Interface) -> list[str]:
+    """The labels of its IPv4 addresses, which pass for interfaces of their own there."""
+    return list(dict.fromkeys(a.label for a in each.addresses if a.label not in ("", each.name)))
+
+
+def _alias(label: str, each: Interface) -> str:
+    return f"{clean(label):<15} {each.mtu:5}      - no statistics available -                        {_letters(each)}"
+
+
+def _letters(each: Interface) -> str:
+    return "".join(letter for bit, letter in _FLAGS if each.flags & bit)
+
+
 def _interface(each: Interface) -> str:
-    flags = "".join(letter for bit, letter in _FLAGS if each.flags & bit)
     return (
         f"{clean(each.name):<15} {each.mtu:5} {each.received_packets:8} {0:6} {each.received_drops:6} {0:<6} "
-        f"{each.sent_packets:8} {0:6} {each.sent_drops:6} {0:6} {flags}"
+        f"{each.sent_packets:8} {0:6} {each.sent_drops:6} {0:6} {_letters(each)}"
     )

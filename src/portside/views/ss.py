@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getopt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -30,6 +30,8 @@ STATE_NAMES: Final = {**RFC_NAMES, ESTABLISHED: "ESTAB", CLOSED: "UNCONN", SYN_R
 
 OTHERS: Final = "others"
 """What `wants` says when the snapshot's other network namespaces are needed."""
+
+NO_CGROUPS: Final[Mapping[int, str]] = {}
 
 _INET: Final = ("raw", "udp", "tcp")
 _UNIX: Final = ("u_dgr", "u_str", "u_seq")
@@ -172,8 +174,19 @@ def wants(arguments: Sequence[str]) -> frozenset[str]:
     return frozenset(parts)
 
 
-def show(snapshot: Snapshot, arguments: Sequence[str], names: HostNames = NO_NAMES) -> Report:
+def show(
+    snapshot: Snapshot,
+    arguments: Sequence[str],
+    names: HostNames = NO_NAMES,
+    cgroups: Mapping[int, str] = NO_CGROUPS,
+) -> Report:
     """What `ss ARGUMENTS` prints.
+
+    Args:
+        snapshot: the machine.
+        arguments: the words after `ss`.
+        names: what addresses are called, with -r.
+        cgroups: the paths of control groups by their inode, for -e.
 
     Raises Misuse.
     """
@@ -184,7 +197,7 @@ def show(snapshot: Snapshot, arguments: Sequence[str], names: HostNames = NO_NAM
     shown = [True] * len(_HEADING)
     shown[0] = len(set(kinds) if not asked.families else set(kinds) & set(_INET)) > 1
     shown[1] = len(asked.states) > 1
-    writer = _Writer(snapshot, asked, names)
+    writer = _Writer(snapshot, asked, names, cgroups)
     rows = [writer.row(socket) for socket in chosen]
     return printed(_laid_out([list(_HEADING), *rows] if asked.header else rows, shown))
 
@@ -222,7 +235,8 @@ def _selected(snapshot: Snapshot, asked: Options, names: HostNames) -> list[Sock
     kinds = asked.kinds or _QUERIES["all"]
     found: list[Socket | UnixSocket] = []
     if not asked.families:
-        found += [each for each in snapshot.unix_sockets if _UNIX_TYPES.get(each.type) in kinds]
+        # A connection that nobody has accepted is counted by its listener, and has no row.
+        found += [each for each in snapshot.unix_sockets if each.attached and _UNIX_TYPES.get(each.type) in kinds]
     for kind in _INET:
         if kind in kinds:
             of_kind = [each for each in snapshot.sockets if _netid(each) == kind]
@@ -275,10 +289,11 @@ def _laid_out(rows: Iterable[Sequence[str]], shown: Sequence[bool]) -> str:
 class _Writer:
     """Cells of rows."""
 
-    def __init__(self, snapshot: Snapshot, asked: Options, names: HostNames) -> None:
+    def __init__(self, snapshot: Snapshot, asked: Options, names: HostNames, cgroups: Mapping[int, str]) -> None:
         self.snapshot = snapshot
         self.asked = asked
         self.names = names
+        self.cgroups = cgroups
 
     def row(self, socket: Socket | UnixSocket) -> list[str]:
         """The cells of one socket, as `_HEADING` names them."""
@@ -325,7 +340,7 @@ class _Writer:
         if _netid(socket) == "raw" and not socket.cookie:
             return told  # read from /proc/net/raw, which has no more to tell
         told += details.timer(socket) if asked.timers else ""
-        told += details.extended(socket, None) if asked.extended else ""
+        told += details.extended(socket, self.cgroups.get(socket.cgroup)) if asked.extended else ""
         inside = asked.info and socket.proto != IPPROTO_UDP
         if (asked.memory or inside) and not asked.oneline:
             told += "\n\t"
@@ -337,4 +352,4 @@ class _Writer:
     def _unix_more(self, socket: UnixSocket) -> str:
         told = details.users(socket.owners) if self.asked.processes else ""
         told += details.memory(socket.memory) if self.asked.memory else ""
-        return told + (details.arrows(socket) if self.asked.extended else "")
+        return told + (details.arrows(socket) + details.file(socket) if self.asked.extended else "")

@@ -21,6 +21,8 @@ from portside.views.table import clean, quoted
 
 _MS = 1_000_000
 _US = 1_000
+_UNLIMITED = (1 << 64) - 1  # a pacing rate that was not set
+_USUAL_REORDERING = 3  # TCP_FASTRETRANS_THRESH
 
 
 def users(owners: Iterable[Owner]) -> str:
@@ -76,6 +78,13 @@ def arrows(socket: Socket | UnixSocket) -> str:
     return f" {'-' if socket.shutdown & 1 else '<'}-{'-' if socket.shutdown & 2 else '>'}"
 
 
+def file(socket: UnixSocket) -> str:
+    """The file of a path: its inode and device, as the kernel numbers it."""
+    if not socket.file_inode:
+        return ""
+    return f" ino:{socket.file_inode} dev:{socket.device >> 20}/{socket.device & 0xFFFFF}"
+
+
 def memory(told: Memory | None) -> str:
     """The buffers, in bytes (-m)."""
     if told is None:
@@ -102,7 +111,8 @@ def tcp_info(socket: Socket, *, options: bool, numeric: bool) -> str:
         return "".join(told) + f" cwnd:{info.cwnd}" + waiting
     if info.snd_wscale is not None and info.rcv_wscale is not None:
         told.append(f" wscale:{info.snd_wscale},{info.rcv_wscale}")
-    told += [_pace(info), _counts(info), _rate(info, numeric), _ages(info), _flight(info)]
+    told += [_pace(info), _counts(info), _rate(info, numeric), _ages(info), _rates(info, numeric), _busy(info)]
+    told += [_flight(info), _receiver(info)]
     return "".join(told)
 
 
@@ -127,10 +137,13 @@ def _counts(info: TcpInfo) -> str:
         f" {name}:{value}"
         for name, value in (
             ("bytes_sent", info.bytes_sent),
+            ("bytes_retrans", info.bytes_retransmitted),
             ("bytes_acked", info.bytes_acked),
             ("bytes_received", info.bytes_received),
             ("segs_out", info.segments_out),
             ("segs_in", info.segments_in),
+            ("data_segs_out", info.data_segments_out),
+            ("data_segs_in", info.data_segments_in),
         )
         if value
     )
@@ -166,11 +179,46 @@ def _ages(info: TcpInfo) -> str:
     )
 
 
+def _rates(info: TcpInfo, numeric: bool) -> str:
+    told = ""
+    if info.pacing_rate and info.pacing_rate != _UNLIMITED:
+        told += f" pacing_rate {rate(info.pacing_rate * 8, numeric)}"
+        if info.max_pacing_rate and info.max_pacing_rate != _UNLIMITED:
+            told += f"/{rate(info.max_pacing_rate * 8, numeric)}"
+    told += f" delivery_rate {rate(info.delivery_rate * 8, numeric)}" if info.delivery_rate else ""
+    told += f" delivered:{info.delivered}" if info.delivered else ""
+    return told + (" app_limited" if info.application_limited else "")
+
+
+def _busy(info: TcpInfo) -> str:
+    """How long it had something to send, and which part of that it waited for the peer or for its own buffer."""
+    busy = info.busy // _MS
+    if not busy:
+        return ""
+    told = f" busy:{busy}ms"
+    for name, value in (("rwnd_limited", info.window_limited // _MS), ("sndbuf_limited", info.buffer_limited // _MS)):
+        told += f" {name}:{value}ms({100 * value / busy:.1f}%)" if value else ""
+    return told
+
+
 def _flight(info: TcpInfo) -> str:
     told = f" unacked:{info.unacked}" if info.unacked else ""
     if info.retransmitted or info.total_retransmits:
         told += f" retrans:{info.retransmitted}/{info.total_retransmits}"
-    told += f" lost:{info.lost}" if info.lost else ""
-    told += f" rcv_space:{info.rcv_space}" if info.rcv_space else ""
+    for name, value in (("lost", info.lost), ("sacked", info.sacked), ("dsack_dups", info.duplicate_sacks)):
+        told += f" {name}:{value}" if value else ""
+    told += f" reordering:{info.reordering}" if info.reordering != _USUAL_REORDERING else ""
+    return told + (f" reord_seen:{info.reorderings_seen}" if info.reorderings_seen else "")
+
+
+def _receiver(info: TcpInfo) -> str:
+    told = f" rcv_rtt:{info.rcv_rtt / _MS:g}" if info.rcv_rtt else ""
+    for name, value in (
+        ("rcv_space", info.rcv_space),
+        ("rcv_ssthresh", info.rcv_ssthresh),
+        ("notsent", info.not_sent),
+    ):
+        told += f" {name}:{value}" if value else ""
     told += f" minrtt:{info.min_rtt / _MS:g}" if info.min_rtt else ""
+    told += f" rcv_ooopack:{info.out_of_order}" if info.out_of_order else ""
     return told + (f" snd_wnd:{info.snd_wnd}" if info.snd_wnd else "")
