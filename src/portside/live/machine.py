@@ -47,7 +47,7 @@ class _Reading:
     """One reading of the machine: what is wanted, and what is missing so far."""
 
     want: frozenset[str]
-    states: int = EVERY_STATE
+    tcp_states: int = EVERY_STATE
     port: int | None = None
     missing: list[Missing] = field(default_factory=list)
 
@@ -76,11 +76,10 @@ def at_port(port: int, *, connections: bool = False, namespaces: bool = True) ->
     """Who has a port: a snapshot with nothing but the sockets on this local port, their owners, and the processes that
     hold them with those that they descend from.
 
-    Args: connections: not only those that wait for peers or data. namespaces: in every network namespace.
+    Args: connections: TCP sockets that have a peer, too. namespaces: in every network namespace.
     """
     want = frozenset({"sockets", "owners", "users"})
-    states = EVERY_STATE if connections else UNCONNECTED | 1 << 1  # a connected UDP socket is "established"
-    return _snapshot(_Reading(want, states, port), namespaces)
+    return _snapshot(_Reading(want, EVERY_STATE if connections else UNCONNECTED, port), namespaces)
 
 
 @contextmanager
@@ -134,7 +133,7 @@ def _place(reading: _Reading, one: Found, doors: Mapping[int, int]) -> _Place:
     place = _Place(Namespace(inode=one.inode, name=one.name))
     if "sockets" in want:
         ask = ASK_MEMORY | (ASK_INFO | ASK_CONGESTION if "tcp_info" in want else 0)
-        place.sockets += tables.inet(_refused(reading), ask=ask, states=reading.states, port=reading.port)
+        place.sockets += tables.inet(_refused(reading), ask=ask, tcp_states=reading.tcp_states, port=reading.port)
     if "unix" in want:
         place.unix += tables.unix()
     if "interfaces" in want:

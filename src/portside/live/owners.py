@@ -7,12 +7,17 @@ neither its process nor how many there are, so that every descriptor has to be l
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from portside.facts.socket import Owner
 from portside.live import proc
+
+CROWD: Final = 2000
+"""A process with so many descriptors is looked at by several threads."""
+MOST_THREADS: Final = 4
 
 _new: Final = object.__new__
 _pid: Final[Any] = vars(Owner)["pid"].__set__
@@ -90,28 +95,56 @@ def _sockets_of(path: str, wanted: Container[str] | None) -> list[tuple[str, str
 
 
 def _links(directory: int, wanted: Container[str] | None) -> list[tuple[str, str]] | None:
-    readlink = os.readlink
-    held: list[tuple[str, str]] = []
     try:
         names = os.listdir(directory)
+        if len(names) < CROWD:
+            return _read(directory, names, wanted)
+        return _read_together(directory, names, wanted)
     except OSError as error:
         if error.errno in proc.GONE:
             raise proc.Gone from error
         if error.errno in proc.DENIED:
             return None
         raise
+
+
+def _read(directory: int, names: Iterable[str], wanted: Container[str] | None) -> list[tuple[str, str]]:
+    """The links by these names that lead to sockets; one that is closed meanwhile is left out."""
+    readlink = os.readlink
+    held: list[tuple[str, str]] = []
     for name in names:
         try:
             link = readlink(name, dir_fd=directory)
-        except OSError as error:
-            if error.errno in proc.GONE:
-                continue  # closed meanwhile
-            if error.errno in proc.DENIED:
-                return None
-            raise
+        except FileNotFoundError:
+            continue
         if link in wanted if wanted is not None else link.startswith("socket:["):
             held.append((name, link))
     return held
+
+
+def _read_together(directory: int, names: list[str], wanted: Container[str] | None) -> list[tuple[str, str]]:
+    """As `_read`, by several threads: most of the time is the kernel's, which works for all of them at once."""
+    workers = min(len(os.sched_getaffinity(0)), MOST_THREADS)
+    size = -(-len(names) // workers)
+    results: dict[int, list[tuple[str, str]]] = {}
+    failures: list[BaseException] = []
+
+    def work(start: int) -> None:
+        try:
+            results[start] = _read(directory, names[start : start + size], wanted)
+        except BaseException as error:  # carried over to the caller
+            failures.append(error)
+
+    starts = range(0, len(names), size)
+    threads = [threading.Thread(target=work, args=(start,), name="portside-owners") for start in starts[1:]]
+    for thread in threads:
+        thread.start()
+    work(0)
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return [each for start in starts for each in results[start]]
 
 
 def _name(root: str, pid: int) -> str:

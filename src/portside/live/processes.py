@@ -79,7 +79,7 @@ def one(pid: int, *, descriptors: bool = False, booted: int | None = None, root:
         capabilities=int(status[b"CapEff"], 16) if b"CapEff" in status else None,
         state=numbers[0].decode(),
         started=(_booted() if booted is None else booted) + ticks * SECOND // os.sysconf("SC_CLK_TCK"),
-        namespace=namespace(pid, root) or 0,
+        namespace=_namespace(home),
         cgroup=place.path,
         unit=place.unit,
         container=place.container,
@@ -93,15 +93,6 @@ def one(pid: int, *, descriptors: bool = False, booted: int | None = None, root:
         inner_pids=tuple(_numbers(status.get(b"NSpid"), 0)[1:]),
         descriptors=_descriptors(f"{home}/fd") if descriptors else None,
     )
-
-
-def namespace(pid: int, root: str = proc.PROC) -> int | None:
-    """The network namespace that a process lives in, by its inode; None when this user may not know.
-
-    Raises Gone when there is no such process.
-    """
-    link = proc.link(f"{root}/{pid}/ns/net")
-    return int(link[5:-1]) if link is not None and link.startswith("net:[") else None
 
 
 def is_kernel_thread(pid: int, root: str = proc.PROC) -> bool:
@@ -139,6 +130,12 @@ def _known(path: str) -> str | None:
         return proc.link(path)
     except Gone:
         return None
+
+
+def _namespace(home: str) -> int:
+    """The inode of the network namespace; 0 for a zombie, which is in none, and where it is not to be known."""
+    link = _known(f"{home}/ns/net") or ""
+    return int(link[5:-1]) if link.startswith("net:[") else 0
 
 
 def _login(raw: bytes | None) -> int | None:

@@ -31,25 +31,26 @@ def inet(
     refused: Callable[[Refused], None],
     *,
     ask: int = ASK_MEMORY,
-    states: int = EVERY_STATE,
+    tcp_states: int = EVERY_STATE,
     port: int | None = None,
 ) -> Iterator[Socket]:
     """Every internet socket, in the kernel's order.
 
-    Args: refused: called when netlink is refused; then the text of /proc/net stands in, which knows less. ask, states,
-    port: as for `inet_diag.dump`.
+    Args: refused: called when netlink is refused; then the text of /proc/net stands in, which knows less. tcp_states:
+    which TCP sockets. ask, port: as for `inet_diag.dump`.
     """
     try:
         link = Link()
     except Refused as reason:
         refused(reason)
-        for _, _, name in KINDS:
-            yield from _text(name, states, port)
+        for proto, _, name in KINDS:
+            yield from _text(name, tcp_states if proto == IPPROTO_TCP else EVERY_STATE, port)
     else:
         with link:
             for proto, family, name in KINDS:
                 if proto == IPPROTO_RAW and port is not None:
                     continue  # a raw socket has no port
+                states = tcp_states if proto == IPPROTO_TCP else EVERY_STATE
                 try:
                     yield from inet_diag.dump(link, family, proto, states, ask=ask, port=port)
                 except Refused:  # this kernel has no module for it

@@ -49,7 +49,9 @@ def _socket(piece: bytes, start: int, end: int) -> UnixSocket:
     listening = state == LISTEN
     for kind, first, last in attributes(piece, start + _MESSAGE.size, end):
         if kind == _NAME:
-            values["path"] = _name(piece[first:last])
+            name = piece[first:last]
+            # The kernel keeps the NUL that ends a path, if bind(2) was given one; in an abstract name each counts.
+            values["path"] = name if name.startswith(b"\0") else name.partition(b"\0")[0]
         elif kind == _VFS:
             values["file_inode"], values["device"] = _PAIR.unpack_from(piece, first)
         elif kind == _PEER:
@@ -64,8 +66,3 @@ def _socket(piece: bytes, start: int, end: int) -> UnixSocket:
         elif kind == _UID:
             values["uid"] = struct.unpack_from("=I", piece, first)[0]
     return UnixSocket(type=type, state=state, inode=inode, cookie=cookie, **values)
-
-
-def _name(told: bytes) -> bytes:
-    """The name as bind(2) was given it: the kernel ends a path with a NUL (unix_mkname_bsd())."""
-    return told if told.startswith(b"\0") else told.removesuffix(b"\0")
