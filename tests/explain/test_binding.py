@@ -109,6 +109,20 @@ def test_a_user_without_the_capability_gets_no_low_port() -> None:
 
 
 @pytest.mark.scenario("E1")
+def test_a_bind_that_works_proves_nothing_while_another_is_bound_there() -> None:
+    other = socket("0.0.0.0:80", reuseaddr=True, state=CLOSED, pid=9, command="slow")
+    answer = ask(host(other), "0.0.0.0:80", reuseaddr=True)
+    assert answer
+    assert answer.lines == (
+        "TCP 0.0.0.0:80: bind and listen would work.",
+        "  but bind alone proves nothing: if TCP 0.0.0.0:80 (slow (pid 9)) listens in between, listen fails with "
+        "EADDRINUSE",
+    )
+    shared = socket("0.0.0.0:80", reuseport=True, state=CLOSED)
+    assert ask(host(shared), "0.0.0.0:80", reuseport=True).rivals == ()
+
+
+@pytest.mark.scenario("E1")
 def test_what_could_not_be_read_is_what_it_depends_on() -> None:
     left = socket("192.168.1.5:80", to="10.9.0.9:7777", state=TIME_WAIT, inode=0, reuseaddr=None, reuseport=None)
     assert ask(host(left), "0.0.0.0:80").outcome == FAILS  # without the option it fails whatever the old one had

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
@@ -15,11 +16,12 @@ from typing import Final
 from portside.addr import ip
 from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_TCP
 from portside.addr.reading import Endpoint
-from portside.explain.load import everything, tables, unknown_options, words
+from portside.explain.load import everything, on_port, tables, unknown_options, words
 from portside.explain.place import Caller, Place
 from portside.facts.process import Process
 from portside.facts.snapshot import Snapshot
 from portside.facts.socket import Owner, Socket
+from portside.facts.state import CLOSED
 from portside.facts.verdict import ALLOWED, Rule, Verdict
 from portside.sockets import bind
 from portside.sockets.entry import PROTOCOLS, Entry
@@ -104,6 +106,7 @@ class Answer:
     in_way: tuple[Holder, ...] = ()
     depends_on: tuple[str, ...] = ()
     remedies: tuple[Remedy, ...] = ()
+    rivals: tuple[Holder, ...] = ()  # bound beside it: if one of them listens first, our listen fails
 
     def __bool__(self) -> bool:
         """Whether it would certainly work."""
@@ -119,7 +122,13 @@ class Answer:
         """The answer for a person."""
         if self.outcome == WORKS:
             calls = "bind and listen" if self.attempt.proto == IPPROTO_TCP else "bind"
-            return (f"{self.attempt}: {calls} would work.",)
+            found = [f"{self.attempt}: {calls} would work."]
+            found += [
+                f"  but bind alone proves nothing: if {each.text} ({each.who}) listens in between, listen fails with "
+                "EADDRINUSE"
+                for each in self.rivals
+            ]
+            return tuple(found)
         name = f"[Errno {self.errno}] {errno.errorcode[self.errno]}: {os.strerror(self.errno)}"
         if self.outcome == FAILS:
             found = [f"{self.attempt}: {self.call} would fail: {name}"]
@@ -144,6 +153,7 @@ class Answer:
             "rule": self.rule.name if self.rule is not None else None,
             "sentence": self.sentence or None,
             "source": self.rule.source if self.rule is not None else None,
+            "rivals": [_holder_json(each) for each in self.rivals],
             "in_way": [_holder_json(each) for each in self.in_way],
             "depends_on": list(self.depends_on),
             "remedies": [{"name": each.name, "sentence": each.sentence} for each in self.remedies],
@@ -178,11 +188,11 @@ def would_bind(snapshot: Snapshot, attempt: Attempt, caller: Caller | None = Non
 def decide(place: Place, attempt: Attempt) -> Answer:
     """As `would_bind`, without looking for a remedy."""
     found: list[tuple[str, Verdict]] = []
-    for table in _tables(place.snapshot, attempt):
+    for table in _tables(place, attempt):
         found.append(_try(table, place, attempt))
     codes = {(call, verdict.errno) for call, verdict in found}
     if codes == {("", 0)}:
-        return Answer(attempt=attempt, outcome=WORKS)
+        return Answer(attempt=attempt, outcome=WORKS, rivals=_rivals(place, attempt))
     call, verdict = next((call, verdict) for call, verdict in found if verdict.errno)
     holders = tuple(_holder(place.snapshot, entry) for entry in verdict.because if isinstance(entry, Entry))
     certain = all(each.errno for _, each in found) and len({each.errno for _, each in found}) == 1
@@ -197,19 +207,15 @@ def decide(place: Place, attempt: Attempt) -> Answer:
     )
 
 
-def _tables(snapshot: Snapshot, attempt: Attempt) -> list[SocketTable]:
+def _tables(place: Place, attempt: Attempt) -> Iterator[SocketTable]:
     if attempt.port:
-        return list(tables(snapshot, attempt.proto, attempt.port))
-    return [everything(snapshot, attempt.proto)]
+        return tables(place.snapshot, attempt.proto, attempt.port, place.caller.uid)
+    return iter((everything(place.snapshot, attempt.proto),))
 
 
 def _try(table: SocketTable, place: Place, attempt: Attempt) -> tuple[str, Verdict]:
     """Do it in a table that is ours, and say which call failed, with everyone in its way."""
-    entry = table.open(attempt.family, place.caller.uid)
-    entry.reuseaddr, entry.reuseport = attempt.reuseaddr, attempt.reuseport
-    entry.freebind, entry.device = attempt.freebind, attempt.device
-    if attempt.v6only is not None and attempt.family == AF_INET6:
-        entry.v6only = attempt.v6only
+    entry = _socket(table, place, attempt)
     address, port, scope = attempt.address, attempt.port, attempt.scope
     foreseen = bind.decide(table, entry, address, port, place, scope)
     verdict = bind.bind(table, entry, address, port, place, Random(0), scope)
@@ -222,6 +228,31 @@ def _try(table: SocketTable, place: Place, attempt: Attempt) -> tuple[str, Verdi
     if verdict.errno:
         return "listen", foreseen if foreseen.errno else verdict
     return "", ALLOWED
+
+
+def _socket(table: SocketTable, place: Place, attempt: Attempt) -> Entry:
+    """The socket of the attempt, before its bind(2)."""
+    entry = table.open(attempt.family, place.caller.uid)
+    entry.reuseaddr, entry.reuseport = attempt.reuseaddr, attempt.reuseport
+    entry.freebind, entry.device = attempt.freebind, attempt.device
+    if attempt.v6only is not None and attempt.family == AF_INET6:
+        entry.v6only = attempt.v6only
+    return entry
+
+
+def _rivals(place: Place, attempt: Attempt) -> tuple[Holder, ...]:
+    """Sockets that are bound beside ours and keep it from listening once they listen themselves."""
+    found: dict[Socket, Holder] = {}
+    bound = [] if attempt.proto != IPPROTO_TCP else on_port(place.snapshot, attempt.proto, attempt.port)
+    for socket in (each for each in bound if each.state == CLOSED):
+        for table in tables(place.snapshot, attempt.proto, attempt.port, place.caller.uid):
+            ours = _socket(table, place, attempt)
+            bind.bind(table, ours, attempt.address, attempt.port, place, Random(0), attempt.scope)
+            rival = next(entry for entry in table if entry.owner is socket)
+            named = _holder(place.snapshot, rival)
+            if not bind.listen(table, rival, Random(0)).errno and bind.decide_listen(table, ours).errno:
+                found[socket] = named
+    return tuple(found.values())
 
 
 def _depends_on(attempt: Attempt, holders: tuple[Holder, ...]) -> tuple[str, ...]:

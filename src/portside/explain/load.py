@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
-from portside.addr.abi import AF_INET6, IPPROTO_TCP, SOCK_RAW
-from portside.addr.ip import V6_ANY
+from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_RAW
+from portside.addr.ip import V6_ANY, is_v4
 from portside.facts.settings import Settings
 from portside.facts.snapshot import Snapshot
 from portside.facts.socket import Socket
-from portside.facts.state import CLOSED, LISTEN, SYN_RECEIVED, TIME_WAIT
+from portside.facts.state import LISTEN, SYN_RECEIVED, TIME_WAIT
 from portside.sockets.entry import Entry
 from portside.sockets.table import SocketTable
 
@@ -63,7 +63,7 @@ def unknown_options(sockets: Iterable[Socket]) -> dict[str, list[Socket]]:
             found.setdefault("SO_REUSEADDR", []).append(each)
         if each.reuseport is None:
             found.setdefault("SO_REUSEPORT", []).append(each)
-        if each.v6only is None and each.family == AF_INET6 and each.laddr == V6_ANY:
+        if each.v6only is None and each.family == AF_INET6 and not is_v4(each.laddr):
             found.setdefault("IPV6_V6ONLY", []).append(each)
     return found
 
@@ -84,27 +84,35 @@ def entry_of(table: SocketTable, socket: Socket, guess: Guess = Guess()) -> Entr
         entry.raddr, entry.rport = socket.raddr, socket.rport
     entry.state = socket.state
     entry.device = socket.device
-    entry.v6only = guess.v6only if socket.v6only is None else socket.v6only
+    unread = socket.v6only is None and socket.family == AF_INET6 and not is_v4(socket.laddr)
+    entry.v6only = guess.v6only if unread else bool(socket.v6only)
     entry.reuseaddr = guess.reuseaddr if socket.reuseaddr is None else socket.reuseaddr
     entry.reuseport = guess.reuseport if socket.reuseport is None else socket.reuseport
     entry.time_wait = socket.state == TIME_WAIT
     return entry
 
 
-def tables(snapshot: Snapshot, proto: int, port: int) -> Iterator[SocketTable]:
-    """Tables with the holders of one port, in every way that the snapshot leaves open."""
+def tables(snapshot: Snapshot, proto: int, port: int, uid: int = 0) -> Iterator[SocketTable]:
+    """Tables with the holders of one port, in every way that the snapshot leaves open. Args: uid: who asks."""
     sockets = on_port(snapshot, proto, port)
     for guess in guesses(sockets):
-        probe = _load(snapshot, proto, sockets, guess)
-        yield probe
-        if proto != IPPROTO_TCP or port not in probe.ports:
-            continue
-        seen = probe.ports[port].fast
-        for fast in _histories(probe, port):
-            if fast != seen:
-                other = _load(snapshot, proto, sockets, guess)
+        for order in _orders(sockets):
+            first = _load(snapshot, proto, order, guess)
+            histories = _histories(first, port, uid)  # before it is tried, and so changed
+            yield first
+            for fast in histories:
+                other = _load(snapshot, proto, order, guess)
                 other.ports[port].fast = fast
                 yield other
+
+
+def _orders(sockets: tuple[Socket, ...]) -> list[tuple[Socket, ...]]:
+    """The kernel lists one family after the other, and does not tell whose newest is the newest: it counts for UDP."""
+    if not sockets or sockets[0].proto == IPPROTO_TCP or not any(each.cookie for each in sockets):
+        return [sockets]
+    v4 = tuple(each for each in sockets if each.family == AF_INET)
+    v6 = tuple(each for each in sockets if each.family != AF_INET)
+    return [(*v4, *v6), (*v6, *v4)] if v4 and v6 else [sockets]
 
 
 def everything(snapshot: Snapshot, proto: int) -> SocketTable:
@@ -137,18 +145,23 @@ def words(socket: Socket) -> str:
 def _load(snapshot: Snapshot, proto: int, sockets: tuple[Socket, ...], guess: Guess) -> SocketTable:
     table = SocketTable(proto, snapshot.settings)
     for socket in sockets:
-        table.add_bound(entry_of(table, socket, guess))
+        entry = entry_of(table, socket, guess)
+        if proto == IPPROTO_TCP and entry.rport:
+            table.take_port(entry, entry.lport)  # an accepted one inherits the port: it is not let in by bind(2)
+        else:
+            table.add_bound(entry)
     return table
 
 
-def _histories(table: SocketTable, port: int) -> set[Fast]:
-    """Whom the port may remember: one of those with SO_REUSEPORT, or nobody if the last to come was without."""
-    found: set[Fast] = set()
+def _histories(table: SocketTable, port: int, uid: int) -> set[Fast]:
+    """Whom else the port may remember as the last that was let in: nobody, one of those with SO_REUSEPORT, or one that
+    is gone and left connections."""
+    if table.proto != IPPROTO_TCP or port not in table.ports:
+        return set()
+    found: set[Fast] = {None}
     for entry in table:
-        if entry.lport != port or entry.time_wait:
-            continue
-        if entry.reuseport and (entry.state in (LISTEN, CLOSED)):
+        if entry.reuseport and not entry.rport:
             found.add((entry.uid, entry.family, entry.laddr, entry.v6only))
-        elif not entry.reuseport and not entry.rport:
-            found.add(None)
-    return found
+        elif entry.reuseport and not entry.time_wait:
+            found.add((uid, entry.family, entry.wildcard, entry.v6only and entry.laddr == V6_ANY))
+    return found - {table.ports[port].fast}

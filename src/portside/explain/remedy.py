@@ -110,16 +110,10 @@ def _on_another_port(place: Place, attempt: Attempt, first: int = 0) -> Iterator
 def _when_privileged(place: Place, answer: Answer) -> Iterator[Remedy]:
     attempt = answer.attempt
     if _works(replace(place, caller=Caller()), attempt):
-        yield Remedy("user", "the same as root, or with the capability CAP_NET_BIND_SERVICE", attempt)
-        yield Remedy(
-            "sysctl",
-            f"the same once net.ipv4.ip_unprivileged_port_start is {attempt.port} or less",
-            attempt,
-        )
+        yield Remedy("user", "the same as root, or with the capability CAP_NET_BIND_SERVICE", attempt, Caller())
+        yield Remedy("sysctl", f"the same once net.ipv4.ip_unprivileged_port_start is {attempt.port} or less")
     start = place.snapshot.settings.ip_unprivileged_port_start
-    yield from _on_another_port(
-        place, attempt, max(start, 8000 + attempt.port if start <= 8000 + attempt.port else start)
-    )
+    yield from _on_another_port(place, attempt, max(start, 8000 + attempt.port))
 
 
 def _when_not_local(place: Place, answer: Answer) -> Iterator[Remedy]:

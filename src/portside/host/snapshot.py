@@ -14,6 +14,7 @@ from portside.facts.process import Process as ProcessFacts
 from portside.facts.snapshot import Snapshot
 from portside.facts.socket import Owner, Socket, TcpInfo, UnixSocket
 from portside.facts.state import LISTEN, SYN_RECEIVED
+from portside.host.filter_facts import chains
 from portside.host.udp_socket import UdpSocket
 from portside.host.unix_socket import UnixSocket as UnixFile
 from portside.sockets.entry import Entry
@@ -32,7 +33,7 @@ Owners = dict["File", list[Owner]]
 
 
 def snapshot(host: Host) -> Snapshot:
-    """What is true of the host now: sockets, processes, interfaces, settings."""
+    """What is true of the host now: sockets, processes, interfaces, packet filter, settings."""
     owners = _owners(host)
     stack = host.stack
     sockets = [_tcp(entry, owners, host.world.now) for entry in stack.tcp]
@@ -44,6 +45,7 @@ def snapshot(host: Host) -> Snapshot:
         unix_sockets=_unix_sockets(host, owners),
         processes=tuple(_process(process) for process in host.processes),
         interfaces=tuple(_interface(interface) for interface in host.ip.interfaces.values()),
+        chains=chains(host.ip.firewall),
         settings=copy(host.settings),
         users=tuple((uid, name) for name, uid in host.users.all()),
     )

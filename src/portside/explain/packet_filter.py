@@ -1,0 +1,271 @@
+"""What the packet filter says of a new connection to a port: from which sources it passes, and by which rule not.
+
+All sources are asked about at once: a set of source addresses and ports goes through the chains as nft(8) orders them,
+and each rule takes out of it what it decides about. A rule that could not be read makes unknown what it may decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Final
+
+from portside.addr.ip import V4_PREFIX, is_v4
+from portside.facts.rule import INGRESS, INPUT, OUTPUT, PREROUTING, Chain, FirewallRule, Match
+
+OPEN: Final = "open"
+DROPPED: Final = "dropped"
+REJECTED: Final = "rejected"
+DIVERTED: Final = "diverted"  # NAT sends it somewhere else
+UNKNOWN: Final = "unknown"
+
+SYN: Final = 0x02
+DEEPEST: Final = 16  # jumps: NFT_JUMP_STACK_SIZE
+
+Range = tuple[int, int]
+
+V4_SOURCES: Final = ((V4_PREFIX | 0x01000000, V4_PREFIX | 0x7EFFFFFF), (V4_PREFIX | 0x80000000, V4_PREFIX | 0xDFFFFFFF))
+V6_SOURCES: Final = ((2, V4_PREFIX - 1), (V4_PREFIX + (1 << 32), (0xFF << 120) - 1))
+"""Who can send from outside: no loopback, no multicast."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Sources that all rules so far have treated alike: addresses and ports, both ends included.
+
+    `doubt` is a rule that may have stopped them before; in the chain at hand, `may_stop` is one that may stop them, and
+    `may_pass` tells that one may accept them. `mark` is the packet's, `state` that of its connection.
+    """
+
+    addresses: Range
+    ports: Range = (0, 65535)
+    mark: int = 0
+    state: str = "new"
+    doubt: FirewallRule | None = None
+    may_stop: FirewallRule | None = None
+    may_pass: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The packet that opens a connection, but for its source: by which interface it comes or goes, and where to."""
+
+    proto: int
+    address: int
+    port: int
+    iif: str = ""
+    oif: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What happens to some of the sources: the verdict, and the rule that decided; None where a policy did."""
+
+    box: Box
+    verdict: str
+    rule: FirewallRule | None = None
+    chain: Chain | None = None
+
+    @property
+    def because(self) -> str:
+        """The rule, or the policy, in the words of nft(8)."""
+        if self.rule is not None:
+            return self.rule.text or self.rule.verdict
+        return f"policy {self.chain.policy} of chain {self.chain.name}" if self.chain is not None else ""
+
+
+def from_outside(chains: tuple[Chain, ...], asked: Asked) -> list[Piece]:
+    """What happens to connections that come in by `asked.iif`, of every source that there can be."""
+    sources = V4_SOURCES if is_v4(asked.address) else V6_SOURCES
+    return _judge(chains, asked, [Box(each) for each in sources], (INGRESS, PREROUTING, INPUT))
+
+
+def from_here(chains: tuple[Chain, ...], asked: Asked, source: int) -> list[Piece]:
+    """What happens to a connection of this machine to itself: it leaves by lo, and comes in by lo."""
+    leaving = _judge(chains, replace(asked, iif="", oif="lo"), [Box((source, source), (1, 65535))], (OUTPUT,))
+    arriving = replace(asked, iif="lo", oif="")
+    passed = [piece for piece in leaving if piece.verdict not in (OPEN, UNKNOWN)]
+    boxes = [piece.box for piece in leaving if piece.verdict in (OPEN, UNKNOWN)]
+    return passed + _judge(tuple(each for each in chains if each.kind != "nat"), arriving, boxes, (PREROUTING, INPUT))
+
+
+def _judge(chains: tuple[Chain, ...], asked: Asked, boxes: list[Box], hooks: tuple[str, ...]) -> list[Piece]:
+    done: list[Piece] = []
+    family = "ip" if is_v4(asked.address) else "ip6"
+    named = {(each.family, each.table, each.name): each for each in chains}
+    for hook in hooks:
+        for base in sorted((each for each in chains if each.hook == hook), key=lambda each: each.priority):
+            if base.family not in (family, "inet", "netdev") or (base.device and asked.iif not in base.device.split()):
+                continue
+            walk = _Walk(named, base, asked)
+            boxes = walk.through(boxes)
+            done += walk.stopped
+    return done + [Piece(box, UNKNOWN if box.doubt else OPEN, box.doubt) for box in boxes]
+
+
+class _Walk:
+    """One base chain and those that it jumps to."""
+
+    def __init__(self, chains: dict[tuple[str, str, str], Chain], base: Chain, asked: Asked) -> None:
+        self.chains = chains
+        self.base = base
+        self.asked = asked
+        self.stopped: list[Piece] = []
+        self.passed: list[Box] = []
+
+    def through(self, boxes: list[Box]) -> list[Box]:
+        """Those that go on to the next base chain."""
+        for box in self._chain(self.base, boxes, 0):
+            self._end(box, "accept" if self.base.policy == "accept" else "drop", None)
+        return [replace(box, may_stop=None, may_pass=False) for box in self.passed]
+
+    def _chain(self, chain: Chain, boxes: list[Box], depth: int) -> list[Box]:
+        """Those that come to the chain's end, or return from it."""
+        back: list[Box] = []
+        for rule in chain.rules:
+            if not boxes:
+                break
+            goes_on: list[Box] = []
+            for box in boxes:
+                met, unmet, certain = _split(rule, box, self.asked)
+                goes_on += unmet
+                for each in met:
+                    if not certain or not rule.understood:
+                        goes_on.append(_doubted(each, rule))
+                    else:
+                        self._apply(rule, chain, each, depth, goes_on, back)
+            boxes = goes_on
+        return boxes + back
+
+    def _apply(
+        self, rule: FirewallRule, chain: Chain, box: Box, depth: int, goes_on: list[Box], back: list[Box]
+    ) -> None:
+        if rule.set_mark is not None:
+            value, mask = rule.set_mark
+            box = replace(box, mark=box.mark & ~mask | value)
+        verdict = rule.verdict
+        if verdict in ("jump", "goto"):
+            target = self.chains.get((chain.family, chain.table, rule.target))
+            returned = (
+                [_doubted(box, rule)] if target is None or depth >= DEEPEST else self._chain(target, [box], depth + 1)
+            )
+            (goes_on if verdict == "jump" else back).extend(returned)
+        elif verdict == "return":
+            back.append(box)
+        elif verdict == "continue":
+            goes_on.append(box)
+        elif verdict == "notrack":
+            goes_on.append(replace(box, state="untracked"))
+        elif verdict == "queue":
+            goes_on.append(_doubted(box, rule))
+        else:
+            self._end(box, verdict, rule)
+
+    def _end(self, box: Box, verdict: str, rule: FirewallRule | None) -> None:
+        """The chain has decided: what it accepts goes on, unless something before may have stopped it."""
+        if verdict in ("dnat", "redirect") and rule is not None and not _stays(rule, self.asked):
+            self.stopped.append(Piece(box, UNKNOWN if box.may_pass or box.may_stop else DIVERTED, rule, self.base))
+        elif verdict in ("drop", "reject"):
+            if box.may_pass:
+                self.passed.append(replace(box, doubt=box.doubt or box.may_stop or rule or NOBODY))
+            else:
+                self.stopped.append(Piece(box, REJECTED if verdict == "reject" else DROPPED, rule, self.base))
+        else:
+            self.passed.append(replace(box, doubt=box.doubt or box.may_stop))
+
+
+NOBODY: Final = FirewallRule(text="the policy of the chain")
+
+
+def _stays(rule: FirewallRule, asked: Asked) -> bool:
+    """Whether NAT leaves it where it was going."""
+    same_port = rule.to_port is None or rule.to_port == (asked.port, asked.port)
+    same_address = rule.verdict == "redirect" or rule.to_address in (None, (asked.address, asked.address))
+    return same_port and same_address
+
+
+def _doubted(box: Box, rule: FirewallRule) -> Box:
+    """What a rule leaves open: it may stop these, or accept them, or neither."""
+    accepts = rule.verdict not in ("drop", "reject")
+    stops = rule.verdict != "accept"
+    return replace(box, may_pass=box.may_pass or accepts, may_stop=box.may_stop or (rule if stops else None))
+
+
+def _split(rule: FirewallRule, box: Box, asked: Asked) -> tuple[list[Box], list[Box], bool]:
+    """Who of the sources meets all conditions of a rule, who does not, and whether that is certain."""
+    met, unmet, certain = [box], [], True
+    for match in rule.matches:
+        still: list[Box] = []
+        for each in met:
+            answer = _plain(match, each, asked)
+            if answer is False:
+                unmet.append(each)
+            elif answer is None:
+                inside, outside = _by_source(match, each)
+                still += inside
+                unmet += outside
+            else:
+                certain = certain and answer is True
+                still.append(each)
+        met = still
+    return met, unmet, certain
+
+
+def _plain(match: Match, box: Box, asked: Asked) -> bool | str | None:
+    """Whether a condition holds: True, False, "maybe", or None when it depends on the source."""
+    key = match.key.removeprefix("original_")
+    if key in ("saddr", "sport"):
+        return None
+    if key in ("iif", "oif"):
+        name = asked.iif if key == "iif" else asked.oif
+        if not name:
+            return False  # there is none: the rule is not met, nor is its contrary
+        return any(_same_name(str(each), name) for each in match.values) is not match.negated
+    if key.startswith("icmp") or (key in ("uid", "gid") and not asked.oif):
+        return False
+    numbers = {"daddr": asked.address, "dport": asked.port, "proto": asked.proto}
+    words = {
+        "family": "ip" if is_v4(asked.address) else "ip6",
+        "state": box.state,
+        "direction": "original",
+        "daddr_type": "local",
+        "saddr_type": "local" if "lo" in (asked.iif, asked.oif) else "unicast",
+        "reverse_path": "exists",  # who is asked about comes by where the answer leaves
+        "ct_status": "",
+    }
+    if key in numbers:
+        return any(first <= numbers[key] <= last for first, last in _pairs(match)) is not match.negated
+    if key in words:
+        return (words[key] in match.values) is not match.negated
+    if key in ("mark", "tcp_flags"):
+        number = box.mark if key == "mark" else SYN
+        return any(number & mask == value for value, mask in _pairs(match)) is not match.negated
+    return "maybe"
+
+
+def _pairs(match: Match) -> Iterator[Range]:
+    for each in match.values:
+        assert isinstance(each, tuple)
+        yield each
+
+
+def _same_name(pattern: str, name: str) -> bool:
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+def _by_source(match: Match, box: Box) -> tuple[list[Box], list[Box]]:
+    """The sources within the ranges of a condition, and the others."""
+    addresses = match.key.endswith("saddr")
+    inside: list[Box] = []
+    outside: list[Box] = []
+    first, last = box.addresses if addresses else box.ports
+    edges = {first, last + 1}
+    for low, high in _pairs(match):
+        edges |= {edge for edge in (low, high + 1) if first < edge <= last}
+    for low, following in pairwise(sorted(edges)):
+        part = (low, following - 1)
+        piece = replace(box, addresses=part) if addresses else replace(box, ports=part)
+        within = any(bottom <= low <= top for bottom, top in _pairs(match))
+        (inside if within is not match.negated else outside).append(piece)
+    return inside, outside
