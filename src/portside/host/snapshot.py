@@ -7,16 +7,29 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from portside.addr.abi import SOCK_DGRAM, SOCK_STREAM
-from portside.addr.ip import is_any, needs_scope
+from portside.addr.ip import is_any, is_v4, needs_scope
 from portside.facts import socket as facts
-from portside.facts.interface import IFF_BROADCAST, IFF_LOOPBACK, IFF_MULTICAST, IFF_RUNNING, IFF_UP, Address, Interface
+from portside.facts.interface import (
+    IFA_F_PERMANENT,
+    IFA_F_SECONDARY,
+    IFF_BROADCAST,
+    IFF_LOOPBACK,
+    IFF_LOWER_UP,
+    IFF_MULTICAST,
+    IFF_RUNNING,
+    IFF_UP,
+    Address,
+    Interface,
+)
 from portside.facts.process import Process as ProcessFacts
+from portside.facts.route import TABLE_LOCAL, TABLE_MAIN, Route
 from portside.facts.snapshot import Snapshot
 from portside.facts.socket import Owner, Socket, TcpInfo, UnixSocket
 from portside.facts.state import LISTEN, SYN_RECEIVED
 from portside.host.filter_facts import chains
 from portside.host.udp_socket import UdpSocket
 from portside.host.unix_socket import UnixSocket as UnixFile
+from portside.ip.route import LOCAL_KINDS
 from portside.sockets.entry import Entry
 from portside.tcp import calls
 from portside.tcp.tcb import Tcb
@@ -28,12 +41,14 @@ if TYPE_CHECKING:
     from portside.host.processes import Process
     from portside.host.tcp_socket import TcpSocket
     from portside.ip.interface import Interface as Device
+    from portside.ip.interface import InterfaceAddress
+    from portside.ip.route import RouteEntry
 
 Owners = dict["File", list[Owner]]
 
 
 def snapshot(host: Host) -> Snapshot:
-    """What is true of the host now: sockets, processes, interfaces, packet filter, settings."""
+    """What is true of the host now: sockets, processes, interfaces, routes, packet filter, settings."""
     owners = _owners(host)
     stack = host.stack
     sockets = [_tcp(entry, owners, host.world.now) for entry in stack.tcp]
@@ -46,6 +61,7 @@ def snapshot(host: Host) -> Snapshot:
         processes=tuple(_process(process) for process in host.processes),
         interfaces=tuple(_interface(interface) for interface in host.ip.interfaces.values()),
         chains=chains(host.ip.firewall),
+        routes=tuple(_route(entry) for entry in host.ip.routes.entries()),
         settings=copy(host.settings),
         users=tuple((uid, name) for name, uid in host.users.all()),
     )
@@ -231,18 +247,41 @@ def _process(process: Process) -> ProcessFacts:
 
 
 def _interface(interface: Device) -> Interface:
-    flags = (IFF_UP | IFF_RUNNING if interface.up else 0) | (
-        IFF_LOOPBACK if interface.loopback else IFF_BROADCAST | IFF_MULTICAST
-    )
+    up = IFF_UP | IFF_RUNNING | IFF_LOWER_UP if interface.up else 0
     return Interface(
         index=interface.index,
         name=interface.name,
         mtu=interface.mtu,
-        flags=flags,
-        addresses=tuple(
-            Address(address=a.address, prefix_length=a.prefix_length, scope=a.scope, broadcast=a.broadcast or None)
-            for a in interface.addresses
-        ),
+        flags=up | (IFF_LOOPBACK if interface.loopback else IFF_BROADCAST | IFF_MULTICAST),
+        mac=interface.link_address.to_bytes(6, "big"),
+        state="DOWN" if not interface.up else "UNKNOWN" if interface.loopback else "UP",
+        queue_discipline="noqueue",  # as of a veth: packets wait in the link
+        queue_length=1000,
+        addresses=tuple(_address(each, interface) for each in interface.addresses),
     )
 
 
+def _address(each: InterfaceAddress, interface: Device) -> Address:
+    return Address(
+        address=each.address,
+        prefix_length=each.prefix_length,
+        scope=each.scope,
+        broadcast=(not interface.loopback and each.broadcast) or None,
+        label=interface.name if is_v4(each.address) else "",
+        flags=IFA_F_PERMANENT | (IFA_F_SECONDARY if each.secondary else 0),
+    )
+
+
+def _route(entry: RouteEntry) -> Route:
+    return Route(
+        destination=entry.prefix,
+        prefix_length=entry.prefix_length,
+        kind=entry.kind,
+        gateway=entry.via or None,
+        interface=entry.interface.index if entry.interface is not None else 0,
+        source=entry.source or None,
+        metric=entry.metric,
+        table=TABLE_LOCAL if entry.kind in LOCAL_KINDS else TABLE_MAIN,
+        scope=entry.scope,
+        mtu=entry.mtu,
+    )

@@ -39,16 +39,15 @@ def show(snapshot: Snapshot, arguments: Sequence[str] = ()) -> Report:
 
     Raises Misuse.
     """
+    families = [AF_INET6 if word == "-6" else AF_INET for word in arguments if word in ("-4", "-6")]
     words = [word for word in arguments if word not in ("-4", "-6")]
-    families = [AF_INET for word in arguments if word == "-4"] + [AF_INET6 for word in arguments if word == "-6"]
-    if words and "address".startswith(words[0]):
-        words.pop(0)
+    known = not words or "address".startswith(words.pop(0))
     if words and words[0] in ("show", "list", "ls", "lst", "sh"):
         words.pop(0)
     if words and words[0] == "dev":
         words.pop(0)
-    if len(words) > 1 or any(word.startswith("-") for word in words):
-        raise Misuse(f"{' '.join(words)!r} is not understood; write ip [-4|-6] address show [dev NAME]")
+    if not known or len(words) > 1 or any(word.startswith("-") for word in words):
+        raise Misuse(f"{' '.join(arguments)!r} is not understood; write ip [-4|-6] address show [dev NAME]")
     shown = [each for each in snapshot.interfaces if not words or each.name == words[0]]
     if words and not shown:
         return printed("", f'Device "{clean(words[0])}" does not exist.\n', 1)
