@@ -25,6 +25,7 @@ from portside.addr import services
 from portside.facts import saved
 from portside.facts.snapshot import Snapshot
 from portside.live import machine, rtnetlink
+from portside.wire.checksum import checksum
 
 PR_SET_NAME = 15
 SO_REUSEPORT, SO_BINDTODEVICE = 15, 25
@@ -39,6 +40,8 @@ def network() -> None:
     for name in ("default", "all"):
         with open(f"/proc/sys/net/ipv6/conf/{name}/accept_dad", "w") as file:
             file.write("0")
+    with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", "w") as file:
+        file.write("0")
     for command in (
         "link set lo up",
         "link add ve0 type veth peer name ve1",
@@ -200,7 +203,21 @@ class Maker:
         spaced = socket.socket(socket.AF_UNIX)
         spaced.bind(SPACED)
         spaced.listen(7)
-        self.kept += (device, spaced)
+        half_open = socket.socket()
+        half_open.bind(("10.99.0.2", self.next_port()))
+        half_open.listen(5)
+        send_syn("10.99.0.1", half_open.getsockname())
+        self.kept += (device, spaced, half_open)
+
+
+def send_syn(source: str, target: tuple[str, int]) -> None:
+    """A SYN from a host that is silent: the connection stays half open."""
+    addresses = socket.inet_aton(source) + socket.inet_aton(target[0])
+    segment = bytearray(struct.pack("!HHIIBBHHH", 40000, target[1], 1, 0, 5 << 4, 2, 1000, 0, 0))
+    struct.pack_into("!H", segment, 16, checksum(addresses + struct.pack("!HH", 6, len(segment)) + segment))
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(segment), 0, 0, 64, 6, 0) + addresses
+    with socket.socket(V4, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+        raw.sendto(header + segment, (target[0], 0))
 
 
 def link_local() -> str:
@@ -216,9 +233,9 @@ def process(name: str, uid: int, make: Callable[[], None]) -> None:
     if os.fork() == 0:
         with open("/proc/self/comm", "wb") as file:
             file.write(name.encode())
-        make()
         if uid:
             os.setresuid(uid, uid, uid)
+        make()
         os.write(there, b"!")
         os.close(there)
         os.read(BLOCK, 1)  # until the parent ends
@@ -260,7 +277,8 @@ def make_all(seed: int, directory: str) -> None:
 
     for number, name in enumerate(maker.random.sample(NAMES, 4)):
         maker.port = 1000 + 700 * number
-        process(name, maker.random.choice((0, 1000, 4321)), (some, shared, strange, some)[number])
+        make = (some, shared, strange, some)[number]
+        process(name, 0 if make is strange else maker.random.choice((0, 1000, 4321)), make)
 
 
 def settled() -> None:
@@ -295,6 +313,7 @@ def main() -> None:
     seed, commands = int(sys.argv[1]), json.loads(sys.argv[2])
     network()
     with tempfile.TemporaryDirectory(prefix="ps-views-") as directory:
+        os.chmod(directory, 0o777)
         make_all(seed, directory)
         settled()
         look()  # the first dump gives sockets their cookies

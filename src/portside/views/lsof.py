@@ -114,7 +114,8 @@ class _Chooser:
     def takes(self, each: Open) -> bool:
         """Whether it is listed. What is refused (`^`) is so in any case, and -s narrows what -i finds."""
         asked = self.asked
-        pid, login, command = str(each.owner.pid), self._logins(each), _command(each)
+        pid, command = str(each.owner.pid), _command(each)
+        login = self._logins(each) if asked.users != ANY else set()
         if pid in asked.pids.refused or login & set(asked.users.refused) or _named(command, asked.commands.refused):
             return False
         conditions = []
@@ -134,7 +135,7 @@ class _Chooser:
         """Whether each thing that was asked for was met; lsof's exit code tells."""
         every = list(everything)
         pids = {str(each.owner.pid) for each in every} | {str(each.pid) for each in self.snapshot.processes}
-        logins = {name for each in every for name in self._logins(each)}
+        logins = {name for each in every for name in self._logins(each)} if self.asked.users.wanted else set()
         return (
             set(self.asked.pids.wanted) <= pids
             and set(self.asked.users.wanted) <= logins
