@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
 from collections.abc import Sequence
 
@@ -32,6 +31,8 @@ BUG = 70
 def _version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
     """Say which portside this is, and whether the modules that every segment passes through are compiled."""
     if wanted and not ctx.resilient_parsing:
+        import platform
+
         from portside.wire import seq
 
         compiled = "no" if seq.__file__.endswith(".py") else "yes"
@@ -42,17 +43,21 @@ def _version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=EPILOG,
-    no_args_is_help=True,
+    invoke_without_command=True,
 )
 @click.option("-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version,
               help="Show the version, how it was built, and exit.")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> int | None:
     """The ports-and-sockets layer of an operating system.
+
+    `portside` alone says who listens on this machine, from where it can be reached, and what is likely wrong.
 
     `portside run` runs unmodified Python programs on simulated hosts: machines that exist only in memory,
     with their own addresses, ports, routes and clock. Every socket call answers as Linux answers. Nothing
     reaches the real network, time is virtual (a minute of sleep costs nothing), and a seed replays the run.
     """
+    return ctx.invoke(ls) if ctx.invoked_subcommand is None else None
 
 
 class RunCommand(click.Command):
@@ -307,6 +312,108 @@ def explain(notations: tuple[str, ...], as_json: bool) -> int:
     from portside.cli import explain as explainer
 
     return explainer.run(notations, as_json)
+
+
+@cli.command()
+@click.option("-p", "--port", "ports", multiple=True, metavar="PORT", help="A port, 8000-8100, or a service's name.")
+@click.option("--process", "processes", multiple=True, metavar="NAME|PID", help="Of this program or process.")
+@click.option("--user", "users", multiple=True, metavar="NAME|UID", help="Made by this user.")
+@click.option("--state", "states", multiple=True, metavar="STATE", help="In this state: listen, estab, time-wait ...")
+@click.option("-a", "--all", "everything", is_flag=True, help="Connections and all other sockets, too.")
+@click.option("-n", "--notes", is_flag=True, help="Also what surprises only some clients.")
+@click.option("-w", "--watch", type=click.FloatRange(min=0.1), is_flag=False, flag_value=2.0, metavar="[SECONDS]",
+              help="Again and again, every 2 seconds or as often as said.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON; docs/listening.md tells each key.")
+@click.option("--color/--no-color", default=None, help="Colours; by default on a terminal.")
+@_snapshot
+@_namespace
+def ls(
+    ports: tuple[str, ...] = (),
+    processes: tuple[str, ...] = (),
+    users: tuple[str, ...] = (),
+    states: tuple[str, ...] = (),
+    everything: bool = False,
+    notes: bool = False,
+    watch: float | None = None,
+    as_json: bool = False,
+    color: bool | None = None,
+    file: str | None = None,
+    namespace: str | None = None,
+) -> int:
+    """Say who listens: process, address, from where it can be reached, and what is likely a mistake.
+
+    On this machine and in each of its network namespaces, on the simulated host when it is run there, or from
+    a saved snapshot. What the packet filter lets through is part of the answer.
+    """
+    from portside.cli import ls as lister
+    from portside.cli import source
+
+    options = lister.Options(ports, processes, users, states, everything, notes, as_json, color)
+    return lister.run(source.Source(file, namespace), options, watch)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@_snapshot
+@_namespace
+@click.argument("what", metavar="PORT|ADDRESS|NAME")
+def who(what: str, as_json: bool, file: str | None, namespace: str | None) -> int:
+    """Say who has a port or an address: every process, its user, and how it came to run.
+
+    \b
+      portside who 8080
+      portside who [::1]:53/udp
+      portside who nginx
+
+    \b
+    Exit codes: 0; 1 when nobody has it.
+    """
+    from portside.cli import source
+    from portside.cli import who as finder
+
+    return finder.run(what, source.Source(file, namespace), as_json=as_json)
+
+
+@cli.command()
+@click.option("-u", "--udp", is_flag=True, help="A UDP socket; TCP by default.")
+@click.option("--reuseaddr", is_flag=True, help="With SO_REUSEADDR, as most servers have it.")
+@click.option("--reuseport", is_flag=True, help="With SO_REUSEPORT.")
+@click.option("--v6only/--no-v6only", default=None, help="With IPV6_V6ONLY on or off.")
+@click.option("--freebind", is_flag=True, help="With IP_FREEBIND.")
+@click.option("--device", metavar="INTERFACE", help="With SO_BINDTODEVICE.")
+@click.option("--user", metavar="NAME|UID", help="Who would call; by default who asks.")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@_snapshot
+@_namespace
+@click.argument("where", metavar="ADDRESS:PORT")
+def bind(
+    where: str,
+    udp: bool,
+    reuseaddr: bool,
+    reuseport: bool,
+    v6only: bool | None,
+    freebind: bool,
+    device: str | None,
+    user: str | None,
+    as_json: bool,
+    file: str | None,
+    namespace: str | None,
+) -> int:
+    """Say whether a server could bind and listen there, here and now. Nothing is bound.
+
+    If not: the errno, the rule, the socket and the process in the way, and the nearest thing that would work.
+    A port alone is tried on 0.0.0.0 and on [::].
+
+    \b
+    Exit codes: 0 it would work; 1 it would fail; 3 it depends on what could not be read (it is said on what).
+    """
+    from portside.cli import bind as binder
+    from portside.cli import source
+
+    return binder.run(
+        where, source.Source(file, namespace), udp=udp, user=user, device=device, as_json=as_json,
+        reuseaddr=reuseaddr, reuseport=reuseport, v6only=v6only, freebind=freebind,
+    )  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

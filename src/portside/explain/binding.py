@@ -18,7 +18,7 @@ from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_TCP
 from portside.addr.reading import Endpoint
 from portside.explain.load import everything, on_port, tables, unknown_options, words
 from portside.explain.place import Caller, Place
-from portside.facts.process import Process
+from portside.explain.words import user_name
 from portside.facts.snapshot import Snapshot
 from portside.facts.socket import Owner, Socket
 from portside.facts.state import CLOSED
@@ -272,16 +272,6 @@ def _holder(snapshot: Snapshot, entry: Entry) -> Holder:
     socket = entry.owner
     assert isinstance(socket, Socket)
     return Holder(socket, str(entry), socket.owners, user_name(snapshot, socket.uid))
-
-
-def user_name(snapshot: Snapshot, uid: int) -> str:
-    """The user's name, or the number where none is known."""
-    return next((name for number, name in snapshot.users if number == uid), str(uid))
-
-
-def process_of(snapshot: Snapshot, pid: int) -> Process | None:
-    """The process of that number."""
-    return next((each for each in snapshot.processes if each.pid == pid), None)
 
 
 def attempt_of(endpoint: Endpoint, snapshot: Snapshot, **options: object) -> Attempt:

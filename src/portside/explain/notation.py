@@ -7,12 +7,12 @@ from typing import Final
 
 from portside.addr import endpoint as notations
 from portside.addr import ip, port, services
-from portside.addr.abi import AF_INET, AF_INET6, AF_UNIX, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE
+from portside.addr.abi import AF_INET, AF_INET6, AF_UNIX
 from portside.addr.endpoint import NotationError
 from portside.addr.reading import Endpoint, Reading
+from portside.explain.words import PROTOCOLS
 
 FAMILIES: Final = {AF_INET: "IPv4", AF_INET6: "IPv6", AF_UNIX: "unix"}
-PROTOCOLS: Final = {IPPROTO_TCP: "tcp", IPPROTO_UDP: "udp", IPPROTO_UDPLITE: "udplite"}
 
 Json = dict[str, object]
 

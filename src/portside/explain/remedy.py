@@ -10,8 +10,9 @@ from typing import Final
 from portside.addr import ip
 from portside.addr.abi import AF_INET6, IPPROTO_TCP
 from portside.addr.port import MAX_PORT
-from portside.explain.binding import Answer, Attempt, Remedy, decide, user_name
+from portside.explain.binding import Answer, Attempt, Remedy, decide
 from portside.explain.place import Caller, Place
+from portside.explain.words import user_name
 from portside.facts.interface import IFF_UP
 from portside.sockets import rules
 

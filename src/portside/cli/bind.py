@@ -1,0 +1,130 @@
+"""`portside bind`: would this bind(2) and listen(2) work, and if not, why and what would. It binds nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from dataclasses import replace
+from typing import Final
+
+import click
+
+from portside.addr import ip
+from portside.addr.abi import AF_INET, AF_INET6, AF_UNIX, IPPROTO_UDP
+from portside.addr.endpoint import NotationError, parse
+from portside.addr.reading import Endpoint
+from portside.cli import source as sources
+from portside.cli.source import Complaint, Source
+from portside.explain.binding import DEPENDS, FAILS, WORKS, Answer, attempt_of, would_bind
+from portside.explain.place import Caller
+from portside.facts.snapshot import Snapshot
+from portside.views.table import clean
+
+WANT: Final = frozenset({"sockets", "owners", "options", "interfaces", "routes", "settings", "users"})
+STATUS: Final = {WORKS: 0, FAILS: 1, DEPENDS: 3}
+"""The exit codes."""
+
+
+def run(
+    where: str,
+    source: Source,
+    *,
+    udp: bool = False,
+    user: str | None = None,
+    device: str | None = None,
+    as_json: bool = False,
+    **options: bool | None,
+) -> int:
+    """Print the answer for each address that the notation stands for. Returns the worst exit code. Raises Complaint."""
+    endpoints = _endpoints(where)
+    found = sources.snapshot(source, WANT, everywhere=source.namespace is None)
+    caller = _caller(user, source, found)
+    answers = [_answer(each, found, caller, udp, device, options) for each in endpoints]
+    if as_json:
+        click.echo(json.dumps({"asked": where, "uid": caller.uid, "answers": [each.json() for each in answers]}))
+    else:
+        for each in answers:
+            for line in each.lines:
+                click.echo(clean(line))
+        click.echo(sources.missing(found), nl=False, err=True)
+    return max(STATUS[each.outcome] for each in answers)
+
+
+def _answer(
+    endpoint: Endpoint, found: Snapshot, caller: Caller, udp: bool, device: str | None, options: dict[str, bool | None]
+) -> Answer:
+    try:
+        attempt = attempt_of(endpoint, found, **options)
+    except ValueError as error:
+        raise Complaint(str(error)) from None
+    if udp:
+        attempt = replace(attempt, proto=IPPROTO_UDP)
+    if device is not None:
+        index = next((each.index for each in found.interfaces if each.name == device), 0)
+        if not index:
+            raise Complaint(f"this machine has no interface {device}")
+        attempt = replace(attempt, device=index)
+    return would_bind(found, attempt, caller)
+
+
+def _endpoints(where: str) -> list[Endpoint]:
+    """What is to be bound: a wildcard of no family, as a port alone, is tried for both."""
+    try:
+        endpoint = parse(where).with_port
+    except NotationError as error:
+        raise Complaint(str(error)) from None
+    if endpoint is None:
+        raise Complaint(f"{where!r} has no port: write an address and a port, such as 0.0.0.0:8080 or [::1]:8080")
+    if endpoint.family == AF_UNIX:
+        raise Complaint("a UNIX socket has no port; portside bind is for TCP and UDP")
+    if endpoint.address is not None:
+        return [endpoint]
+    if endpoint.name:
+        return _resolved(endpoint)
+    v4 = replace(endpoint, every=False, family=AF_INET, address=ip.V4_ANY)
+    v6 = replace(endpoint, every=False, family=AF_INET6, address=ip.V6_ANY)
+    return [each for each in (v4, v6) if endpoint.family in (0, each.family)]
+
+
+def _resolved(endpoint: Endpoint) -> list[Endpoint]:
+    try:
+        answers = socket.getaddrinfo(endpoint.name, endpoint.port, endpoint.family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise Complaint(f"{endpoint.name}: {error.strerror}") from None
+    found = []
+    for family, _, _, _, where in answers:
+        zone = socket.if_indextoname(where[3]) if len(where) == 4 and where[3] else ""
+        address = ip.parse(str(where[0]).partition("%")[0])
+        found.append(replace(endpoint, name="", family=int(family), address=address, zone=zone))
+    return found
+
+
+def _caller(user: str | None, source: Source, found: Snapshot) -> Caller:
+    """Who would call: the user that is named, else the process that asks."""
+    if user is not None:
+        return Caller.user(_uid(user, found))
+    process = sources.simulated()
+    if process is not None:
+        return Caller(process.euid, process.effective)
+    if source.file is None:
+        from portside.live import processes
+
+        capabilities = processes.one(os.getpid()).capabilities
+        if capabilities is not None:
+            return Caller(os.geteuid(), capabilities)
+    return Caller.user(os.geteuid())
+
+
+def _uid(user: str, found: Snapshot) -> int:
+    if user.isascii() and user.isdecimal():
+        return int(user)
+    known = next((uid for uid, name in found.users if name == user), None)
+    if known is not None:
+        return known
+    import pwd
+
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise Complaint(f"there is no user {user!r}") from None

@@ -1,0 +1,157 @@
+"""`portside ls`, `who` and `bind` as their users see them, on a simulated host and on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from portside import Network
+from portside.cli.main import cli
+
+SERVER = """
+import socket, sys, time
+s = socket.create_server(("", int(sys.argv[1])))
+time.sleep(3600)
+"""
+
+
+def portside(*arguments: str) -> int:
+    return cli.main(list(arguments), "portside", standalone_mode=False) or 0
+
+
+@pytest.fixture
+def simulated(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    """Runs `portside ARGUMENTS` on a simulated host where a server listens on port 8080; what it said and returned."""
+    server = tmp_path / "server.py"
+    server.write_text(SERVER)
+
+    def run(*arguments: str, user: str = "root") -> tuple[int, str, str]:
+        with Network(seed=1, quiet=True) as network:
+            host = network.host("web", "10.0.0.1/24", "fd00::1/64")
+            host.firewall.drop(src="10.0.0.0/25")
+            host.spawn(str(server), "8080", background=True)
+
+            def command() -> int:
+                return portside(*arguments)
+
+            looking = host.spawn(command, start=1, user=user)
+            network.run()
+        return looking.result, looking.stdout, looking.stderr
+
+    return run
+
+
+class TestSimulated:
+    @pytest.mark.scenario("C4")
+    def test_who_listens(self, simulated) -> None:
+        status, out, _ = simulated("ls", "--no-color")
+        assert status == 0
+        assert out.splitlines()[0].split() == ["PROTO", "ADDRESS", "PROCESS", "USER", "FAMILIES", "FROM", "WHERE"]
+        assert "tcp    0.0.0.0:8080" in out
+        assert "the filter drops the rest" in out or "10.0.0.128" in out
+
+    @pytest.mark.scenario("C4")
+    def test_alone_it_is_ls(self, simulated) -> None:
+        assert simulated() == simulated("ls")
+
+    def test_json(self, simulated) -> None:
+        _, out, _ = simulated("ls", "--json")
+        [listener] = json.loads(out)["listeners"]
+        assert (listener["text"], listener["reach"]) == ("0.0.0.0:8080", "network")
+
+    @pytest.mark.parametrize(
+        ("arguments", "count"),
+        [
+            (("--port", "8080"), 1), (("--port", "8000-8079"), 0), (("--port", "http-alt"), 1),
+            (("--user", "root"), 1), (("--user", "nobody"), 0), (("--process", "nosuch"), 0),
+            (("--state", "listen"), 1), (("--state", "estab"), 0),
+        ],
+    )  # fmt: skip
+    def test_filters(self, simulated, arguments: tuple[str, ...], count: int) -> None:
+        _, out, _ = simulated("ls", "--json", *arguments)
+        assert len(json.loads(out)["listeners"]) == count
+
+    @pytest.mark.scenario("E1")
+    def test_who_has_a_port(self, simulated) -> None:
+        status, out, _ = simulated("who", "8080")
+        assert status == 0
+        assert out.startswith("tcp 0.0.0.0:8080 LISTEN, user root\n")
+        assert "(pid " in out
+        assert simulated("who", "8081")[0] == 1
+
+    @pytest.mark.scenario("E1")
+    @pytest.mark.scenario("B2")
+    @pytest.mark.parametrize(
+        ("arguments", "status", "words"),
+        [
+            (("127.0.0.1:8080",), 1, "EADDRINUSE"),
+            (("10.0.0.1:8081",), 0, "bind and listen would work"),
+            (("0.0.0.0:80", "--user", "1000"), 1, "EACCES"),
+            (("10.0.0.2:80",), 1, "EADDRNOTAVAIL"),
+            (("localhost:8080",), 1, "EADDRINUSE"),
+            (("8080", "--udp"), 0, "UDP [::]:8080: bind would work"),
+        ],
+    )
+    def test_bind(self, simulated, arguments: tuple[str, ...], status: int, words: str) -> None:
+        answer, out, _ = simulated("bind", *arguments)
+        assert answer == status
+        assert words in out
+
+
+@pytest.mark.linux
+@pytest.mark.scenario("E1")
+def test_who_has_a_port_of_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port, descriptor = str(server.getsockname()[1]), server.fileno()
+        assert portside("who", port) == 0
+        assert portside("who", f"127.0.0.1:{port}", "--json") == 0
+        assert portside("bind", f"127.0.0.1:{port}") == 1
+        assert portside("bind", f"0.0.0.0:{port}", "--json") == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"tcp 127.0.0.1:{port} LISTEN, user ")
+    assert f"(pid {os.getpid()}, fd {descriptor})" in lines[1]
+    [found] = json.loads(next(line for line in lines if line.startswith('{"asked": "127')))["sockets"]
+    assert [owner["pid"] for owner in found["owners"]] == [os.getpid()]
+    assert json.loads(lines[-1])["answers"][0]["in_way"][0]["owners"][0]["pid"] == os.getpid()
+    assert portside("who", port) == 1
+
+
+@pytest.mark.linux
+def test_ls_of_this_machine_names_all_owners() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        holder = subprocess.Popen(
+            [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[server.fileno()],
+        )  # fmt: skip
+        try:
+            assert holder.stdout is not None
+            holder.stdout.readline()
+            done = subprocess.run(
+                [sys.executable, "-m", "portside", "ls", "--json", "--port", str(port)],
+                capture_output=True, text=True, timeout=60, check=True,
+            )  # fmt: skip
+        finally:
+            holder.communicate(b"")
+    [found] = json.loads(done.stdout)["listeners"]
+    assert {owner["pid"] for owner in found["owners"]} == {os.getpid(), holder.pid}
+    assert found["reach"] == "machine"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("who", "no such:thing:"), ("ls", "--port", "x-y"), ("bind", "localhost"), ("bind", "unix:/x"),
+     ("bind", "0.0.0.0:80", "--device", "nope"), ("bind", "0.0.0.0:80", "--user", "nobody-of-that-name")],
+)  # fmt: skip
+def test_what_is_wrong_is_one_sentence(arguments: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "portside", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("portside: ")
