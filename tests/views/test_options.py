@@ -19,18 +19,21 @@ from portside.facts.state import CLOSED, ESTABLISHED, LISTEN, SYN_RECEIVED, SYN_
 from portside.views import fuser, ip_addr, lsof, netstat, ss
 from portside.views.names import HostNames
 from portside.views.ss_details import duration, rate
-from portside.views.table import Misuse
+from portside.views.table import Misuse, clean
 
 MS = 1_000_000
 
-WORDS = (
-    "-t -u -w -x -l -a -n -p -e -m -o -i -4 -6 -H -O -r -B -A -f -N -K -tulpn -anp -ano -W -U -s -c -F -T -R -P -nP -v -k "
-    "--windows --tcp --numeric --foo -sTCP:LISTEN -sTCP:FOO -i:80 -i :80 4 6 -iTCP@127.0.0.1:80 -iTCP@ -i@ -i: -p1 -p ^1 "
-    "-u root ^root -c /x/ /(/i +c 0 +c x -F0 -Fpcn state established listening nonsense exclude all sport dport src dst dev "
-    "= != >= <= > < == ( ) and or not ! & | && || :80 80 :http 10.0.0.0/8 10.0.0.1:80 [::1]:80 [::1 ::1 10.0.0.1/99 * "
-    "fwmark 0x1/0x1 autobound eth0 80/tcp 53/udp http/tcp 80,10.0.0.1,90/tcp ,,,/tcp -n tcp udp file /run/x addr show lo -- "
-    "\x1b[2J \udcff ä"
-).split()
+WORDS = [
+    "-t", "-u", "-w", "-x", "-l", "-a", "-n", "-p", "-e", "-m", "-o", "-i", "-4", "-6", "-H", "-O", "-r", "-B", "-A",
+    "-f", "-N", "-K", "-tulpn", "-anp", "-ano", "-W", "-U", "-s", "-c", "-F", "-T", "-R", "-P", "-nP", "-v", "-k",
+    "--windows", "--tcp", "--numeric", "--foo", "-sTCP:LISTEN", "-sTCP:FOO", "-i:80", ":80", "4", "6",
+    "-iTCP@127.0.0.1:80", "-iTCP@", "-i@", "-i:", "-p1", "^1", "root", "^root", "/x/", "/(/i", "+c", "0", "x", "-F0",
+    "-Fpcn", "state", "established", "listening", "nonsense", "exclude", "all", "sport", "dport", "src", "dst", "dev",
+    "=", "!=", ">=", "<=", ">", "<", "==", "(", ")", "and", "or", "not", "!", "&", "|", "&&", "||", "80", ":http",
+    "10.0.0.0/8", "10.0.0.1:80", "[::1]:80", "[::1", "::1", "10.0.0.1/99", "*", "fwmark", "0x1/0x1", "autobound",
+    "eth0", "80/tcp", "53/udp", "http/tcp", "80,10.0.0.1,90/tcp", ",,,/tcp", "tcp", "udp", "file", "/run/x", "addr",
+    "show", "lo", "--", "\x1b[2J", "\udcff", "\xe4",
+]  # fmt: skip
 words = st.lists(st.one_of(st.sampled_from(WORDS), st.text(max_size=6)), max_size=6)
 
 
@@ -55,9 +58,12 @@ def test_what_is_typed_is_shown_or_refused(view: Any, typed: list[str]) -> None:
     snapshot = everything()
     try:
         report = view.show(snapshot, typed)
-    except Misuse as misuse:
-        assert str(misuse)
-        assert "\n" not in str(misuse).replace("\\n", "") or any("\n" in word for word in typed)
+    except Misuse as refused:
+        sentence = str(refused)
+    else:
+        sentence = ""
+    if sentence:
+        assert sentence == clean(sentence)
         return
     assert report.status in (0, 1)
     if view is not ip_addr:
@@ -180,7 +186,8 @@ class TestIpAddress:
     def test_lifetimes_peers_labels_and_what_it_is_stacked_on(self) -> None:
         second = 1_000_000_000
         addresses = (
-            Address(address=ip.parse("10.0.0.1"), prefix_length=32, peer=ip.parse("10.0.0.2"), label="tun0:1", flags=0x80),
+            Address(address=ip.parse("10.0.0.1"), prefix_length=32, peer=ip.parse("10.0.0.2"), label="tun0:1",
+                    flags=0x80),
             Address(address=ip.parse("2001:db8::1"), prefix_length=64, flags=0x221, valid=86000 * second, preferred=0),
         )  # fmt: skip
         made = machine(interfaces=(

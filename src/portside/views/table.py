@@ -16,7 +16,10 @@ _HOSTILE: Final = re.compile(
 
 
 class Misuse(ValueError):
-    """A command line that a view does not understand; the text is one sentence."""
+    """A command line that a view does not understand; the text is one sentence, clean of what was typed."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(clean(sentence))
 
 
 class Report(NamedTuple):
