@@ -123,13 +123,14 @@ def machine() -> Snapshot:
     owners = (Owner(pid=7, fd=3, command=HOSTILE),)
     web = Socket(family=2, proto=6, type=1, state=LISTEN, laddr=0xFFFF_00000000, lport=80, raddr=0xFFFF_00000000,
                  owners=owners)  # fmt: skip
+    dns = Socket(family=2, proto=17, type=2, laddr=0xFFFF_00000000, lport=53, raddr=0xFFFF_00000000, owners=owners)
     return Snapshot(
         host="else\x1b[31mwhere",
         namespace=Namespace(inode=1, name=""),
         sockets=(web,),
         unix_sockets=(UnixSocket(type=SOCK_STREAM, state=LISTEN, inode=9, path=b"/run/\xff\x1b[2J", owners=owners),),
         processes=(Process(pid=7, name=HOSTILE, argv=(HOSTILE,)),),
-        others=(Snapshot(host="elsewhere", namespace=Namespace(inode=4026532000, name="blue")),),
+        others=(Snapshot(host="elsewhere", namespace=Namespace(inode=4026532000, name="blue"), sockets=(dns,)),),
     )
 
 
@@ -160,6 +161,8 @@ class TestSavedSnapshot:
     def test_another_namespace(self, file: str) -> None:
         for name in ("blue", "4026532000"):
             assert portside("ss", "-tlnH", "--snapshot", file, "--namespace", name) == Done(0, "", "")
+            row = portside("lsof", "-i", ":53", "-P", "--snapshot", file, "--namespace", name).text.splitlines()[1]
+            assert row.split()[2:] == ["0", "3u", "IPv4", "0", "0t0", "UDP", "*:53"]  # its process lives in the other
         done = portside("ss", "-tlnH", "--snapshot", file, "--namespace", "green")
         assert done == Done(2, "", "portside: there is no network namespace 'green'; there are 1, blue\n")
 

@@ -131,6 +131,12 @@ def _saved(path: str) -> Snapshot:
 def _in_namespace(found: Snapshot, name: str) -> Snapshot:
     for each in (found, *found.others):
         if name in (each.namespace.name, str(each.namespace.inode)):
-            return replace(each, missing=found.missing, users=found.users or each.users)
+            everyone = {process.pid: process for process in (*each.processes, *found.processes)}
+            return replace(  # whoever holds a socket of a namespace may live in another
+                each,
+                processes=tuple(everyone[pid] for pid in sorted(everyone)),
+                missing=found.missing,
+                users=found.users or each.users,
+            )
     known = ", ".join(sorted(each.namespace.name or str(each.namespace.inode) for each in (found, *found.others)))
     raise Complaint(f"there is no network namespace {name!r}; there are {known}")
