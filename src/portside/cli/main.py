@@ -416,6 +416,59 @@ def bind(
     )  # fmt: skip
 
 
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@_snapshot
+@_namespace
+def ephemeral(as_json: bool, file: str | None, namespace: str | None) -> int:
+    """Say which ports connections take by themselves, how many are left to each destination, and what would help.
+
+    \b
+    Exit codes: 0; 1 when some destination has no port left.
+    """
+    from portside.cli import ephemeral as counter
+    from portside.cli import source
+
+    return counter.run(source.Source(file, namespace), as_json=as_json)
+
+
+@cli.command()
+@click.option("-u", "--udp", is_flag=True, help="UDP ports; TCP by default.")
+@click.option("--from", "first", type=click.IntRange(1, 65535), default=10000, show_default=True, help="The first.")
+@click.option("--to", "last", type=click.IntRange(1, 65535), default=65535, show_default=True, help="The last.")
+@_snapshot
+@_namespace
+@click.argument("count", type=click.IntRange(min=1), default=1, metavar="[N]")
+def free(count: int, udp: bool, first: int, last: int, file: str | None, namespace: str | None) -> int:
+    """Print N ports that a server could bind on every address, by the rules of bind(2); none is taken.
+
+    Ports that are reserved or registered for a service are left out; those that connections take come last.
+
+    \b
+    Exit codes: 0; 1 when there are fewer.
+    """
+    from portside.cli import free as finder
+    from portside.cli import source
+
+    return finder.run(count, source.Source(file, namespace), udp=udp, first=first, last=last)
+
+
+@cli.command()
+@click.option("-u", "--udp", is_flag=True, help="A UDP socket; TCP by default.")
+@click.option("-t", "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="How long; for ever by default.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing.")
+@click.argument("where", metavar="PORT|ADDRESS:PORT")
+def wait(where: str, udp: bool, timeout: float | None, quiet: bool) -> int:
+    """Wait until something listens on a port of this machine. It asks the kernel; nothing is connected to.
+
+    \b
+    Exit codes: 0 somebody does; 1 nobody did in time.
+    """
+    from portside.cli import wait as waiter
+
+    return waiter.run(where, timeout, udp=udp, quiet=quiet)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The `portside` command."""
     try:

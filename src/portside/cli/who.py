@@ -91,12 +91,12 @@ def _matching(snapshot: Snapshot, port: int, endpoint: Endpoint | None, name: st
                 continue
             if name and not any(owner.command == name for owner in socket.owners):
                 continue
-            if endpoint is None or _is_at(socket, endpoint):
+            if endpoint is None or is_at(socket, endpoint):
                 found.append((socket, named))
     return found
 
 
-def _is_at(socket: Socket, endpoint: Endpoint) -> bool:
+def is_at(socket: Socket, endpoint: Endpoint) -> bool:
     """Whether the socket is where the notation says: a specific address finds the wildcards that answer it, too."""
     from portside.addr import ip
     from portside.sockets.conflict import families_met
