@@ -239,7 +239,7 @@ class Stack:
         # What a filter rejects in the name of another host is routed like the rest (FLOWI_FLAG_ANYSRC).
         source = packet.src if self.ip.is_local(packet.src) else 0
         route = self.ip.lookup(packet.dst, source, 0)
-        if isinstance(route, Verdict) and oif:
+        if isinstance(route, Verdict) and oif and needs_scope(packet.dst):
             route = self.ip.lookup(packet.dst, source, oif)
         if isinstance(route, Route):
             packet.src = packet.src or route.src

@@ -34,7 +34,7 @@ Key = tuple[int, int, int, int, int]
 class Connection:
     """One tracked connection (struct nf_conn), by the direction of its first packet."""
 
-    __slots__ = ("closed", "expires", "fins", "key", "replied", "reply_key")
+    __slots__ = ("closed", "expires", "fins", "key", "renamed", "replied", "reply_key")
 
     def __init__(self, key: Key) -> None:
         self.key = key
@@ -43,6 +43,7 @@ class Connection:
         self.closed = False  # TCP: reset, or FIN from both sides
         self.fins = 0  # TCP: 1 original direction, 2 reply direction
         self.expires = 0
+        self.renamed = 0  # what NAT has decided about: nat.SOURCE, nat.DESTINATION
 
 
 class Conntrack:
@@ -63,15 +64,15 @@ class Conntrack:
         rejected and so began no connection (nf_ct_attach), and so is the reset of a filter.
         """
         if isinstance(packet, IcmpMessage) and packet.quoted is not None:
-            known = self._find(key_of(packet.quoted), now) is not None or (ours and _may_begin(packet.quoted))
+            known = self._find(key_of(packet.quoted), now) is not None or (ours and may_begin(packet.quoted))
             return RELATED if known else INVALID
         if packet is self.attached:
             return RELATED
         key = key_of(packet)
         connection = self._find(key, now)
         if connection is None:
-            return NEW if _may_begin(packet) else INVALID
-        if isinstance(packet, TcpSegment) and _reopens(packet, connection):
+            return NEW if may_begin(packet) else INVALID
+        if isinstance(packet, TcpSegment) and reopens(packet, connection):
             return NEW
         if connection.replied or key != connection.key:
             return ESTABLISHED
@@ -83,18 +84,18 @@ class Conntrack:
             return
         key = key_of(packet)
         connection = self._find(key, now)
-        if isinstance(packet, TcpSegment) and connection is not None and _reopens(packet, connection):
+        if isinstance(packet, TcpSegment) and connection is not None and reopens(packet, connection):
             self._forget(connection)
             connection = None
         if connection is None:
-            if not _may_begin(packet):
+            if not may_begin(packet):
                 return
             connection = self._remember(key, now)
             if connection is None:
                 return
         if key != connection.key:
             connection.replied = True
-        connection.expires = now + _lifetime(packet, connection)
+        connection.expires = now + lifetime(packet, connection)
 
     def _find(self, key: Key, now: int) -> Connection | None:
         connection = self.connections.get(key)
@@ -132,7 +133,7 @@ def key_of(packet: Packet) -> Key:
     return packet.proto, packet.src, 0, packet.dst, 0
 
 
-def _may_begin(packet: Packet) -> bool:
+def may_begin(packet: Packet) -> bool:
     """Whether a packet of no known connection begins one.
 
     TCP: a SYN does, and an ACK of a connection that began unseen (nf_conntrack_tcp_loose); SYN-ACK, FIN and
@@ -146,12 +147,12 @@ def _may_begin(packet: Packet) -> bool:
     return True
 
 
-def _reopens(segment: TcpSegment, connection: Connection) -> bool:
+def reopens(segment: TcpSegment, connection: Connection) -> bool:
     """Whether a SYN begins a new connection in the place of one that is over."""
     return connection.closed and segment.flags & (SYN | ACK | RST) == SYN
 
 
-def _lifetime(packet: Packet, connection: Connection) -> int:
+def lifetime(packet: Packet, connection: Connection) -> int:
     """How long the connection is remembered after this packet, ns."""
     if isinstance(packet, TcpSegment):
         return _tcp_lifetime(packet, connection)

@@ -43,6 +43,9 @@ REJECT_V6: Final = {
 }  # fmt: skip
 """ICMPv6 type and code (RFC 4443 section 3.1)."""
 
+REJECT_V6_ALONE: Final = {"addr-unreachable": (1, 3), "policy-fail": (1, 5), "reject-route": (1, 6)}
+"""What nft(8) has for IPv6 besides."""
+
 VERDICTS: Final = frozenset({ACCEPT, DROP, TCP_RESET, *REJECT_V4})
 PROTOCOLS: Final = {
     "tcp": IPPROTO_TCP, "udp": IPPROTO_UDP, "icmp": IPPROTO_ICMP, "icmpv6": IPPROTO_ICMPV6,
@@ -258,7 +261,9 @@ class Firewall:
 
 def rejection(packet: Packet, verdict: str) -> tuple[int, int]:
     """The ICMP type and code by which a packet is rejected, of its own family."""
-    return (REJECT_V4 if is_v4(packet.src) else REJECT_V6)[verdict]
+    if is_v4(packet.src):
+        return REJECT_V4[verdict]
+    return REJECT_V6[verdict] if verdict in REJECT_V6 else REJECT_V6_ALONE[verdict]
 
 
 def parse_prefix(text: str) -> Prefix:

@@ -23,18 +23,23 @@ def forward(layer: IpLayer, packet: Packet, interface: Interface) -> None:
     Args: interface: where it came in. Source: ip_forward, ip6_forward.
     """
     v4 = packet.dst >> 32 == 0xFFFF
-    if not (layer.settings.ip_forward if v4 else layer.settings.ip6_forwarding):
-        layer.drop(packet, interface, "not a router")
-    elif v4:
+    forwards = layer.settings.ip_forward if v4 else layer.settings.ip6_forwarding
+    if layer.validation is not None:
+        forwards = layer.validation.forwards(interface, v4)
+    if not v4:
+        _forward_v6(layer, packet, interface, bool(forwards))
+    elif forwards:
         _forward_v4(layer, packet, interface)
     else:
-        _forward_v6(layer, packet, interface)
+        layer.drop(packet, interface, "not a router")
 
 
 def _forward_v4(layer: IpLayer, packet: Packet, interface: Interface) -> None:
-    route = layer.routes.forward(packet.dst)
+    route = layer.routes.forward_from(packet, interface, layer.mark_of(packet))
     if isinstance(route, Verdict):
         _refuse_v4(layer, packet, interface, route)
+    elif layer.refuses_source(packet, interface):
+        return
     elif packet.ttl <= 1:
         layer.drop_with_error(packet, interface, 11, 0)
     else:
@@ -46,13 +51,15 @@ def _forward_v4(layer: IpLayer, packet: Packet, interface: Interface) -> None:
             layer.pass_on(packet, interface, route, too_big)
 
 
-def _forward_v6(layer: IpLayer, packet: Packet, interface: Interface) -> None:
-    if packet.ttl <= 1:
-        layer.drop_with_error(packet, interface, 3, 0)
-        return
-    route = layer.routes.forward(packet.dst)
+def _forward_v6(layer: IpLayer, packet: Packet, interface: Interface, forwards: bool) -> None:
+    """The route is looked up first: who knows none says so, though it is no router (ip6_pkt_discard)."""
+    route = layer.routes.forward_from(packet, interface, layer.mark_of(packet))
     if isinstance(route, Verdict):
         _refuse_v6(layer, packet, interface, route)
+    elif not forwards:
+        layer.drop(packet, interface, "not a router")
+    elif packet.ttl <= 1:
+        layer.drop_with_error(packet, interface, 3, 0)
     elif needs_scope(packet.dst):
         layer.drop(packet, interface, "link-local")
     elif is_link_local(packet.src):

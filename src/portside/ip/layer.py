@@ -24,7 +24,7 @@ from portside.facts.interface import SCOPE_LINK
 from portside.facts.rule import FORWARD, INPUT, OUTPUT
 from portside.facts.settings import Settings
 from portside.facts.verdict import Verdict
-from portside.ip import addresses, static_routes
+from portside.ip import addresses, filtering, static_routes
 from portside.ip.conntrack import INVALID, Conntrack
 from portside.ip.firewall import ACCEPT, DROP, TCP_RESET, Chain, Firewall, rejection
 from portside.ip.forward import forward
@@ -33,7 +33,9 @@ from portside.ip.interface import IPV6_MIN_MTU, LOOPBACK_INDEX, LOOPBACK_MTU, In
 from portside.ip.link import TO_ALL, NeighborMessage
 from portside.ip.neighbor import NeighborTable
 from portside.ip.route import BROADCAST, LOCAL, MULTICAST, UNICAST, Route, RouteTable
+from portside.ip.ruleset import Ruleset
 from portside.ip.source import select_v4
+from portside.ip.validation import Validation
 from portside.wire.packet import Fragment, Packet, TcpSegment
 
 ALL_HOSTS: Final = 0xFFFFE0000001  # 224.0.0.1
@@ -74,8 +76,8 @@ class IpEffects(Protocol):
 Trace = Callable[[str, Packet, Interface, object], None]
 """`trace(kind, packet, interface, reason)`.
 
-kind: `output`, `deliver`, `forward`, or `drop` with the reason: a word, a `Verdict`, a `FilterRule`, or
-a `Chain` whose policy it was.
+kind: `output`, `deliver`, `forward`, or `drop` with the reason: a word, a `Verdict`, a `FilterRule`, a
+`Chain` whose policy it was, or a `Ruling` of the ruleset.
 """
 
 
@@ -83,7 +85,9 @@ class IpLayer:
     """Interfaces, routes, neighbours, fragments and the filter of one host, and a packet's way through them.
 
     `lo` is there from the start with 127.0.0.1/8 and ::1/128. Not modelled: ICMP redirects, source routes and
-    other IP options, reverse path filtering (`rp_filter` is 0, as in the kernel), policy routing, NAT.
+    other IP options. `ruleset` and `validation` are set where a host is to be as a real machine: the packet
+    filter of that machine with its NAT, and what its interfaces do not take in (`rp_filter` is 0 without).
+    `routes` may be a `policy.PolicyRoutes`.
     """
 
     def __init__(self, settings: Settings, effects: IpEffects, *, host_number: int = 0) -> None:
@@ -95,6 +99,8 @@ class IpLayer:
         self.firewall = Firewall()
         self.firewall.on_change = self._look_again
         self.conntrack = Conntrack()
+        self.ruleset: Ruleset | None = None
+        self.validation: Validation | None = None
         self.neighbors = NeighborTable(self)
         self.reassembler = Reassembler(self)
         self.backlog: deque[tuple[Packet, Interface]] = deque()
@@ -128,6 +134,11 @@ class IpLayer:
     def now(self) -> int:
         """The virtual time, ns."""
         return self.effects.now
+
+    def use_ruleset(self, ruleset: Ruleset | None) -> None:
+        """Ask a ruleset about every packet from now on, besides the firewall."""
+        self.ruleset = ruleset
+        self._look_again()
 
     # -- configuration: ip-link(8), ip-address(8), ip-route(8) --
 
@@ -270,7 +281,7 @@ class IpLayer:
         """Something changed that the short way to this host itself depends on."""
         firewall = self.firewall
         looking = firewall.input.active or firewall.output.active or self._trace is not None
-        self.direct = not looking and self.lo.up
+        self.direct = not looking and self.lo.up and self.ruleset is None
 
     def _send(self, packet: Packet, route: Route) -> int:
         if self._rejecting:
@@ -282,6 +293,11 @@ class IpLayer:
             too_big = header + packet.header_length() + packet.gso_size > route.mtu
         if too_big and packet.dont_fragment:
             return errno.EMSGSIZE
+        if self.ruleset is not None:
+            changed = filtering.output(self, self.ruleset, packet, route)
+            if isinstance(changed, int):
+                return changed
+            route = changed
         interface = self.lo if route.local else route.interface
         if self.firewall.output.active and not self._passes(OUTPUT, self.firewall.output, packet, None, interface):
             return errno.EPERM
@@ -306,6 +322,14 @@ class IpLayer:
         chain = self.firewall.forward
         if chain.active and not self._passes(FORWARD, chain, packet, interface, route.interface):
             return
+        ruleset = self.ruleset
+        if ruleset is not None:
+            ruling = ruleset.forward(packet, interface, route.interface)
+            if ruling is None:
+                ruling = ruleset.postrouting(packet, interface, route.interface)
+            if ruling is not None:
+                filtering.rule_out(self, ruleset, packet, interface, interface, ruling)
+                return
         if self._trace is not None:
             self._trace("forward", packet, route.interface, None)
         self._transmit(packet, route, too_big)
@@ -353,14 +377,18 @@ class IpLayer:
         """
         if not interface.up:
             return
-        dst = packet.dst
         if packet.__class__ is NeighborMessage:
             assert isinstance(packet, NeighborMessage)
-            mine = self.is_local(dst, interface.index if not is_v4(dst) else 0)
-            self.neighbors.receive(packet, interface, mine)
+            self._hear_neighbor(packet, interface)
             return
+        if self.ruleset is not None:
+            ruling = self.ruleset.prerouting(packet, interface)
+            if ruling is not None:
+                filtering.rule_out(self, self.ruleset, packet, interface, interface, ruling)
+                return
+        dst = packet.dst
         if packet.src >> 32 == 0xFFFF:
-            if self._is_martian_v4(packet):
+            if self._is_martian_v4(packet, interface):
                 self.drop(packet, interface, "martian")
                 return
             kind = self.routes.kind_of(dst)
@@ -371,18 +399,48 @@ class IpLayer:
             kind = self.routes.kind_of(dst, interface.index if needs_scope(dst) else 0)
         if kind == UNICAST:
             forward(self, packet, interface)
+        elif self.refuses_source(packet, interface):
+            return
         elif kind != MULTICAST or self.hears_group(interface, dst):
             self._deliver(packet, interface)
         else:
             self.drop(packet, interface, "not a member")
 
-    def _is_martian_v4(self, packet: Packet) -> bool:
-        """Addresses that may not come from a link (RFC 1812 section 5.3.7; ip_route_input_slow)."""
+    def _hear_neighbor(self, message: NeighborMessage, interface: Interface) -> None:
+        """A neighbour asks or answers; who asks must be where the way to it leads (arp_process), if that counts."""
+        if self.validation is not None and message.request and self.validation.refuses(message, interface):
+            return
+        dst = message.dst
+        self.neighbors.receive(message, interface, self.is_local(dst, 0 if is_v4(dst) else interface.index))
+
+    def _is_martian_v4(self, packet: Packet, interface: Interface) -> bool:
+        """Addresses that may not come from a link, whatever the way (RFC 1812 section 5.3.7; ip_route_input_slow)."""
         src, dst = packet.src, packet.dst
         if src == V4_ANY:  # who has no address yet, to 255.255.255.255
             return dst != V4_BROADCAST
+        if is_multicast(src) or src == V4_BROADCAST or dst == V4_ANY:
+            return True
+        if not is_loopback(src) and not is_loopback(dst):
+            return False
+        return self.validation is None or not self.validation.takes_loopback(interface)
+
+    def refuses_source(self, packet: Packet, interface: Interface) -> bool:
+        """Drop a packet whose source can't be beyond the interface that it came by (fib_validate_source).
+
+        It is asked once there is a way for the packet: who has none for it says so even then.
+        """
+        src = packet.src
+        if src >> 32 != 0xFFFF or src == V4_ANY:
+            return False
+        validation = self.validation
         kind = self.routes.kind_of(src)
-        return kind != UNICAST or is_loopback(src) or is_loopback(dst) or dst == V4_ANY
+        if kind != UNICAST and (kind != LOCAL or validation is None or not validation.takes_own(interface, src)):
+            self.drop(packet, interface, "martian")
+            return True
+        if validation is not None and validation.refuses(packet, interface):
+            self.drop(packet, interface, "rp_filter")
+            return True
+        return False
 
     def _deliver(self, packet: Packet, interface: Interface) -> None:
         """A packet for this host from a link (ip_local_deliver, ip6_input)."""
@@ -395,6 +453,11 @@ class IpLayer:
         firewall = self.firewall
         if firewall.input.active and not self._passes(INPUT, firewall.input, packet, interface, None):
             return
+        if self.ruleset is not None:
+            ruling = self.ruleset.input(packet, interface)
+            if ruling is not None:
+                filtering.rule_out(self, self.ruleset, packet, interface, interface, ruling)
+                return
         if self._trace is not None:
             self._trace("deliver", packet, interface, None)
         self.effects.deliver(packet, interface)
@@ -420,6 +483,13 @@ class IpLayer:
         seen_on = self.lo if local else interface
         if firewall.input.active and not self._passes(INPUT, firewall.input, packet, seen_on, None):
             return
+        if self.ruleset is not None:
+            ruling = self.ruleset.prerouting(packet, seen_on)
+            if ruling is None:
+                ruling = self.ruleset.input(packet, seen_on)
+            if ruling is not None:
+                filtering.rule_out(self, self.ruleset, packet, seen_on, seen_on, ruling)
+                return
         if self._trace is not None:
             self._trace("deliver", packet, interface, None)
         self.effects.deliver(packet, interface)
@@ -465,7 +535,11 @@ class IpLayer:
     ) -> None:
         """Drop a packet that came in by `interface`, and tell its sender: see `IpEffects.icmp_error`."""
         self.drop(packet, interface, "error")
+        if self.ruleset is not None:
+            self.ruleset.reject(packet)  # the error is of the packet's connection (icmp_glue_bits)
         self.effects.icmp_error(packet, interface, type, code, extra)
+        if self.ruleset is not None:
+            self.ruleset.answered(packet)
 
     def drop(self, packet: Packet, interface: Interface, reason: object) -> None:
         """Drop a packet for a reason that the trace is told: see `Trace`."""
@@ -508,6 +582,10 @@ class IpLayer:
     def released(self, packet: Packet) -> None:
         """A packet no longer waits for its neighbour."""
         self.effects.released(packet)
+
+    def mark_of(self, packet: Packet) -> int:
+        """The mark that the ruleset has given a packet on its way."""
+        return self.ruleset.mark_of(packet) if self.ruleset is not None else 0
 
     def _any_interface_towards(self, address: int) -> Interface | None:
         route = self.routes.forward(address)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from portside.addr.ip import (
     V4_ANY,
@@ -36,6 +36,9 @@ from portside.facts.route import (
 from portside.facts.verdict import Rule, Verdict
 from portside.ip import source
 from portside.ip.interface import LOOPBACK_INDEX, Interface
+
+if TYPE_CHECKING:
+    from portside.wire.packet import Packet
 
 __all__ = [
     "BLACKHOLE", "BROADCAST", "LOCAL", "MULTICAST", "PROHIBIT", "UNICAST", "UNREACHABLE", "Route",
@@ -196,6 +199,7 @@ class RouteTable:
     def __init__(self, interfaces: dict[int, Interface]) -> None:
         self.interfaces = interfaces
         self.generation = 0
+        self.mark = 0  # of the packet that is looked up for, where routing rules ask
         self.v4 = PrefixTable(32)
         self.v6_local = PrefixTable(128)
         self.v6_main = PrefixTable(128)
@@ -349,6 +353,14 @@ class RouteTable:
             found = self._onward[dst] = self._forward(dst)
         return found
 
+    def forward_from(self, packet: Packet, _interface: Interface, _mark: int) -> Route | Verdict:
+        """The route by which a router passes on a packet that came in by an interface, with a mark of the filter."""
+        return self.forward(packet.dst)
+
+    def forward_from_source(self, src: int, _dst: int, _interface: Interface) -> Route | Verdict:
+        """The route back to the source of what came in by an interface (fib_validate_source)."""
+        return self.forward(src)
+
     def _forward(self, dst: int) -> Route | Verdict:
         entry = self._match_v4(dst, None) if is_v4(dst) else self._match_v6(dst, 0)
         if entry is None or entry.kind in REFUSALS:
@@ -414,7 +426,9 @@ class RouteTable:
         return Route(dst, dst, device or lo, LOCAL, mtu=lo.mtu, generation=self.generation)
 
     def _by_table_v4(self, dst: int, src: int, device: Interface | None) -> Route | Verdict:
-        entry = self._match_v4(dst, device)
+        entry = self._match_v4_from(dst, src, device)
+        if isinstance(entry, Verdict):
+            return entry
         if entry is None or entry.kind in REFUSALS:
             if device is not None:
                 # "Apparently, routing tables are wrong. Assume, that the destination is on link."
@@ -431,6 +445,10 @@ class RouteTable:
             if refusal is not None:
                 return refusal  # ip_route_connect asks again with the source that it got
         return self._finish_v4(dst, src, entry.interface, entry)
+
+    def _match_v4_from(self, dst: int, _src: int, device: Interface | None) -> RouteEntry | Verdict | None:
+        """The entry for what is sent from a source, 0 for one that is yet to be chosen; or what forbids it."""
+        return self._match_v4(dst, device)
 
     def _match_v4(self, dst: int, device: Interface | None) -> RouteEntry | None:
         for entry in self.v4.matches(dst):
@@ -464,7 +482,9 @@ class RouteTable:
         dst = dst or V6_LOOPBACK
         if oif and oif not in self.interfaces:
             return Verdict(errno.ENETUNREACH, NO_DEVICE, (oif,), text(dst))
-        entry = self._match_v6(dst, oif)
+        entry = self._match_v6_from(dst, src, oif)
+        if isinstance(entry, Verdict):
+            return entry
         if entry is None or entry.kind in REFUSALS:
             return _refusal(dst, entry)
         interface = entry.interface
@@ -475,6 +495,9 @@ class RouteTable:
                 return Verdict(errno.EADDRNOTAVAIL, NO_SOURCE, (), text(dst))
         kind = MULTICAST if is_multicast(dst) else entry.kind
         return self._route(dst, src, interface, kind, entry.via, entry)
+
+    def _match_v6_from(self, dst: int, _src: int, oif: int) -> RouteEntry | Verdict | None:
+        return self._match_v6(dst, oif)
 
     def _match_v6(self, dst: int, oif: int) -> RouteEntry | None:
         for table in (self.v6_local, self.v6_main):

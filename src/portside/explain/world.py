@@ -1,0 +1,120 @@
+"""A world for the twins of real machines: a clock that runs until something is known, and the wires between them.
+
+It is the least that hosts need: no programs run in it. `sim` has the whole one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from random import Random
+from typing import Final, NoReturn
+
+from portside.host.file import Blocked, Task
+from portside.ip.interface import Interface
+from portside.ip.link import TO_ALL, NeighborMessage
+from portside.wire.packet import Packet
+
+ON_THE_WAY: Final = 1_000
+"""ns that a packet takes from host to host."""
+
+OUTSIDE: Final = 0xFFFF_0000_0000
+"""The link address that answers for whoever is beyond this machine."""
+
+
+class Clock:
+    """The time of the twins, and what is to come (`host.file.World`)."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self._heap: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = []
+        self._sequence = 0
+
+    def at(self, when: int, action: Callable[..., None], *arguments: object) -> None:
+        """Call `action(*arguments)` at a virtual time."""
+        self._sequence += 1
+        heappush(self._heap, (when, self._sequence, action, arguments))
+
+    def run(self, until: int, known: Callable[[], bool]) -> bool:
+        """Let things happen until something is known, or until a time; whether it is known."""
+        while not known():
+            if not self._heap or self._heap[0][0] > until:
+                return False
+            when, _, action, arguments = heappop(self._heap)
+            self.now = max(self.now, when)
+            action(*arguments)
+        return True
+
+    def stream(self, name: str) -> Random:
+        """A random stream, the same each time."""
+        return Random(name)
+
+    def current(self) -> Task:
+        """No program runs here."""
+        self._nobody()
+
+    def block(self, deadline: int | None, why: Blocked) -> bool:
+        """No program waits here."""
+        self._nobody()
+
+    def spawn(self, process: object, body: Callable[[], object], name: str) -> Task:
+        """No program runs here."""
+        self._nobody()
+
+    def wake(self, task: Task) -> None:
+        """No program waits here."""
+
+    def kill(self, task: Task, exception: BaseException) -> None:
+        """No program runs here."""
+
+    def _nobody(self) -> NoReturn:
+        raise AssertionError("no program runs in the world of a twin")
+
+
+class Wire:
+    """A veth pair, a bridge with what is plugged into it, or the edge of what is known.
+
+    `beyond`: an interface leads to other machines. `left` hears of what goes there.
+    """
+
+    def __init__(self, clock: Clock, name: str) -> None:
+        self.clock = clock
+        self.name = name
+        self.beyond = False
+        self.left: Callable[[Packet, Interface], None] | None = None
+        self._interfaces: dict[int, Interface] = {}
+        self.carried: dict[int, bool] = {}  # by link address: whether the interface has a carrier
+
+    def plug(self, interface: Interface, carrier: bool) -> None:
+        """Plug an interface in, whose `link_address` nobody else has. Without a carrier nothing passes."""
+        self._interfaces[interface.link_address] = interface
+        self.carried[interface.link_address] = carrier
+        interface.link = self
+
+    def transmit(self, packet: Packet, sender: Interface, next_hop: int) -> None:
+        """Carry a packet to the interface with that link address, or to all but the sender (`ip.link.Link`)."""
+        if not self.carried[sender.link_address]:
+            return
+        when = self.clock.now + ON_THE_WAY
+        if next_hop == OUTSIDE:
+            if self.left is not None:
+                self.left(packet, sender)
+        elif next_hop != TO_ALL:
+            interface = self._interfaces.get(next_hop)
+            if interface is not None:
+                self.clock.at(when, self._arrive, packet, interface)
+        else:
+            for interface in self._interfaces.values():
+                if interface is not sender:
+                    self.clock.at(when, self._arrive, packet.copy(), interface)
+            if self.beyond and isinstance(packet, NeighborMessage) and packet.request:
+                # Whoever is on this machine answers first.
+                self.clock.at(when + ON_THE_WAY * 3, self._answer_for_others, packet, sender)
+
+    def _arrive(self, packet: Packet, interface: Interface) -> None:
+        if interface.up and self.carried[interface.link_address]:
+            interface.receiver(packet, interface)
+
+    def _answer_for_others(self, request: NeighborMessage, asker: Interface) -> None:
+        reply = NeighborMessage(request.dst, request.src, OUTSIDE, request=False)
+        self._arrive(reply, asker)

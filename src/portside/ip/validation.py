@@ -1,0 +1,61 @@
+"""What the interfaces of a real machine take in and pass on, as their sysctls say (ip-sysctl.rst, conf/INTERFACE/*)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from portside.addr.ip import V4_ANY, is_loopback, is_v4
+from portside.facts.settings import Settings
+from portside.ip.interface import Interface
+from portside.ip.route import LOCAL, Route
+from portside.wire.packet import Packet
+
+if TYPE_CHECKING:
+    from portside.ip.layer import IpLayer
+
+STRICT: Final = 1  # rp_filter: the way back is by the interface
+LOOSE: Final = 2  # there is a way back
+
+
+class Validation:
+    """The sysctls of each interface that decide what comes in."""
+
+    def __init__(self, layer: IpLayer, settings: Settings) -> None:
+        self.layer = layer
+        self.settings = settings
+
+    def _own(self, name: str, interface: Interface, family: str = "ipv4") -> int:
+        text = self.settings.extra.get(f"net/{family}/conf/{interface.name}/{name}", "")
+        return int(text) if text.lstrip("-").isdigit() else 0
+
+    def _all(self, name: str) -> int:
+        text = self.settings.extra.get(f"net/ipv4/conf/all/{name}", "")
+        return int(text) if text.lstrip("-").isdigit() else 0
+
+    def forwards(self, interface: Interface, v4: bool) -> bool:
+        """Whether what comes in by an interface is passed on (IN_DEV_FORWARD; ip6_forward asks for all alike)."""
+        if not v4:
+            return bool(self.settings.ip6_forwarding)
+        if f"net/ipv4/conf/{interface.name}/forwarding" in self.settings.extra:
+            return bool(self._own("forwarding", interface))
+        return bool(self.settings.ip_forward)
+
+    def takes_own(self, interface: Interface, src: int) -> bool:
+        """Whether an address of this host may come in from outside: `accept_local`; loopback ones were asked about."""
+        return is_loopback(src) or bool(self._own("accept_local", interface) or self._all("accept_local"))
+
+    def takes_loopback(self, interface: Interface) -> bool:
+        """Whether loopback addresses may come in by an interface: `route_localnet`."""
+        return bool(self._own("route_localnet", interface) or self._all("route_localnet"))
+
+    def refuses(self, packet: Packet, interface: Interface) -> bool:
+        """Whether `rp_filter` keeps a packet out (fib_validate_source)."""
+        if not is_v4(packet.src) or packet.src == V4_ANY or interface.loopback:
+            return False
+        mode = max(self._own("rp_filter", interface), self._all("rp_filter"))
+        if mode not in (STRICT, LOOSE) or self.layer.kind_of(packet.src) == LOCAL:
+            return False
+        back = self.layer.routes.forward_from_source(packet.src, packet.dst, interface)
+        if not isinstance(back, Route):
+            return True
+        return mode == STRICT and back.interface is not interface

@@ -1,0 +1,342 @@
+"""Generated machines: namespaces, links, addresses, routes, listeners, filters and NAT, as plain data."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+PORTS = (22, 80, 443, 5000, 8080, 9000)
+VERDICTS = ("accept", "drop", "reject", "reject with tcp reset", "reject with icmpx admin-prohibited",
+            "reject with icmpx host-unreachable", "reject with icmpx no-route", "jump user", "goto user", "return",
+            "meta mark set 5")  # fmt: skip
+POOL = ("dual", "v6only", "v4", "v4 address", "v6 address", "loopback", "device", "full", "bound", "shared", "mapped")
+
+
+@dataclass
+class Listener:
+    """A TCP socket of a namespace: how it is made, where, and for which port."""
+
+    kind: str
+    port: int
+    address: str = ""
+    device: str = ""
+    udp: bool = False
+
+
+@dataclass
+class Space:
+    """One network namespace."""
+
+    number: int
+    links: list[str] = field(default_factory=list)  # names of its interfaces
+    commands: list[str] = field(default_factory=list)  # of ip(8), after the links are there
+    addresses: list[tuple[str, str]] = field(default_factory=list)  # address, interface
+    sysctls: dict[str, str] = field(default_factory=dict)
+    ruleset: str = ""
+    listeners: list[Listener] = field(default_factory=list)
+
+
+@dataclass
+class Target:
+    """An attempt: from a namespace, to an address (with its zone) and a port."""
+
+    space: int
+    address: str
+    port: int
+    udp: bool = False
+    uid: int = 0
+
+
+@dataclass
+class Machine:
+    """Namespaces, the veth pairs between them (namespace, name, namespace, name), and what is tried."""
+
+    seed: int
+    spaces: list[Space] = field(default_factory=list)
+    pairs: list[tuple[int, str, int, str]] = field(default_factory=list)
+    targets: list[Target] = field(default_factory=list)
+
+
+def generate(seed: int, targets: int = 60) -> Machine:
+    """A machine from a seed."""
+    draw = random.Random(seed)
+    machine = Machine(seed)
+    machine.spaces = [Space(number) for number in range(draw.randint(2, 4))]
+    if draw.random() < 0.3:
+        _bridged(machine, draw)
+    else:
+        _chained(machine, draw)
+    for space in machine.spaces:
+        _routes(machine, space, draw)
+        _sysctls(space, draw)
+        _listeners(space, draw)
+        _filter(machine, space, draw)
+    _targets(machine, draw, targets)
+    return machine
+
+
+def _chained(machine: Machine, draw: random.Random) -> None:
+    """Each namespace is linked to an earlier one; now and then by two links."""
+    subnet = 0
+    for space in machine.spaces[1:]:
+        for _ in range(2 if draw.random() < 0.2 else 1):
+            other = draw.choice(machine.spaces[: space.number])
+            subnet += 1
+            _pair(machine, other, space)
+            _number(other, other.links[-1], subnet, 1, draw)
+            _number(space, space.links[-1], subnet, 2, draw)
+
+
+def _pair(machine: Machine, one: Space, other: Space) -> None:
+    names = [f"p{space.number}x{len(space.links)}" for space in (one, other)]
+    for space, name in zip((one, other), names, strict=True):
+        space.links.append(name)
+        space.commands.append(f"link set {name} up")
+    machine.pairs.append((one.number, names[0], other.number, names[1]))
+
+
+def _number(space: Space, name: str, subnet: int, host: int, draw: random.Random) -> None:
+    """Addresses for one end of a link: most often those that fit the other end's."""
+    odd = draw.random() < 0.07
+    v4, v6 = subnet + 40 * odd, subnet + 64 * odd
+    for address in (f"10.0.{v4}.{host}/24", f"fd00:{v6:x}::{host}/64"):
+        if draw.random() < 0.93:
+            nodad = " nodad" if ":" in address else ""
+            space.commands.append(f"address add {address} dev {name}{nodad}")
+            space.addresses.append((address.split("/")[0], name))
+    if draw.random() < 0.15:
+        space.commands.append(f"address add 10.0.{subnet}.{host + 10}/24 dev {name}")
+        space.addresses.append((f"10.0.{subnet}.{host + 10}", name))
+    if draw.random() < 0.05:
+        space.commands.append(f"link set {name} down")
+
+
+def _bridged(machine: Machine, draw: random.Random) -> None:
+    """The first namespace has a bridge, and the others hang on it, as containers do."""
+    root = machine.spaces[0]
+    for space in machine.spaces[1:]:
+        _pair(machine, root, space)
+    root.commands = ["link add name br0 type bridge", "link set br0 up", *root.commands]
+    for name in tuple(root.links):
+        root.commands.append(f"link set {name} master br0")
+    _number(root, "br0", 1, 1, draw)
+    root.links = ["br0"]
+    for space in machine.spaces[1:]:
+        _number(space, space.links[0], 1, space.number + 1, draw)
+
+
+def _subnets(machine: Machine) -> list[str]:
+    found = {".".join(address.split(".")[:3]) + ".0/24" for space in machine.spaces for address, _ in space.addresses
+             if ":" not in address}  # fmt: skip
+    found |= {":".join(address.split(":")[:2]) + "::/64" for space in machine.spaces for address, _ in space.addresses
+              if ":" in address}  # fmt: skip
+    return sorted(found)
+
+
+def _routes(machine: Machine, space: Space, draw: random.Random) -> None:
+    """Ways to the other namespaces, right and wrong ones."""
+    gateways = [address for other in machine.spaces if other is not space for address, _ in other.addresses]
+    v4 = [address for address in gateways if ":" not in address]
+    v6 = [address for address in gateways if ":" in address]
+    for pool, default in ((v4, "default"), (v6, "default")):
+        near = [address for address in pool if _near(space, address)]
+        if near and draw.random() < 0.75:
+            space.commands.append(f"route add {default} via {draw.choice(near)}")
+        elif pool and draw.random() < 0.1:
+            space.commands.append(f"route add {default} via {draw.choice(pool)}")
+    for subnet in _subnets(machine):
+        if draw.random() < 0.12:
+            kind = draw.choice(["blackhole", "unreachable", "prohibit", "throw"])
+            single = draw.choice(v6 or ["fd00::9"]) if ":" in subnet else draw.choice(v4 or ["10.0.0.9"])
+            prefix = subnet if draw.random() < 0.4 else single
+            space.commands.append(f"route add {kind} {prefix}")
+        near = [address for address in gateways if (":" in address) == (":" in subnet) and _near(space, address)]
+        if near and draw.random() < 0.15:
+            space.commands.append(f"route add {subnet} via {draw.choice(near)} metric {draw.randint(1, 2000)}")
+    if draw.random() < 0.15:
+        _policy(space, draw, gateways)
+
+
+def _policy(space: Space, draw: random.Random, gateways: list[str]) -> None:
+    """Rules and a table of their own."""
+    near = [address for address in gateways if _near(space, address)]
+    for address in near[:2]:
+        flag = "-6 " if ":" in address else ""
+        space.commands.append(f"{flag}route add default via {address} table 100")
+        alike = [other for other in gateways if (":" in other) == (":" in address)]
+        selector = draw.choice([f"to {draw.choice(alike)}",
+                                "uidrange 1000-2000", "ipproto tcp dport 80", "from all", "iif lo", "fwmark 5",
+                                "not from 10.0.0.0/8" if not flag else "from all"])  # fmt: skip
+        action = draw.choice(["lookup 100", "lookup 100", "prohibit", "unreachable", "blackhole"])
+        if draw.random() < 0.6:
+            action = "lookup 100"
+        space.commands.append(f"{flag}rule add {selector} {action} priority {draw.randint(1, 40000)}")
+
+
+def _near(space: Space, address: str) -> bool:
+    cut = address.rsplit(":" if ":" in address else ".", 1)[0]
+    return any(own.rsplit(":" if ":" in own else ".", 1)[0] == cut for own, _ in space.addresses)
+
+
+def _sysctls(space: Space, draw: random.Random) -> None:
+    if draw.random() < 0.6:
+        space.sysctls["net/ipv4/ip_forward"] = "1"
+        space.sysctls["net/ipv6/conf/all/forwarding"] = "1"
+    if draw.random() < 0.15:
+        space.sysctls["net/ipv4/conf/all/rp_filter"] = draw.choice(["1", "2"])
+    if draw.random() < 0.1:
+        space.sysctls["net/ipv4/conf/all/route_localnet"] = "1"
+    if draw.random() < 0.1:
+        space.sysctls["net/ipv6/bindv6only"] = "1"
+
+
+def _listeners(space: Space, draw: random.Random) -> None:
+    for port in draw.sample(PORTS, draw.randint(2, 5)):
+        for kind in draw.sample(POOL, draw.choice([1, 1, 2])):
+            listener = Listener(kind, port)
+            v4 = [address for address, _ in space.addresses if ":" not in address]
+            v6 = [address for address, _ in space.addresses if ":" in address]
+            if kind == "v4 address":
+                listener.address = draw.choice(v4 or ["127.0.0.1"])
+            elif kind == "v6 address":
+                listener.address = draw.choice(v6 or ["::1"])
+            elif kind == "loopback":
+                listener.address = draw.choice(["127.0.0.1", "::1", "127.0.0.5"])
+            elif kind == "device":
+                listener.device = draw.choice([*space.links, "lo"])
+            space.listeners.append(listener)
+    for port in draw.sample(PORTS, 2):
+        kind = draw.choice(["dual", "v6only", "v4", "v4 address", "shared", "device"])
+        listener = Listener(kind, port, udp=True)
+        if kind == "v4 address":
+            own = [address for address, _ in space.addresses if ":" not in address]
+            listener.address = draw.choice(own or ["127.0.0.1"])
+        elif kind == "device":
+            listener.device = draw.choice([*space.links, "lo"])
+        space.listeners.append(listener)
+
+
+# -- filters --
+
+
+def _filter(machine: Machine, space: Space, draw: random.Random) -> None:
+    tables: list[str] = []
+    for number in range(draw.choice([0, 1, 1, 2])):
+        family = draw.choice(["inet", "inet", "ip", "ip6"])
+        chains = []
+        for hook in draw.sample(["input", "output", "forward", "prerouting", "postrouting"], draw.randint(1, 3)):
+            policy = "drop" if draw.random() < 0.15 else "accept"
+            priority = draw.choice(["0", "0", "-10", "10", "-300", "-150"])
+            rules = [_rule(machine, space, family, hook, draw) for _ in range(draw.randint(0, 4))]
+            if policy == "drop":
+                rules = [rule for rule in ("ct state established,related accept",
+                                           "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept"
+                                           if family != "ip" else "") if rule] + rules  # fmt: skip
+            lines = "\n        ".join(rules)
+            head = f"type filter hook {hook} priority {priority}; policy {policy};"
+            chains.append(f"    chain {hook} {{\n        {head}\n        {lines}\n    }}")
+        user = "\n        ".join(_rule(machine, space, family, "user", draw) for _ in range(draw.randint(0, 2)))
+        chains.insert(0, f"    chain user {{\n        {user}\n    }}")
+        tables.append(f"table {family} t{number} {{\n" + "\n".join(chains) + "\n}")
+    if draw.random() < 0.45:
+        tables.append(_nat(machine, space, draw))
+    space.ruleset = "\n".join(tables)
+
+
+def _rule(machine: Machine, space: Space, family: str, hook: str, draw: random.Random) -> str:
+    words: list[str] = []
+    addresses = [address for other in machine.spaces for address, _ in other.addresses]
+    if draw.random() < 0.35 and hook not in ("output", "postrouting", "user"):
+        words.append(f'iifname {draw.choice(["", "!= "])}"{draw.choice([*space.links, "lo", "p*"])}"')
+    elif draw.random() < 0.35 and hook in ("output", "postrouting"):
+        words.append(f'oifname {draw.choice(["", "!= "])}"{draw.choice([*space.links, "lo", "p*"])}"')
+    fitting = [address for address in addresses if family == "inet" or (family == "ip6") == (":" in address)]
+    if fitting and draw.random() < 0.35:
+        address = draw.choice(fitting)
+        side = draw.choice(["saddr", "daddr"])
+        words.append(f"{'ip6' if ':' in address else 'ip'} {side} {draw.choice(['', '!= '])}{address}")
+    verdict = draw.choice(VERDICTS if hook != "user" else ("accept", "drop", "drop", "return", "meta mark set 5"))
+    if hook in ("prerouting", "postrouting") and verdict.startswith("reject"):
+        verdict = "drop"
+    if draw.random() < 0.15:
+        words.append(draw.choice(["ct state new", "ct state established,related", "ct state != new", "meta mark 5",
+                                  "fib daddr type local", "ct status dnat", "ct direction reply"]))  # fmt: skip
+        if hook in ("output", "postrouting", "user") and words[-1].startswith("fib"):
+            words.pop()
+    if hook == "output" and draw.random() < 0.15:
+        words.append(draw.choice(["meta skuid 0", "meta skuid 1000", "meta skuid != 0"]))
+    ports = sorted(draw.sample(PORTS, draw.randint(1, 2)))
+    proto = draw.choice(["tcp", "tcp", "tcp", "udp"])
+    if verdict == "reject with tcp reset":
+        proto = "tcp"
+    shape = draw.random()
+    if shape < 0.55:
+        words.append(f"{proto} dport {ports[0] if len(ports) == 1 else '{ ' + ', '.join(map(str, ports)) + ' }'}")
+    elif shape < 0.65:
+        words.append(f"{proto} dport {ports[0]}-{ports[0] + 3000}")
+    elif shape < 0.72:
+        words.append(f"{proto} dport vmap {{ {ports[0]} : drop, {ports[-1] + 1} : accept }}")
+        return " ".join(words)
+    elif verdict in ("drop", "reject") or verdict.startswith("reject with"):
+        words.append(f"{proto} dport != {ports[0]}")
+    if "icmpx" in verdict and family != "inet":
+        verdict = "reject"
+    if verdict.startswith("reject") and not any(word.startswith(("tcp", "udp")) for word in words):
+        words.append("meta l4proto { tcp, udp }" if verdict != "reject with tcp reset" else "meta l4proto tcp")
+    return " ".join([*words, verdict])
+
+
+def _nat(machine: Machine, space: Space, draw: random.Random) -> str:
+    """A published port, as container runtimes make it; and masquerading."""
+    others = [address for other in machine.spaces if other is not space for address, _ in other.addresses]
+    rules: dict[str, list[str]] = {"prerouting": [], "output": [], "postrouting": [], "input": []}
+    for _ in range(draw.randint(1, 3)):
+        port, new = draw.choice(PORTS), draw.choice(PORTS)
+        v6 = draw.random() < 0.35
+        fitting = [address for address in others if (":" in address) == v6]
+        local = draw.choice(["fib daddr type local ", "", f'iifname "{draw.choice(space.links)}" '])
+        target = draw.choice(fitting) if fitting else ("fd00::9" if v6 else "10.9.9.9")
+        shown = f"[{target}]:{new}" if v6 else f"{target}:{new}"
+        statement = draw.choice([f"dnat {'ip6' if v6 else 'ip'} to {shown}", f"redirect to :{new}"])
+        rules["prerouting"].append(f"{local}tcp dport {port} {statement}")
+        if draw.random() < 0.5:
+            local = draw.choice(["fib daddr type local ", ""])
+            rules["output"].append(f"{local}tcp dport {port} {statement}")
+    for _ in range(draw.randint(0, 2)):
+        where = draw.choice([f'oifname "{draw.choice(space.links)}" ', "", "ip saddr 127.0.0.0/8 "])
+        own = [address for address, _ in space.addresses if ":" not in address]
+        statement = draw.choice(["masquerade", "masquerade", f"snat ip to {draw.choice(own)}" if own else "masquerade"])
+        rules["postrouting"].append(f"{where}meta l4proto tcp {statement}")
+    priority = {"prerouting": -100, "output": -100, "postrouting": 100, "input": 100}
+    chains = []
+    for hook, lines in rules.items():
+        if lines:
+            body = "\n        ".join(lines)
+            head = f"type nat hook {hook} priority {priority[hook]};"
+            chains.append(f"    chain {hook} {{\n        {head}\n        {body}\n    }}")
+    return "table inet nat {\n" + "\n".join(chains) + "\n}"
+
+
+# -- what is tried --
+
+
+def _targets(machine: Machine, draw: random.Random, count: int) -> None:
+    everything: list[Target] = []
+    everywhere = [address for space in machine.spaces for address, _ in space.addresses]
+    for space in machine.spaces:
+        places = [*everywhere, "127.0.0.1", "::1", "0.0.0.0", "::", "127.0.0.9", "10.0.1.77", "fd00:1::77", "10.77.0.1",
+                  "fd77::1", "224.0.0.1", "255.255.255.255"]  # fmt: skip
+        weights = [4] * len(everywhere) + [3, 3] + [1] * (len(places) - len(everywhere) - 2)
+        used = sorted({listener.port for other in machine.spaces for listener in other.listeners if not listener.udp})
+        for _ in range(count):
+            address = draw.choices(places, weights)[0]
+            udp = draw.random() < 0.15 and address not in ("224.0.0.1", "255.255.255.255")
+            port = draw.choice([*used, *used, *PORTS, 7])
+            everything.append(Target(space.number, address, port, udp, draw.choice([0, 0, 0, 1000])))
+    draw.shuffle(everything)
+    seen: set[tuple[object, ...]] = set()
+    for target in everything:
+        key = (target.space, target.address, target.port, target.udp, target.uid)
+        if key not in seen and len(machine.targets) < count:
+            seen.add(key)
+            machine.targets.append(target)
