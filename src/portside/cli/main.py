@@ -469,6 +469,26 @@ def wait(where: str, udp: bool, timeout: float | None, quiet: bool) -> int:
     return waiter.run(where, timeout, udp=udp, quiet=quiet)
 
 
+@cli.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("-t", "--timeout", type=click.FloatRange(min=0), default=10.0, show_default=True, metavar="SECONDS",
+              help="How long a daemon in the background may take to listen.")
+@click.option("--trace/--no-trace", default=True,
+              help="Watch its bind and listen while it starts (ptrace), to say which one failed.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARGS]...")
+def execute(timeout: float, trace: bool, command: tuple[str, ...]) -> int:
+    """Start a server, and say where it listens, from where it can be reached and what to type.
+
+    Its children are followed though it daemonizes. When a port is taken it says who has it. What portside
+    says goes to standard error, and the exit code is the command's.
+
+    \b
+      portside exec -- python3 -m http.server 8000
+    """
+    from portside.cli import exec as executor
+
+    return executor.run(command, timeout, trace=trace)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The `portside` command."""
     try:
