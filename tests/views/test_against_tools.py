@@ -36,11 +36,13 @@ SS = (
     "-uan state unconnected", "-x state listening", "-tun state fin-wait-2", "-tn state closed",
     "-tan sport = :1008", "-tan 'sport >= :1700'", "-tan 'dport != :1008'", "-tan dst 127.0.0.0/8",
     "-tan src 127.0.0.1", "-tan '( dport > 1500 or sport < 1500 ) and not src 127.0.0.1'", "-tuan dst [::1]",
+    "-u", "-w", "-u4", "-uw", "-altn", "-tanl", "-tnla", "-wua", "-xt6 -an", "-x autobound",
     "-tan dev lo", "-tan autobound", "-tan src 10.99.0.2:1011", "-tan src :1701", "-uan 'src 127.0.0.1 || src [::1]'",
 )  # fmt: skip
 NETSTAT = (
     "-tln", "-tulpn", "-anp", "-an", "-n", "-ln", "-tanoe", "-tanW", "-uan", "-xan", "-xlnp", "-xn", "-uaneo", "-wan",
     "-4an", "-6an", "-Uan", "-tuan", "--tcp --listening --numeric", "-l --numeric-hosts", "-A inet -an", "-rn", "-i",
+    "-nx4", "-nxt4",
 )  # fmt: skip
 LSOF = (
     "-nP -i", "-nP -iTCP", "-nP -iUDP", "-nP -i4", "-nP -i 6", "-nP -iTCP -sTCP:LISTEN", "-nP -i :1008", "-nPi :9",
@@ -48,10 +50,12 @@ LSOF = (
     "-t -i", "-t -i :1008", "-nP -U", "-nP -a -u root -i", "-nP -a -c ngin -i", "-nP -R -i :1701", "-nPl -i",
     "-nP +c 0 -i", "-nP -FpcuLftPnT -i", "-nP -F pn -i :1701", "-nP -i -U", "-a -nP -p 1 -i", "-nP -i -T qs",
     "-nP -a -u ^root -i", "-nP -i 6TCP:1000-2500", "-nP -i 4TCP", "-nP -i 6TCP", "-nP -i 6@[::1]", "-nP -i 6UDP@[::1]",
+    "-nP -i -T", "-nP -i -Tf", "-nP -iUDP -sTCP:ESTABLISHED", "-nP -i -sTCP:CLOSE", "-nP -i +c 3", "-nP -i -FnT -T",
+    "-nP -U -T", "-nP -U -Tq", "-nP -U -FptifnT",
 )  # fmt: skip
 FUSER = (
     "1008/tcp", "-v 1008/tcp", "1701/tcp", "-v 1701/tcp 1008/tcp", "-n tcp 1701", "9/tcp", "-u 1701/tcp", "-4 1008/tcp",
-    "-s 1701/tcp", "-a 9/tcp", "-v 1012/udp", "9/tcp 1701/tcp", "nosuchfile", "-n udp 9",
+    "-s 1701/tcp", "-a 9/tcp", "-v 1012/udp", "9/tcp 1701/tcp", "nosuchfile", "-n udp 9", "-vu 1701/tcp",
 )  # fmt: skip
 IP = ("addr show", "addr", "-4 addr show", "-6 a", "addr show dev ve0")
 

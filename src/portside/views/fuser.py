@@ -182,7 +182,8 @@ class _Writer:
         for index, owner in enumerate(owners):
             self.parts.append((2, f"{'' if index else title:<20} {self._user(owner.pid):<9}"))
             self.parts.append((1, f"{owner.pid:6}"))
-            self.parts.append((2, f" F.... {clean(owner.command)}\n"))
+            login = f"({self._user(owner.pid)})" if self.asked.user else ""
+            self.parts.append((2, f" F.... {login}{clean(owner.command)}\n"))
 
     def _user(self, pid: int) -> str:
         uid = self.uids.get(pid)

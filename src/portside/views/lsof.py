@@ -119,8 +119,10 @@ class _Chooser:
         if pid in asked.pids.refused or login & set(asked.users.refused) or _named(command, asked.commands.refused):
             return False
         conditions = []
-        if self.internet or asked.unix:
-            conditions.append(self._is_file(each.socket))
+        if self.internet:
+            conditions.append(self._is_meant(each.socket))
+        if asked.unix:
+            conditions.append(isinstance(each.socket, UnixSocket))
         if asked.pids.wanted:
             conditions.append(pid in asked.pids.wanted)
         if asked.users.wanted:
@@ -146,14 +148,11 @@ class _Chooser:
             )
         )
 
-    def _is_file(self, socket: Socket | UnixSocket) -> bool:
-        if isinstance(socket, UnixSocket):
-            return self.asked.unix
-        return any(one.matches(socket) for one in self.internet)
+    def _is_meant(self, socket: Socket | UnixSocket) -> bool:
+        return isinstance(socket, Socket) and any(one.matches(socket) for one in self.internet)
 
     def _has_state(self, socket: Socket) -> bool:
-        if socket.proto != IPPROTO_TCP:
-            return True
+        """Whether -s lets it pass: a UDP socket has a state too there, connected or not."""
         name = STATE_NAMES.get(socket.state, "")
         return name not in self.asked.states.refused and (
             not self.asked.states.wanted or name in self.asked.states.wanted
@@ -237,8 +236,8 @@ class _Writer:
         return [kind, str(socket.inode), "0t0", PROTOCOLS[socket.proto].upper(), self._name(socket)]
 
     def _name(self, socket: Socket) -> str:
-        """Both ends, and for TCP the state."""
-        return f"{self._ends(socket)} {self._state(socket)}"
+        """Both ends, and for TCP the state; a blank stands for what there is not, but not after a bare -T."""
+        return f"{self._ends(socket)} {self._state(socket)}" if self.asked.told else self._ends(socket)
 
     def _ends(self, socket: Socket) -> str:
         ends = self._end(socket, socket.laddr, socket.lport)
@@ -264,8 +263,8 @@ class _Writer:
         return f"({' '.join(told)})" if told else ""
 
     def _unix_name(self, socket: UnixSocket) -> str:
-        name = unix_name(socket.path)
-        return f"{name} {_unix_state(socket)}" if name else _unix_state(socket)
+        told = f" ({_unix_state(socket)})" if "s" in self.asked.told else " "
+        return _unix_ends(socket) + (told if self.asked.told else "")
 
     # -- -F --
 
@@ -297,8 +296,11 @@ class _Writer:
         kind, device, offset, node, _ = self._what(socket)
         told = [f"f{each.owner.fd}", "au", "l ", f"t{kind}", f"d{device}", f"o{offset}"]
         if isinstance(socket, UnixSocket):
-            return [*told, f"i{node}", f"n{self._unix_name(socket)}"]
+            told += [f"i{node}", f"n{_unix_ends(socket)}"]
+            return [*told, f"TST={_unix_state(socket)}"] if self.asked.told else told
         told += [f"P{node}", f"n{self._ends(socket)}"]
+        if not self.asked.told:
+            return told
         if socket.proto == IPPROTO_TCP:
             told.append(f"TST={STATE_NAMES.get(socket.state, 'UNKNOWN')}")
         return [*told, f"TQR={_received(socket)}", f"TQS={socket.send_queue}"]
@@ -314,6 +316,10 @@ def _received(socket: Socket) -> int:
     return socket.accept_queue if socket.state == LISTEN else socket.receive_queue
 
 
+def _unix_ends(socket: UnixSocket) -> str:
+    name = unix_name(socket.path)
+    return (f"{name} " if name else "") + f"type={_UNIX_TYPES.get(socket.type, 'UNKNOWN')}"
+
+
 def _unix_state(socket: UnixSocket) -> str:
-    state = "LISTEN" if socket.state == LISTEN else "CONNECTED" if socket.state == ESTABLISHED else "UNCONNECTED"
-    return f"type={_UNIX_TYPES.get(socket.type, 'UNKNOWN')} ({state})"
+    return "LISTEN" if socket.state == LISTEN else "CONNECTED" if socket.state == ESTABLISHED else "UNCONNECTED"

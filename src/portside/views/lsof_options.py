@@ -151,7 +151,7 @@ def _next(words: list[str], flag: str) -> str:
 def _set_width(found: Options, text: str) -> None:
     if not text.isdecimal() or len(text) > 4:
         raise Misuse(f"+c {text}: the width of the command's column is a number; 0 for all of the name")
-    found.width = int(text) or 65536
+    found.width = max(int(text), len("COMMAND")) if int(text) else 65536
 
 
 def _set_internet(found: Options, text: str, names: HostNames) -> None:

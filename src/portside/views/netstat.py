@@ -154,6 +154,8 @@ def show(snapshot: Snapshot, arguments: Sequence[str], names: HostNames = NO_NAM
     """
     asked = options(arguments)
     if asked.table == "routes":
+        if AF_INET6 in asked.families:
+            raise Misuse("-r lists IPv4 routes; those of IPv6 are shown by ip -6 route")
         return printed(netstat_tables.routes(snapshot, names if asked.hosts else NO_NAMES, symbolic=asked.hosts))
     if asked.table == "interfaces":
         return printed(netstat_tables.interfaces(snapshot, every=asked.every))
@@ -192,7 +194,7 @@ class _Writer:
     def lines(self) -> Iterator[str]:
         """All lines."""
         asked = self.asked
-        if not asked.kinds or asked.kinds - {"unix"}:
+        if self._shows_inet():
             yield f"Active Internet connections ({self.which})\n"
             more = " User       Inode     " if asked.extended else ""
             more += " PID/Program name    " if asked.programs else ""
@@ -213,11 +215,15 @@ class _Writer:
 
     # -- internet --
 
+    def _shows_inet(self) -> bool:
+        return not self.asked.kinds or bool(self.asked.kinds - {"unix"}) or bool(self.asked.families)
+
     def inet(self) -> Iterator[Socket]:
         """The internet sockets to show, in the order of netstat: tcp, tcp6, udp, udp6 ...; as in /proc/net."""
         families = self.asked.families or {AF_INET, AF_INET6}
-        for kind in _KINDS[:-1]:
-            if self.asked.kinds and kind not in self.asked.kinds:
+        wanted = self.asked.kinds - {"unix"} or set(_KINDS)
+        for kind in _KINDS[:-1] if self._shows_inet() else ():
+            if kind not in wanted:
                 continue
             for family in sorted(families):
                 ours = [s for s in self.snapshot.sockets if _kind(s) == kind and s.family == family]

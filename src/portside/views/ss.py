@@ -62,7 +62,7 @@ _APART: Final = (1, 2, 3, 4, 6)  # columns that a space separates from the one b
 
 @dataclass(slots=True)
 class Options:
-    """What the flags of ss(8) ask for. `kinds` empty: all."""
+    """What the flags of ss(8) ask for: kinds of sockets, of internet sockets these families, in these states."""
 
     kinds: list[str] = field(default_factory=list)
     families: list[int] = field(default_factory=list)
@@ -84,7 +84,7 @@ class Options:
 
 
 _SWITCHES: Final = {
-    "-l": "listening", "--listening": "listening", "-a": "every", "--all": "every", "-n": "numeric",
+    "-n": "numeric",
     "--numeric": "numeric", "-r": "resolve", "--resolve": "resolve", "-p": "processes", "--processes": "processes",
     "-m": "memory", "--memory": "memory", "-o": "timers", "--options": "timers", "-i": "info", "--info": "info",
     "-O": "oneline", "--oneline": "oneline", "-B": "inactive", "--bound-inactive": "inactive",
@@ -111,12 +111,16 @@ def options(arguments: Sequence[str]) -> Options:
     chosen, rest = ss_filter.states(words)
     found.expression = " ".join(rest)
     found.states = chosen if chosen is not None else _default_states(found)
+    _complete(found)
     found.timers |= found.extended  # as ss does: -e shows the timers too
     return found
 
 
 def _flag(found: Options, flag: str, value: str) -> None:
-    if flag in _SWITCHES:
+    if flag in ("-a", "--all", "-l", "--listening"):  # the last of them counts
+        found.every = flag in ("-a", "--all")
+        found.listening = not found.every
+    elif flag in _SWITCHES:
         setattr(found, _SWITCHES[flag], True)
     elif flag in _KINDS:
         found.kinds += _QUERIES[_KINDS[flag]]
@@ -148,12 +152,25 @@ def _add_query(found: Options, flag: str, value: str) -> None:
         found.kinds += _QUERIES[name]
 
 
+def _complete(found: Options) -> None:
+    """A kind without its family means all of its families, a family without its kind all of its kinds."""
+    if not found.kinds and not found.families:
+        found.kinds += _QUERIES["all"]
+    if found.families and not set(found.kinds) & set(_INET):
+        found.kinds += _INET
+    if not found.families:
+        found.families += (AF_INET, AF_INET6)
+
+
 def _default_states(found: Options) -> frozenset[int]:
     if found.inactive:
         return frozenset((ss_filter.BOUND_INACTIVE,))
     if found.every:
         return ss_filter.ALL
-    return ss_filter.LISTENING if found.listening else ss_filter.DEFAULT
+    if found.listening:
+        return ss_filter.LISTENING
+    datagrams = found.kinds and not found.families and not set(found.kinds) - {"udp", "raw"}
+    return ss_filter.CONNECTED_DATAGRAMS if datagrams else ss_filter.DEFAULT
 
 
 def wants(arguments: Sequence[str]) -> frozenset[str]:
@@ -163,7 +180,7 @@ def wants(arguments: Sequence[str]) -> frozenset[str]:
     """
     asked = options(arguments)
     parts = {"sockets", "interfaces", "settings"}
-    if not asked.kinds or set(asked.kinds) & set(_UNIX):
+    if set(asked.kinds) & set(_UNIX):
         parts.add("unix")
     if asked.processes:
         parts |= {"owners", "processes"}
@@ -193,9 +210,8 @@ def show(
     asked = options(arguments)
     snapshot = _namespace(snapshot, asked.namespace)
     chosen = _selected(snapshot, asked, names)
-    kinds = asked.kinds or list(_QUERIES["all"])
     shown = [True] * len(_HEADING)
-    shown[0] = len(set(kinds) if not asked.families else set(kinds) & set(_INET)) > 1
+    shown[0] = len(set(asked.kinds)) > 1
     shown[1] = len(asked.states) > 1
     writer = _Writer(snapshot, asked, names, cgroups)
     rows = [writer.row(socket) for socket in chosen]
@@ -232,23 +248,16 @@ def _selected(snapshot: Snapshot, asked: Options, names: HostNames) -> list[Sock
     passes = ss_filter.expression(
         asked.expression, names, lambda name: indices.get(name, 0), snapshot.settings.ip_local_port_range
     )
-    kinds = asked.kinds or _QUERIES["all"]
-    found: list[Socket | UnixSocket] = []
-    if not asked.families:
-        # A connection that nobody has accepted is counted by its listener, and has no row.
-        found += [each for each in snapshot.unix_sockets if each.attached and _UNIX_TYPES.get(each.type) in kinds]
+    # A connection that nobody has accepted is counted by its listener, and has no row.
+    found: list[Socket | UnixSocket] = [
+        each for each in snapshot.unix_sockets if each.attached and _UNIX_TYPES.get(each.type) in asked.kinds
+    ]
     for kind in _INET:
-        if kind in kinds:
-            of_kind = [each for each in snapshot.sockets if _netid(each) == kind]
+        if kind in asked.kinds:
+            of_kind = [each for each in snapshot.sockets if _netid(each) == kind and each.family in asked.families]
             of_kind.sort(key=_as_dumped)
             found += of_kind
-    return [
-        each
-        for each in found
-        if _state(each) in asked.states
-        and (not asked.families or (isinstance(each, Socket) and each.family in asked.families))
-        and (passes is None or passes(each))
-    ]
+    return [each for each in found if _state(each) in asked.states and (passes is None or passes(each))]
 
 
 def _as_dumped(socket: Socket) -> tuple[int, bool]:

@@ -35,6 +35,8 @@ ALL: Final = frozenset(
 CONNECTED: Final = ALL - {CLOSED, LISTEN}
 DEFAULT: Final = CONNECTED - {TIME_WAIT, SYN_RECEIVED}
 """What is shown without -a, -l or a state."""
+CONNECTED_DATAGRAMS: Final = frozenset((ESTABLISHED,))
+"""The same, when only UDP and raw sockets are asked for."""
 LISTENING: Final = frozenset((LISTEN, CLOSED))
 """What -l shows: an unconnected UDP socket is CLOSED."""
 
@@ -96,6 +98,8 @@ def states(words: Sequence[str]) -> tuple[frozenset[int] | None, list[str]]:
         else:
             chosen = (ALL if chosen is None else chosen) - found
         place += 2
+    if chosen is not None and not chosen:
+        raise Misuse(f"no state is left of {' '.join(words[:place])!r}")
     return chosen, list(words[place:])
 
 
@@ -241,7 +245,7 @@ class _Parser:
 
     def _autobound(self) -> Predicate:
         low, high = self.ephemeral
-        return lambda socket: isinstance(socket, Socket) and low <= socket.lport <= high
+        return lambda socket: low <= socket.lport <= high if isinstance(socket, Socket) else _is_autobound(socket.path)
 
 
 _CONDITIONS: Final = ("src", "dst", "sport", "dport", "dev", "fwmark", "autobound")
@@ -258,6 +262,11 @@ def port(text: str) -> int:
     if found is None:
         raise Misuse(f"{text!r} is no port: write a number up to 65535 or the name of a service")
     return found.port
+
+
+def _is_autobound(path: bytes | None) -> bool:
+    """No name, or an abstract one that the kernel chose: five hexadecimal digits (unix(7), autobind)."""
+    return path is None or re.fullmatch(rb"\0[0-9a-f]{5}", path) is not None
 
 
 def _unix_pattern(pattern: str) -> Callable[[Either, bool], bool]:
