@@ -8,6 +8,8 @@ client = network.host("client", "10.0.0.2")
 server.spawn("server.py", background=True)
 client.spawn(a_function_that_connects, "10.0.0.1")
 network.run()
+
+And the machine you sit at: `portside.listeners()`, `portside.would_bind(":8080")`, `portside.explain("::1:22")`.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 TYPE_CHECKING = False  # typing's, which need not be imported for it
 
 if TYPE_CHECKING:
+    from portside.api import listeners, snapshot, would_bind
     from portside.lab.errors import LabError, ProgramFailed
     from portside.lab.host import Host
     from portside.lab.network import Link, Network
@@ -31,18 +34,26 @@ _PLACES = {
     "Network": "portside.lab.network",
     "Program": "portside.lab.program",
     "ProgramFailed": "portside.lab.errors",
+    "listeners": "portside.api",
+    "snapshot": "portside.api",
+    "would_bind": "portside.api",
 }
 
-__all__ = ["Deadlock", "Host", "LabError", "Link", "Network", "Program", "ProgramFailed", "__version__"]
+__all__ = [
+    "Deadlock", "Host", "LabError", "Link", "Network", "Program", "ProgramFailed", "__version__", "explain",
+    "listeners", "snapshot", "would_bind",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
     """Import what is asked for when it is asked for: `import portside` alone costs next to nothing."""
+    from importlib import import_module
+
+    if name == "explain":
+        return import_module("portside.explain")  # a package, and a function
     place = _PLACES.get(name)
     if place is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
     value = getattr(import_module(place), name)
     globals()[name] = value
     return value

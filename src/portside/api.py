@@ -1,0 +1,125 @@
+"""The machine you sit at, for programs: `portside.snapshot()`, `.listeners()`, `.explain()`, `.would_bind()`.
+
+Called by a program on a simulated host, they are about that host.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portside.addr import ip
+from portside.addr.abi import AF_INET, IPPROTO_UDP
+from portside.explain.notation import explain
+from portside.facts.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from portside.addr.reading import Endpoint
+    from portside.explain.binding import Answer
+    from portside.explain.listening import Listener
+    from portside.explain.place import Caller
+    from portside.host.processes import Process
+
+__all__ = ["Snapshot", "explain", "listeners", "snapshot", "would_bind"]
+
+
+def snapshot(
+    file: str | os.PathLike[str] | None = None, *, want: Iterable[str] | None = None, namespaces: bool = True
+) -> Snapshot:
+    """The facts of this machine now: sockets with their owners, processes, interfaces, routes, filter, sysctls.
+
+    Args:
+        file: a snapshot that was saved (`facts.saved.dump`), instead of the machine.
+        want: which parts, as `live.machine.read` names them; all of its default if None.
+        namespaces: with the machine's other network namespaces, in `others`.
+
+    Raises OSError or ValueError when the file can't be read.
+    """
+    process = _simulated()
+    if file is not None:
+        from portside.facts import saved
+
+        return saved.load(Path(file).read_text("utf-8"))
+    if process is not None:
+        from portside.host.snapshot import snapshot as of
+
+        return of(process.host)
+    from portside.live import machine
+
+    return machine.read(want=want, namespaces=namespaces)
+
+
+def listeners(of: Snapshot | None = None) -> tuple[Listener, ...]:
+    """Who listens, from where each can be reached, and what is likely wrong with it; of this machine if None."""
+    from portside.explain.listening import listeners as found
+
+    return found(snapshot() if of is None else of)
+
+
+def would_bind(
+    where: str,
+    *,
+    udp: bool = False,
+    reuseaddr: bool = False,
+    reuseport: bool = False,
+    v6only: bool | None = None,
+    freebind: bool = False,
+    uid: int | None = None,
+    of: Snapshot | None = None,
+) -> Answer:
+    """Whether a server could bind and listen there, here and now; true in an `if` when it certainly could.
+
+    Args:
+        where: an address and a port, such as `0.0.0.0:8080` or `[::]:8080`; a port alone means 0.0.0.0, as an empty
+            host does to Python's bind.
+        uid: who would call; the calling process itself if None.
+        of: the machine; this one if None.
+
+    Raises ValueError when `where` has no address or no port.
+    """
+    from dataclasses import replace
+
+    from portside.addr.endpoint import parse
+    from portside.explain.binding import attempt_of
+    from portside.explain.binding import would_bind as decide
+    from portside.explain.place import Caller
+
+    want = {"sockets", "owners", "options", "interfaces", "routes", "settings", "users"}
+    found = snapshot(want=want) if of is None else of
+    endpoint = _wildcard(parse(where).with_port)
+    attempt = attempt_of(
+        endpoint, found, reuseaddr=reuseaddr, reuseport=reuseport, v6only=v6only, freebind=freebind
+    )  # fmt: skip
+    if udp:
+        attempt = replace(attempt, proto=IPPROTO_UDP)
+    return decide(found, attempt, _caller() if uid is None else Caller.user(uid))
+
+
+def _wildcard(endpoint: Endpoint | None) -> Endpoint:
+    from dataclasses import replace
+
+    if endpoint is None:
+        raise ValueError("an address and a port are needed, such as 0.0.0.0:8080 or [::]:8080")
+    if endpoint.address is None and not endpoint.name and endpoint.path is None:
+        return replace(endpoint, every=False, family=AF_INET, address=ip.V4_ANY)
+    return endpoint
+
+
+def _caller() -> Caller:
+    from portside.explain.place import Caller
+
+    process = _simulated()
+    if process is not None:
+        return Caller(process.euid, process.effective)
+    from portside.live import processes
+
+    capabilities = processes.one(os.getpid()).capabilities
+    return Caller.user(os.geteuid()) if capabilities is None else Caller(os.geteuid(), capabilities)
+
+
+def _simulated() -> Process | None:
+    trap = sys.modules.get("portside.runtime.trap")  # where it was never imported nothing is simulated
+    return None if trap is None else trap.current_process()
