@@ -520,3 +520,44 @@ def leave(status: int) -> None:
         except RuntimeError:  # Ctrl-C came while it was being written
             pass
     os._exit(status)
+
+
+@cli.command()
+@click.option("--from", "origin", metavar="NAMESPACE", help="Begin in this network namespace, by name or inode.")
+@click.option("-u", "--udp", is_flag=True, help="A datagram; a TCP connection by default.")
+@click.option("-4", "family", flag_value=2, type=int, default=None, help="Only over IPv4.")
+@click.option("-6", "family", flag_value=10, type=int, help="Only over IPv6.")
+@click.option("--uid", "user", type=click.IntRange(min=0), metavar="UID", help="Who connects; by default who asks.")
+@click.option("--try", "really", is_flag=True, help="Also make one real attempt, and say what its end means.")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@_snapshot
+@click.argument("where", metavar="HOST:PORT")
+def why(
+    where: str,
+    origin: str | None,
+    udp: bool,
+    family: int | None,
+    user: int | None,
+    really: bool,
+    as_json: bool,
+    file: str | None,
+) -> int:
+    """Say what a connection to HOST:PORT would meet, step by step, and what to change if it would fail.
+
+    Routes, the packet filter and NAT of this machine and of all its network namespaces are followed to the
+    listener that would take it. Nothing is sent, but with --try.
+
+    \b
+      portside why localhost:8080
+      portside why 10.0.0.5:443 --from blue
+      portside why example.org:443 --try
+
+    \b
+    Exit codes: 0 it would be accepted; 1 it would fail; 3 it can't be known here (it is said why).
+    """
+    from portside.cli import source
+    from portside.cli import why as reasoner
+
+    return reasoner.run(
+        where, source.Source(file), origin=origin, udp=udp, family=family, user=user, really=really, as_json=as_json
+    )

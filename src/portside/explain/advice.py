@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 
 from portside.explain.connect import ACCEPTED, BEYOND, SILENT, UNKNOWN, Attempt, Step
-from portside.facts.snapshot import Snapshot
 from portside.ip.ruleset import Ruling
 
 
-def advice(snapshot: Snapshot, attempt: Attempt) -> str:
+def advice(attempt: Attempt) -> str:
     """One line on what to change; nothing to change is said too."""
     if attempt.outcome == ACCEPTED:
         return "nothing: it works"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -17,7 +17,7 @@ from portside.addr.ip import V4_LOOPBACK, V6_LOOPBACK, family_of, is_v4, parse, 
 from portside.explain import load
 from portside.explain.twin import Choices, Machine, Twin
 from portside.facts.rule import FirewallRule
-from portside.facts.snapshot import Snapshot
+from portside.facts.snapshot import Missing, Snapshot
 from portside.facts.sockaddr import SockAddr
 from portside.facts.socket import Socket
 from portside.facts.state import ESTABLISHED, NAMES, SYN_RECEIVED, SYN_SENT
@@ -80,6 +80,21 @@ class Attempt:
     steps: tuple[Step, ...] = ()
     open: tuple[object, ...] = ()
 
+    def json(self) -> dict[str, object]:
+        """The attempt as plain values: the sockets that would accept by inode, and what is written of them."""
+        return {
+            "address": text(self.address), "port": self.port, "outcome": self.outcome,
+            "errno": errno.errorcode.get(self.errno) if self.errno else None, "sentence": self.sentence,
+            "seconds": self.after / SECOND, "namespace": self.place,
+            "by": [{"inode": each.inode, "what": owner_words(each)} for each in self.by],
+            "open": [_open_words(each) for each in self.open],
+            "steps": [
+                {"namespace": step.machine, "what": step.what, "sentence": step.sentence,
+                 "errno": errno.errorcode.get(step.errno) if step.errno else None}
+                for step in self.steps
+            ],
+        }  # fmt: skip
+
     @property
     def sentence(self) -> str:
         """How it ends, in a sentence."""
@@ -107,7 +122,17 @@ class Why:
     proto: int
     attempts: tuple[Attempt, ...] = ()
     remedy: str = ""
-    steps: tuple[Step, ...] = field(default=())
+    missing: tuple[Missing, ...] = ()  # what could not be read, and might change the answer
+
+    def json(self) -> dict[str, object]:
+        """The answer as plain values."""
+        return {
+            "host": self.host, "port": self.port, "protocol": "udp" if self.proto == IPPROTO_UDP else "tcp",
+            "outcome": self.outcome, "errno": errno.errorcode.get(self.errno) if self.errno else None,
+            "sentence": self.sentence, "remedy": self.remedy,
+            "attempts": [each.json() for each in self.attempts],
+            "missing": [{"what": each.what, "why": each.why, "remedy": each.remedy} for each in self.missing],
+        }  # fmt: skip
 
     @property
     def outcome(self) -> str:
@@ -153,8 +178,9 @@ def why(
         attempts.append(attempt)
         if attempt.outcome != FAILED:
             break
-    said = advice(snapshot, attempts[-1]) if attempts else f"{host} has no address of that family"
-    return Why(host=host, port=port, proto=proto, attempts=tuple(attempts), remedy=said)
+    said = advice(attempts[-1]) if attempts else f"{host} has no address of that family"
+    missing = tuple(each for each in snapshot.missing if "packet filter" in each.what or "namespace" in each.what)
+    return Why(host=host, port=port, proto=proto, attempts=tuple(attempts), remedy=said, missing=missing)
 
 
 def _targets(host: str, addresses: Sequence[int] | None) -> Sequence[int]:

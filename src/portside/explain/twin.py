@@ -6,16 +6,25 @@ edge of the world, which says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
 from portside.addr.abi import AF_INET, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE
-from portside.addr.ip import V6_ANY, is_v4
+from portside.addr.ip import V6_ANY, bits_of, is_v4, prefix_of
 from portside.explain import load
 from portside.explain.world import Clock, Wire
-from portside.facts.interface import IFA_F_DADFAILED, IFA_F_TENTATIVE, IFF_LOOPBACK, IFF_LOWER_UP, IFF_UP, Interface
-from portside.facts.route import TABLE_LOCAL, TABLE_MAIN, Route
+from portside.facts.interface import (
+    IFA_F_DADFAILED,
+    IFA_F_TENTATIVE,
+    IFF_LOOPBACK,
+    IFF_LOWER_UP,
+    IFF_UP,
+    SCOPE_HOST,
+    SCOPE_LINK,
+    Interface,
+)
+from portside.facts.route import LOCAL, TABLE_LOCAL, TABLE_MAIN, Route
 from portside.facts.rule import Chain, FirewallRule
 from portside.facts.snapshot import Snapshot
 from portside.facts.socket import Socket
@@ -124,7 +133,7 @@ class Machine:
         if all(rule in DEFAULT_RULES for rule in rules if rule.family == AF_INET):
             # While there are no further rules, `local` and `main` are one table (fib_trie_unmerge).
             routes.tables[AF_INET, TABLE_MAIN] = routes.table_of(AF_INET, TABLE_LOCAL)
-        for facts in snapshot.routes:
+        for facts in snapshot.routes or routes_of(snapshot.interfaces):
             self._add_route(routes, facts)
         routes.changed()
         layer.validation = Validation(layer, self.host.settings)
@@ -277,6 +286,25 @@ def _addresses(facts: Interface) -> Iterable[InterfaceAddress]:
         yield entry
 
 
+def routes_of(interfaces: Iterable[Interface]) -> Iterator[Route]:
+    """The routes that Linux makes of addresses: for a snapshot that has none."""
+    for interface in interfaces:
+        if not interface.flags & IFF_UP:
+            continue
+        for each in interface.addresses:
+            length = each.prefix_length
+            own = length if interface.flags & IFF_LOOPBACK else bits_of(each.address)
+            yield Route(
+                destination=prefix_of(each.address, own), prefix_length=own, kind=LOCAL, interface=interface.index,
+                table=TABLE_LOCAL, scope=SCOPE_HOST,
+            )  # fmt: skip
+            if not interface.flags & IFF_LOOPBACK and length < bits_of(each.address):
+                yield Route(
+                    destination=prefix_of(each.address, length), prefix_length=length, interface=interface.index,
+                    source=each.address if is_v4(each.address) else None, scope=SCOPE_LINK,
+                )  # fmt: skip
+
+
 def _describe(entry: Entry, facts: Socket, reuseport: bool) -> None:
     entry.laddr = entry.saddr = facts.laddr
     entry.lport = entry.sport = facts.lport
@@ -405,7 +433,7 @@ class Twin:
             return  # what comes in by a port of a bridge is the bridge's
         self._addresses += 1
         device.link_address = self._addresses
-        wire.plug(device, bool(facts.flags & IFF_LOWER_UP))
+        wire.plug(device, bool(facts.flags & IFF_LOWER_UP) or facts.state == "UNKNOWN")
 
     def _leaves(self, packet: Packet, device: Device) -> None:
         for machine in self.machines:

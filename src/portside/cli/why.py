@@ -1,0 +1,131 @@
+"""`portside why`: what a connection would meet, step by step, and what to change."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from portside.addr import ip
+from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP
+from portside.addr.endpoint import NotationError, parse
+from portside.addr.reading import Endpoint
+from portside.cli import source as sources
+from portside.cli.source import Complaint, Source
+from portside.explain.connect import ACCEPTED, BEYOND, FAILED, SILENT, UNKNOWN, Why, why
+from portside.views.table import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WANT: Final = frozenset({"sockets", "owners", "interfaces", "routes", "filter", "settings", "users"})
+STATUS: Final = {ACCEPTED: 0, FAILED: 1, SILENT: 1, BEYOND: 3, UNKNOWN: 3}
+"""The exit codes."""
+PATIENCE: Final = 10.0
+"""Seconds that the one real attempt may take."""
+
+MEANINGS: Final = {
+    errno.ECONNREFUSED: "that host is there and refuses: nobody listens on that port, or a filter rejects it",
+    errno.EHOSTUNREACH: "a router or a filter says that the host can't be reached, or nobody has its address",
+    errno.ENETUNREACH: "there is no route to it, here or at a router on the way",
+    errno.ECONNRESET: "somebody took the connection and cut it",
+    errno.ETIMEDOUT: "nobody answered: a filter drops it, or there is no such host",
+    errno.EACCES: "a route or a filter prohibits it",
+}
+
+
+def run(
+    where: str, source: Source, *, origin: str | None = None, udp: bool = False, family: int | None = None,
+    user: int | None = None, really: bool = False, as_json: bool = False,
+) -> int:  # fmt: skip
+    """Print what would become of a connection. Returns the exit code. Raises Complaint."""
+    endpoint = _endpoint(where)
+    proto = IPPROTO_UDP if udp or endpoint.proto == IPPROTO_UDP else IPPROTO_TCP
+    addresses = _addresses(endpoint, family)
+    assert endpoint.port is not None
+    host = endpoint.name or ip.text(addresses[0]) + (f"%{endpoint.zone}" if endpoint.zone else "")
+    found = sources.snapshot(source, WANT, everywhere=True)
+    try:
+        answer = why(
+            found, host, endpoint.port, source=origin, proto=proto, addresses=addresses,
+            uid=os.geteuid() if user is None else user,
+        )  # fmt: skip
+    except ValueError as error:
+        raise Complaint(str(error)) from None
+    real = _attempt(addresses, endpoint, proto, origin) if really else None
+    if as_json:
+        said = answer.json()
+        click.echo(json.dumps(said if real is None else {**said, "tried": real}))
+    else:
+        _tell(answer, real)
+        click.echo(sources.missing(found), nl=False, err=True)
+    return STATUS[answer.outcome]
+
+
+def _tell(answer: Why, real: str | None) -> None:
+    for attempt in answer.attempts:
+        for step in attempt.steps:
+            click.echo(clean(f"  {step.machine}: {step.sentence}"))
+        click.echo(clean(attempt.sentence))
+    if not answer.attempts:
+        click.echo(clean(answer.sentence))
+    if real is not None:
+        click.echo(clean(f"tried for real: {real}"))
+    if answer.missing:
+        click.echo(
+            clean("as far as it can be known: " + "; ".join(f"{each.what} ({each.why})" for each in answer.missing))
+        )
+    click.echo(clean(f"to change: {answer.remedy}"))
+
+
+def _endpoint(where: str) -> Endpoint:
+    try:
+        notation = parse(where)
+    except NotationError as error:
+        raise Complaint(str(error)) from None
+    endpoint = notation.with_port or notation.endpoint
+    if endpoint is not None and endpoint.path is not None:
+        raise Complaint("a UNIX socket has no port; portside why is for TCP and UDP")
+    if endpoint is None or endpoint.port is None:
+        raise Complaint(f"{where!r} has no port: write HOST:PORT, such as localhost:8080 or [::1]:8080")
+    return endpoint
+
+
+def _addresses(endpoint: Endpoint, family: int | None) -> Sequence[int]:
+    """The addresses in the order in which a program tries them (getaddrinfo(3)); a port alone is this machine's."""
+    if endpoint.address is not None:
+        return [endpoint.address]
+    try:
+        answers = socket.getaddrinfo(endpoint.name or "localhost", endpoint.port, family or 0, socket.SOCK_STREAM)
+    except OSError as error:
+        raise Complaint(f"{endpoint.name}: {error.strerror}") from None
+    found = [ip.parse(str(where[0]).partition("%")[0]) for _, _, _, _, where in answers]
+    return list(dict.fromkeys(found))
+
+
+def _attempt(addresses: Sequence[int], endpoint: Endpoint, proto: int, origin: str | None) -> str:
+    """Make the one real attempt, and say what its end means."""
+    if origin is not None:
+        raise Complaint("--try begins here: run it in the namespace itself (ip netns exec, docker exec)")
+    if proto == IPPROTO_UDP:
+        raise Complaint("--try is for TCP: a datagram that is not answered tells nothing")
+    said = ""
+    for address in addresses:
+        family = AF_INET if ip.is_v4(address) else AF_INET6
+        name = ip.text(address) + (f"%{endpoint.zone}" if endpoint.zone else "")
+        with socket.socket(family, socket.SOCK_STREAM) as client:
+            client.settimeout(PATIENCE)
+            try:
+                client.connect(socket.getaddrinfo(name, endpoint.port, family, socket.SOCK_STREAM)[0][4])
+            except TimeoutError:
+                said = f"{name}: no answer in {PATIENCE:.0f} s: {MEANINGS[errno.ETIMEDOUT]}"
+            except OSError as error:
+                number = error.errno or 0
+                said = f"{name}: {error.strerror}: {MEANINGS.get(number, errno.errorcode.get(number, ''))}"
+            else:
+                return f"{name}: connected"
+    return said
