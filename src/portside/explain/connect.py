@@ -28,6 +28,7 @@ from portside.ip.interface import Interface
 from portside.ip.policy import PolicyRoutes
 from portside.ip.route import Route
 from portside.ip.ruleset import Ruling
+from portside.sockets import lookup
 from portside.tcp import calls
 from portside.tcp.tcb import Tcb
 from portside.wire.packet import ACK, RST, SYN, Fragment, IcmpMessage, Packet, TcpSegment, UdpDatagram
@@ -386,18 +387,21 @@ class Run:
             self._deliver(machine, packet, interface)
 
     def _deliver(self, machine: Machine, packet: Packet, interface: Interface) -> None:
-        """Why a listener takes a SYN, or none does."""
-        if not isinstance(packet, TcpSegment) or packet.flags & (SYN | ACK | RST) != SYN:
+        """Why a listener takes a SYN, or none does. Whoever has the packet is the one that answers."""
+        if not isinstance(packet, TcpSegment):
             return
-        from portside.sockets import lookup
-
-        entry = lookup.tcp(machine.host.stack.tcp, packet.src, packet.sport, packet.dst, packet.dport, interface.index)
+        table = machine.host.stack.tcp
+        entry = lookup.tcp(table, packet.src, packet.sport, packet.dst, packet.dport, interface.index)
+        routes = machine.ip.routes
+        if isinstance(routes, PolicyRoutes):
+            routes.uid, routes.proto, routes.dport = entry.uid if entry is not None else 0, packet.proto, packet.sport
+        if packet.flags & (SYN | ACK | RST) != SYN:
+            return
         if entry is None:
             near = nearly(machine.snapshot, packet)
             self._say(machine, "listener", near or f"nobody listens on port {packet.dport} here", errno.ECONNREFUSED)
             return
-        owner = entry.owner
-        facts = machine.sockets.get(owner)
+        facts = machine.sockets.get(entry.owner)
         if facts is not None and facts.accept_queue > facts.backlog:
             words = f"the accept queue of {owner_words(facts)} is full: {facts.accept_queue} wait, {facts.backlog} may"
             self._say(machine, "listener", words, errno.ETIMEDOUT, facts)
