@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from portside.facts.socket import Owner
-from portside.live import machine, options, owners, proc, processes
+from portside.live import btf, fd_iterator, machine, options, owners, proc, processes
 
 linux = pytest.mark.linux
 
@@ -86,6 +86,47 @@ def test_many_descriptors_are_looked_at_by_several_threads_and_none_is_lost(fres
     found = owners.walk(pids=[os.getpid()])
     for one in keep:
         assert [owner.fd for owner in found.of(inode(one))] == [one.fileno()]
+
+
+def by_descriptor(found):
+    return {inode: set(held) for inode, held in found.found.items()}
+
+
+@linux
+def test_the_kernel_tells_at_once_what_a_walk_finds(fresh, keep, children, monkeypatch):
+    shared = socket.create_server(("127.0.0.1", 0))
+    keep += [shared, shared.dup(), *socket.socketpair(), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)]
+    children += [Child(lambda: keep.append(socket.socket())), Child()]
+    try:
+        list(fd_iterator.sockets())
+    except fd_iterator.Unavailable as reason:
+        pytest.skip(f"no iterator over descriptors here: {reason}")
+    mine = [os.getpid(), *(child.pid for child in children)]
+    walked = owners.walk(pids=mine)
+    monkeypatch.setattr(owners, "MANY", 0)
+    monkeypatch.setattr(proc, "pids", lambda root: mine)
+    told = owners.walk()
+    assert by_descriptor(told) == by_descriptor(walked)
+    assert len(told.of(inode(shared))) == 2 * len(mine)
+    assert (sorted(told.processes), told.denied) == (sorted(mine), [])
+    only = owners.walk([inode(shared)])
+    assert by_descriptor(only) == {inode(shared): set(told.of(inode(shared)))}
+    # What the kernel would not show of a process is not taken from elsewhere.
+    monkeypatch.setattr(proc, "link", lambda path: None if f"/{children[0].pid}/" in path else os.readlink(path))
+    told = owners.walk()
+    assert told.denied == [children[0].pid]
+    assert {owner.pid for held in told.found.values() for owner in held} == {mine[0], mine[2]}
+
+
+@linux
+@pytest.mark.parametrize("lacking", ["/nonexistent", os.devnull, __file__])
+def test_where_the_kernel_does_not_tell_the_walk_finds_them(fresh, keep, monkeypatch, lacking):
+    keep.append(socket.create_server(("127.0.0.1", 0)))
+    monkeypatch.setattr(owners, "MANY", 0)
+    monkeypatch.setattr(btf, "VMLINUX", lacking)
+    with pytest.raises(fd_iterator.Unavailable):
+        fd_iterator.sockets()
+    assert [owner.pid for owner in owners.walk().of(inode(keep[0]))] == [os.getpid()]
 
 
 # -- a /proc of the test's own --

@@ -244,9 +244,7 @@ def _finished(
     system = os.uname()
     unasked = 0
     for i, place in enumerate(places):
-        for each in place.sockets:
-            if held := known.of(each.inode):
-                inet_diag.set_owners(each, held)
+        inet_diag.set_owners(place.sockets, known.found)
         if "options" in reading.want:
             from portside.live import options
 

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
+from itertools import groupby, repeat
+from operator import itemgetter
 from typing import Any, Final
 
 from portside.facts.socket import Owner
 from portside.live import proc
 
+MANY: Final = 15_000
+"""From so many descriptors on the machine it is worth asking the kernel for all at once, which takes 50 ms to begin."""
 CROWD: Final = 2000
 """A process with so many descriptors is looked at by several threads."""
 MOST_THREADS: Final = 4
 
+_drain: Final = deque[object](maxlen=0).extend
 _new: Final = object.__new__
 _pid: Final[Any] = vars(Owner)["pid"].__set__
 _fd: Final[Any] = vars(Owner)["fd"].__set__
@@ -44,9 +50,11 @@ def walk(inodes: Iterable[int] | None = None, *, pids: Iterable[int] | None = No
     Args: inodes: only these sockets; None: all. pids: only these processes. root: where proc(5) is mounted.
     Processes and descriptors that vanish meanwhile are left out.
     """
-    wanted = None if inodes is None else {f"socket:[{inode}]" for inode in inodes}
+    only = None if inodes is None else set(inodes)
+    if pids is None and root == proc.PROC and (known := _told(only, root)) is not None:
+        return known
+    wanted = None if only is None else {f"socket:[{inode}]" for inode in only}
     result = Owners()
-    found: dict[int, list[Owner]] = {}
     for pid in proc.pids(root) if pids is None else pids:
         try:
             held = _sockets_of(f"{root}/{pid}/fd", wanted)
@@ -55,24 +63,74 @@ def walk(inodes: Iterable[int] | None = None, *, pids: Iterable[int] | None = No
         if held is None:
             result.denied.append(pid)
         elif held:
-            result.processes.append(pid)
-            _add(found, pid, _name(root, pid), held)
-    result.found = {inode: tuple(owners) for inode, owners in found.items()}
+            numbers, links = zip(*held, strict=True)
+            _add(result, pid, _name(root, pid), tuple(map(int, numbers)), tuple(int(link[8:-1]) for link in links))
     return result
 
 
-def _add(found: dict[int, list[Owner]], pid: int, command: str, held: list[tuple[str, str]]) -> None:
-    for name, link in held:
-        owner = _new(Owner)
-        _pid(owner, pid)
-        _fd(owner, int(name))
-        _command(owner, command)
-        inode = int(link[8:-1])
-        others = found.get(inode)
-        if others is None:
-            found[inode] = [owner]
-        else:
-            others.append(owner)
+def _told(only: Container[int] | None, root: str) -> Owners | None:
+    """The same, told by the kernel at once where that is quicker; None where it is not, or is not to be had."""
+    if os.geteuid() or sum(_descriptors(root, pid) for pid in proc.pids(root)) < MANY:
+        return None
+    from portside.live import fd_iterator
+
+    try:
+        rows = fd_iterator.sockets()
+    except fd_iterator.Unavailable:
+        return None
+    if only is not None:
+        rows = [row for row in rows if row[2] in only]
+    held = {pid: tuple(zip(*part, strict=True)) for pid, part in groupby(rows, itemgetter(0))}
+    result = Owners()
+    for pid in proc.pids(root):
+        if not _may_look(root, pid):
+            result.denied.append(pid)  # what the kernel would not show of it is not taken from elsewhere
+        elif pid in held:
+            _, numbers, inodes = held[pid]
+            _add(result, pid, _name(root, pid), numbers, inodes)
+    return result
+
+
+def _add(result: Owners, pid: int, command: str, numbers: tuple[int, ...], inodes: tuple[int, ...]) -> None:
+    """Enter what a process holds: descriptors, and the inodes of their sockets; by loops of `map`, in C."""
+    result.processes.append(pid)
+    owners = [_new(Owner) for _ in numbers]
+    _drain(map(_pid, owners, repeat(pid)))
+    _drain(map(_fd, owners, numbers))
+    _drain(map(_command, owners, repeat(command)))
+    found = result.found
+    own = dict(zip(inodes, zip(owners, strict=True), strict=True))
+    if len(own) == len(owners) and found.keys().isdisjoint(own):
+        found.update(own)
+        return
+    for inode, owner in zip(inodes, owners, strict=True):  # some are shared
+        found[inode] = (*found.get(inode, ()), owner)
+
+
+def _may_look(root: str, pid: int) -> bool:
+    """Whether this user may know what the descriptors of a process are; of one that has ended he knows all."""
+    try:
+        with os.scandir(f"{root}/{pid}/fd") as entries:
+            for entry in entries:
+                try:
+                    return proc.link(entry.path) is not None
+                except proc.Gone:
+                    continue
+    except OSError as error:
+        if error.errno not in proc.GONE | proc.DENIED:
+            raise
+        return error.errno in proc.GONE
+    return True
+
+
+def _descriptors(root: str, pid: int) -> int:
+    """How many a process has, as the size of the directory tells since Linux 6.2; 0 where it is not to be known."""
+    try:
+        return os.stat(f"{root}/{pid}/fd").st_size
+    except OSError as error:
+        if error.errno in proc.GONE | proc.DENIED:
+            return 0
+        raise
 
 
 def _sockets_of(path: str, wanted: Container[str] | None) -> list[tuple[str, str]] | None:

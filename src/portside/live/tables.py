@@ -33,18 +33,19 @@ def inet(
     ask: int = ASK_MEMORY,
     tcp_states: int = EVERY_STATE,
     port: int | None = None,
-) -> Iterator[Socket]:
+) -> list[Socket]:
     """Every internet socket, in the kernel's order.
 
     Args: refused: called when netlink is refused; then the text of /proc/net stands in, which knows less. tcp_states:
     which TCP sockets. ask, port: as for `inet_diag.dump`.
     """
+    found: list[Socket] = []
     try:
         link = Link()
     except Refused as reason:
         refused(reason)
         for proto, _, name in KINDS:
-            yield from _text(name, tcp_states if proto == IPPROTO_TCP else EVERY_STATE, port)
+            found += _text(name, tcp_states if proto == IPPROTO_TCP else EVERY_STATE, port)
     else:
         with link:
             for proto, family, name in KINDS:
@@ -52,20 +53,16 @@ def inet(
                     continue  # a raw socket has no port
                 states = tcp_states if proto == IPPROTO_TCP else EVERY_STATE
                 try:
-                    yield from inet_diag.dump(link, family, proto, states, ask=ask, port=port)
+                    found += inet_diag.dump(link, family, proto, states, ask=ask, port=port)
                 except Refused:  # this kernel has no module for it
-                    yield from _text(name, states, port)
-    if port is None:
-        for name in PINGS:
-            yield from proc_net.inet(name)
+                    found += _text(name, states, port)
+    for name in PINGS if port is None else ():
+        found += proc_net.inet(name)
+    return found
 
 
-def _text(name: str, states: int, port: int | None, directory: str = proc_net.HERE) -> Iterator[Socket]:
-    return (
-        each
-        for each in proc_net.inet(name, directory)
-        if states >> each.state & 1 and (port is None or each.lport == port)
-    )
+def _text(name: str, states: int, port: int | None) -> Iterator[Socket]:
+    return (each for each in proc_net.inet(name) if states >> each.state & 1 and (port is None or each.lport == port))
 
 
 def of_process(pid: int, root: str) -> tuple[tuple[Socket, ...], tuple[UnixSocket, ...]]:

@@ -1,0 +1,230 @@
+"""The machine you sit at, against the tools that one would take instead: one run, ratios theirs by ours.
+
+    python -m benchmarks.live [--rounds N] [--connections N]
+
+Needs root. The sockets are loopback connections, both ends in the same few processes, in a network namespace of their own;
+each side reads from within it. ss(8) and lsof(8) are timed as the processes that they are, with their output thrown away;
+psutil and portside from the call to the last field of the last row, in a process that has imported them. What the start of
+Python and the imports add is the line "whole process".
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from statistics import median
+from time import perf_counter
+
+from benchmarks.memory import resident
+
+from portside.live import namespaces
+
+
+# -- what is measured, each in a process of its own --
+
+
+def list_by_portside() -> int:
+    """The list with owners, every field that ss -tanp shows."""
+    from portside.live import machine
+
+    count = 0
+    for one in machine.read(want={"sockets", "owners"}, namespaces=False).sockets:
+        row = one.proto, one.state, one.laddr, one.lport, one.raddr, one.rport
+        for owner in one.owners:
+            row = owner.pid, owner.fd, owner.command
+        count += bool(row)
+    return count
+
+
+def list_by_psutil() -> int:
+    """The same of psutil, which tells of each connection a process number: their names are asked once for each."""
+    import psutil
+
+    names: dict[int | None, str] = {}
+    count = 0
+    for one in psutil.net_connections(kind="inet"):
+        if one.pid not in names:
+            names[one.pid] = psutil.Process(one.pid).name() if one.pid else ""
+        row = one.type, one.status, one.laddr.ip, one.laddr.port, one.raddr, one.pid, one.fd, names[one.pid]
+        count += bool(row)
+    return count
+
+
+def who_by_portside() -> int:
+    """Who has the port in PORT, in this namespace."""
+    from portside.live import machine
+
+    found = machine.at_port(int(os.environ["PORT"]), namespaces=False)
+    return len({owner.pid for one in found.sockets for owner in one.owners})
+
+
+def kept_by_portside() -> int:
+    """The list, kept; how many bytes the process has grown to."""
+    from portside.live import machine
+
+    snapshot = machine.read(want={"sockets", "owners"}, namespaces=False)
+    assert snapshot.sockets
+    return resident()
+
+
+CALLS: dict[str, Callable[[], int]] = {
+    each.__name__: each for each in (list_by_portside, list_by_psutil, who_by_portside, kept_by_portside)
+}
+
+
+def one(name: str) -> None:
+    """Run one of CALLS, and print how long it took and what it returned."""
+    call = CALLS[name]
+    from portside.live import machine, origin  # noqa: F401
+
+    if "psutil" in name:
+        import psutil  # noqa: F401
+    begin = perf_counter()
+    result = call()
+    print(perf_counter() - begin, result)
+
+
+# -- the sockets --
+
+
+def serve(connections: int) -> None:
+    """Make so many connections to a listener of our own, say its port, and hold them."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    listener = socket.socket()
+    listener.bind((f"127.{os.getpid() >> 14 & 127}.{os.getpid() >> 7 & 127}.{os.getpid() & 127 | 128}", 0))
+    listener.listen(4096)
+    held = []
+    for _ in range(connections):
+        client = socket.create_connection(listener.getsockname())
+        held += [client, listener.accept()[0]]
+    print(listener.getsockname()[1], flush=True)
+    signal.pause()
+
+
+@contextmanager
+def crowd(connections: int) -> Iterator[int]:
+    """This process in a network namespace with so many connections; the port of one of its listeners."""
+    import ctypes
+
+    home = os.open("/proc/self/ns/net", os.O_RDONLY)
+    if ctypes.CDLL(None, use_errno=True).unshare(namespaces.CLONE_NEWNET):
+        sys.exit(f"no network namespace: {os.strerror(ctypes.get_errno())}")
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    with open("/proc/sys/net/ipv4/ip_local_port_range", "w") as file:
+        file.write("1024 65000")
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 2 - 20
+    servers, ports = [], []
+    while connections > 0:
+        part = min(most, connections, max(connections // 4, 500))
+        words = [sys.executable, "-m", "benchmarks.live", "--serve", str(part)]
+        servers.append(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
+        connections -= part
+    for server in servers:
+        assert server.stdout is not None
+        ports.append(int(server.stdout.readline()))
+    try:
+        yield ports[0]
+    finally:
+        for server in servers:
+            server.kill()
+            server.communicate()
+        namespaces.set_namespace(home)
+        os.close(home)
+
+
+# -- measuring --
+
+
+def called(name: str) -> tuple[float, int]:
+    """Seconds that a call took, and what it returned."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.live", "--one", name], check=True, capture_output=True, text=True
+    )
+    seconds, result = done.stdout.split()
+    return float(seconds), int(result)
+
+
+def ran(*words: str) -> float:
+    """Seconds that a process takes."""
+    begin = perf_counter()
+    subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    return perf_counter() - begin
+
+
+def used(*words: str) -> float:
+    """Seconds of processor time that a process takes."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(words, stdout=subprocess.DEVNULL, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def compare(title: str, ours: Callable[[], float], theirs: dict[str, Callable[[], float]], rounds: int) -> None:
+    """Time all sides in turn, and print a line for each."""
+    times: dict[str, list[float]] = {side: [] for side in ("portside", *theirs)}
+    for _ in range(rounds):
+        for side, call in {"portside": ours, **theirs}.items():
+            times[side].append(call())
+    print(f"\n{title}")
+    for side, seconds in times.items():
+        ratios = [other / own for other, own in zip(seconds, times["portside"], strict=True)]
+        spread = "" if side == "portside" else (
+            f"   portside is {median(ratios):.2f} times as fast ({min(ratios):.2f} to {max(ratios):.2f})"
+        )  # fmt: skip
+        print(f"  {side:24} {median(seconds) * 1e3:9.1f} ms{spread}", flush=True)
+
+
+def main() -> None:
+    """Run all."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.live", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="how often each side runs (default 5)")
+    parser.add_argument("--connections", type=int, default=50_000, help="for the large list (default 50000)")
+    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--one", choices=CALLS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.serve is not None:
+        return serve(arguments.serve)
+    if arguments.one is not None:
+        return one(arguments.one)
+    if os.geteuid():
+        sys.exit("this needs root: a network namespace of its own, and everybody's descriptors")
+    run_all(arguments.rounds, arguments.connections)
+
+
+def run_all(rounds: int, connections: int) -> None:
+    """Every comparison, with the sockets that it is about."""
+    tools: dict[str, Callable[[], float]] = {}
+    if find_spec("psutil") is not None:
+        tools["psutil.net_connections"] = lambda: called("list_by_psutil")[0]
+    if shutil.which("ss"):
+        tools["ss -tanp"] = lambda: ran("ss", "-tanp")
+    with crowd(connections):
+        compare(
+            f"the list with owners, {2 * connections} sockets", lambda: called("list_by_portside")[0], tools, rounds
+        )
+        print(f"  kept, the process has {called('kept_by_portside')[1] / 1e6:.0f} MB")
+    with crowd(500):
+        names = {"lsof -nP -i": lambda: ran("lsof", "-nP", "-i")} if shutil.which("lsof") else {}
+        compare("the list with owners, 1000 sockets", lambda: called("list_by_portside")[0], names, rounds)
+        script = "from benchmarks.live import list_by_portside as call; call()"
+        compare("the same, whole process", lambda: ran(sys.executable, "-c", script), names, rounds)
+    with crowd(25_000) as port:
+        os.environ["PORT"] = str(port)
+        names = {"ss -tlnp 'sport = :PORT'": lambda: ran("ss", "-tlnp", f"sport = :{port}")} if shutil.which("ss") else {}
+        compare("who has a port, 50000 sockets", lambda: called("who_by_portside")[0], names, rounds)
+    script = "from portside.live import machine, origin; machine.at_port(22)"
+    times = [used(sys.executable, "-c", script) for _ in range(max(rounds, 5))]
+    print(f"\nwho has port 22, at rest: {median(times) * 1e3:.0f} ms of processor time, Python's start and imports included")
+
+
+if __name__ == "__main__":
+    main()
