@@ -2,10 +2,13 @@
 
     python -m benchmarks.live [--rounds N] [--connections N]
 
-Needs root. The sockets are loopback connections, both ends in the same few processes, in a network namespace of their own;
-each side reads from within it. ss(8) and lsof(8) are timed as the processes that they are, with their output thrown away;
-psutil and portside from the call to the last field of the last row, in a process that has imported them. What the start of
-Python and the imports add is the line "whole process".
+Needs root. The sockets are loopback connections, both ends in the same few processes, in a network namespace of their
+own; each side reads from within it. ss(8) and lsof(8) are timed as the processes that they are, with their output thrown
+away; psutil and portside from the call to the last field of the last row, in a process that has imported them. What the
+start of Python and the imports add is in the line "whole process".
+
+The first ratio is of the time that passes. The second is of the time that processors work, which other work on the
+machine does not change much.
 """
 
 from __future__ import annotations
@@ -22,11 +25,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from statistics import median
-from time import perf_counter
-
-from benchmarks.memory import resident
+from time import perf_counter, process_time
 
 from portside.live import namespaces
+
+Times = tuple[float, float]
+"""Seconds that passed, and seconds that processors worked."""
 
 
 # -- what is measured, each in a process of its own --
@@ -73,7 +77,8 @@ def kept_by_portside() -> int:
 
     snapshot = machine.read(want={"sockets", "owners"}, namespaces=False)
     assert snapshot.sockets
-    return resident()
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
 
 
 CALLS: dict[str, Callable[[], int]] = {
@@ -88,9 +93,9 @@ def one(name: str) -> None:
 
     if "psutil" in name:
         import psutil  # noqa: F401
-    begin = perf_counter()
+    begin = perf_counter(), process_time()
     result = call()
-    print(perf_counter() - begin, result)
+    print(perf_counter() - begin[0], process_time() - begin[1], result)
 
 
 # -- the sockets --
@@ -144,43 +149,40 @@ def crowd(connections: int) -> Iterator[int]:
 # -- measuring --
 
 
-def called(name: str) -> tuple[float, int]:
-    """Seconds that a call took, and what it returned."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.live", "--one", name], check=True, capture_output=True, text=True
-    )
-    seconds, result = done.stdout.split()
-    return float(seconds), int(result)
+def called(name: str) -> Times:
+    """What a call takes, in a process of its own."""
+    passed, worked, _ = _call(name)
+    return float(passed), float(worked)
 
 
-def ran(*words: str) -> float:
-    """Seconds that a process takes."""
-    begin = perf_counter()
+def _call(name: str) -> list[str]:
+    words = [sys.executable, "-m", "benchmarks.live", "--one", name]
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
+
+
+def ran(*words: str) -> Times:
+    """What a process takes."""
+    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), perf_counter()
     subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-    return perf_counter() - begin
+    passed, after = perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return passed, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def used(*words: str) -> float:
-    """Seconds of processor time that a process takes."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(words, stdout=subprocess.DEVNULL, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-def compare(title: str, ours: Callable[[], float], theirs: dict[str, Callable[[], float]], rounds: int) -> None:
+def compare(title: str, ours: Callable[[], Times], theirs: dict[str, Callable[[], Times]], rounds: int) -> None:
     """Time all sides in turn, and print a line for each."""
-    times: dict[str, list[float]] = {side: [] for side in ("portside", *theirs)}
+    times: dict[str, list[Times]] = {side: [] for side in ("portside", *theirs)}
     for _ in range(rounds):
         for side, call in {"portside": ours, **theirs}.items():
             times[side].append(call())
     print(f"\n{title}")
-    for side, seconds in times.items():
-        ratios = [other / own for other, own in zip(seconds, times["portside"], strict=True)]
-        spread = "" if side == "portside" else (
-            f"   portside is {median(ratios):.2f} times as fast ({min(ratios):.2f} to {max(ratios):.2f})"
-        )  # fmt: skip
-        print(f"  {side:24} {median(seconds) * 1e3:9.1f} ms{spread}", flush=True)
+    for side, taken in times.items():
+        line = f"  {side:24} {median(one for one, _ in taken) * 1e3:8.1f} ms, {median(w for _, w in taken) * 1e3:8.1f} of work"
+        if side != "portside":
+            for which in (0, 1):
+                pairs = zip(taken, times["portside"], strict=True)
+                ratios = [other[which] / own[which] for other, own in pairs]
+                line += f"   {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        print(line, flush=True)
 
 
 def main() -> None:
@@ -192,38 +194,37 @@ def main() -> None:
     parser.add_argument("--one", choices=CALLS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve is not None:
-        return serve(arguments.serve)
-    if arguments.one is not None:
-        return one(arguments.one)
-    if os.geteuid():
+        serve(arguments.serve)
+    elif arguments.one is not None:
+        one(arguments.one)
+    elif os.geteuid():
         sys.exit("this needs root: a network namespace of its own, and everybody's descriptors")
-    run_all(arguments.rounds, arguments.connections)
+    else:
+        run_all(arguments.rounds, arguments.connections)
 
 
 def run_all(rounds: int, connections: int) -> None:
     """Every comparison, with the sockets that it is about."""
-    tools: dict[str, Callable[[], float]] = {}
+    psutil: dict[str, Callable[[], Times]] = {}
     if find_spec("psutil") is not None:
-        tools["psutil.net_connections"] = lambda: called("list_by_psutil")[0]
-    if shutil.which("ss"):
-        tools["ss -tanp"] = lambda: ran("ss", "-tanp")
+        psutil["psutil.net_connections"] = lambda: called("list_by_psutil")
+    have = {tool: shutil.which(tool) is not None for tool in ("ss", "lsof")}
+    ss = {"ss -tanp": lambda: ran("ss", "-tanp")} if have["ss"] else {}
+    lsof = {"lsof -nP -i": lambda: ran("lsof", "-nP", "-i")} if have["lsof"] else {}
+    listed = "the list with owners"
     with crowd(connections):
-        compare(
-            f"the list with owners, {2 * connections} sockets", lambda: called("list_by_portside")[0], tools, rounds
-        )
-        print(f"  kept, the process has {called('kept_by_portside')[1] / 1e6:.0f} MB")
+        compare(f"{listed}, {2 * connections} sockets", lambda: called("list_by_portside"), {**psutil, **ss}, rounds)
+        print(f"  kept, the process has {int(_call('kept_by_portside')[2]) / 1e6:.0f} MB")
     with crowd(500):
-        names = {"lsof -nP -i": lambda: ran("lsof", "-nP", "-i")} if shutil.which("lsof") else {}
-        compare("the list with owners, 1000 sockets", lambda: called("list_by_portside")[0], names, rounds)
+        compare(f"{listed}, 1000 sockets", lambda: called("list_by_portside"), {**psutil, **ss, **lsof}, rounds)
         script = "from benchmarks.live import list_by_portside as call; call()"
-        compare("the same, whole process", lambda: ran(sys.executable, "-c", script), names, rounds)
+        compare("the same, whole process", lambda: ran(sys.executable, "-c", script), lsof, rounds)
     with crowd(25_000) as port:
         os.environ["PORT"] = str(port)
-        names = {"ss -tlnp 'sport = :PORT'": lambda: ran("ss", "-tlnp", f"sport = :{port}")} if shutil.which("ss") else {}
-        compare("who has a port, 50000 sockets", lambda: called("who_by_portside")[0], names, rounds)
+        ss = {"ss -tlnp 'sport = :PORT'": lambda: ran("ss", "-tlnp", f"sport = :{port}")} if have["ss"] else {}
+        compare("who has a port, 50000 sockets", lambda: called("who_by_portside"), ss, rounds)
     script = "from portside.live import machine, origin; machine.at_port(22)"
-    times = [used(sys.executable, "-c", script) for _ in range(max(rounds, 5))]
-    print(f"\nwho has port 22, at rest: {median(times) * 1e3:.0f} ms of processor time, Python's start and imports included")
+    compare("who has port 22, at rest, whole process", lambda: ran(sys.executable, "-c", script), {}, max(rounds, 5))
 
 
 if __name__ == "__main__":

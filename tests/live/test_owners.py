@@ -98,7 +98,7 @@ def test_the_kernel_tells_at_once_what_a_walk_finds(fresh, keep, children, monke
     keep += [shared, shared.dup(), *socket.socketpair(), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)]
     children += [Child(lambda: keep.append(socket.socket())), Child()]
     try:
-        list(fd_iterator.sockets())
+        fd_iterator.sockets()
     except fd_iterator.Unavailable as reason:
         pytest.skip(f"no iterator over descriptors here: {reason}")
     mine = [os.getpid(), *(child.pid for child in children)]

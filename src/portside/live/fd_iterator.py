@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import struct
 import sys
-from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any, Final
 
@@ -29,7 +28,7 @@ _TRACING: Final = 26  # BPF_PROG_TYPE_TRACING
 _TRACE_ITER: Final = 28  # BPF_TRACE_ITER
 _SEQ_WRITE: Final = 127  # bpf_seq_write()
 
-_ROW: Final = struct.Struct("=IIQ")
+_ROW: Final = 16  # process, descriptor: four bytes each; inode: eight
 _PIECE: Final = 1 << 20
 _TARGET: Final = b"bpf_iter_task_file"
 
@@ -50,8 +49,10 @@ class Unavailable(Exception):
     """This kernel has no such iterator, or does not let this user run it."""
 
 
-def sockets() -> Iterable[tuple[int, int, int]]:
+def sockets() -> tuple[list[int], list[int], list[int]]:
     """Process, descriptor and inode of every socket that some process of the machine has open, process by process.
+
+    The three stand apart, each in a list: those at the same place belong together.
 
     Raises Unavailable, at once.
     """
@@ -59,9 +60,11 @@ def sockets() -> Iterable[tuple[int, int, int]]:
     try:
         with open(btf.VMLINUX, "rb") as file:
             types = btf.Types(file.read(), (_TARGET, b"file", b"inode", b"task_struct"))
-        return _ROW.iter_unpack(_run(_program(types), types.number(_TARGET)))
+        rows = memoryview(_run(_program(types), types.number(_TARGET)))
     except (OSError, ValueError) as error:
         raise Unavailable(str(error)) from error
+    words = rows.cast("I")
+    return words[0::4].tolist(), words[1::4].tolist(), rows.cast("Q")[1::2].tolist()
 
 
 def _check() -> None:
@@ -103,8 +106,8 @@ def _program(types: btf.Types) -> bytes:
             one(_STXW, 10, 9, -12),
             one(_LDXDW, 1, 6, 0),  # r1 = meta->seq
             one(_MOV, 2, 10),
-            one(_ADD, 2, 0, 0, -_ROW.size),
-            one(_MOV_NUMBER, 3, 0, 0, _ROW.size),
+            one(_ADD, 2, 0, 0, -_ROW),
+            one(_MOV_NUMBER, 3, 0, 0, _ROW),
             one(_CALL, 0, 0, 0, _SEQ_WRITE),
             one(_MOV_NUMBER, 0, 0, 0, 0),
             one(_EXIT),

@@ -10,11 +10,10 @@ import socket
 import struct
 import sys
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from functools import cache
 from itertools import repeat
-from operator import attrgetter
 from typing import Any, Final
 
 from portside.addr.abi import (
@@ -68,9 +67,8 @@ _ANY_ID: Final = bytes(40) + b"\xff" * 8  # no address, no port, no cookie
 
 # A whole row: nlmsghdr, then inet_diag_msg. Ports are in network order and are turned around apart.
 _ROW: Final = struct.Struct("=IH10xBBBBHH16s16sIQIIIII")
-_HOT: Final = struct.Struct("=IH11xB2xHH16s16s24xII")
 _MEMORY: Final = struct.Struct("=9I")
-assert _ROW.size == _HOT.size == 16 + 72
+assert _ROW.size == 16 + 72
 
 TYPES: Final = {IPPROTO_TCP: SOCK_STREAM, IPPROTO_UDP: SOCK_DGRAM, IPPROTO_UDPLITE: SOCK_DGRAM}
 IPPROTO_RAW: Final = 255
@@ -83,7 +81,8 @@ _drain: Final = deque[object](maxlen=0).extend
 class DiagSocket(Socket):
     """A Socket as the kernel's message tells of it: equal to any Socket with the same fields.
 
-    What `rows` did not set is read from the message when it is first asked for; the message never changes.
+    What `rows` did not set is read from the message when it is first asked for; the message never changes. Family,
+    protocol and type are the same for all sockets of a dump: they are attributes of a class of its own (`_kind`).
     """
 
     __slots__ = ("_at", "_piece")
@@ -91,8 +90,14 @@ class DiagSocket(Socket):
     _at: int
     _piece: bytes
 
+    def __new__(cls, **values: Any) -> Any:
+        """Make a plain Socket, as `dataclasses.replace` wants one; `rows` does not come this way."""
+        return Socket(**values)
+
     def __getattr__(self, name: str) -> Any:
         """Fill in what has not been asked for before: called only for a field that is not set yet."""
+        if name == "owners":
+            return ()
         if name not in _setters:
             raise AttributeError(f"a Socket has no {name!r}", name=name, obj=self)
         for key, value in _rest(self._piece, self._at, self.state, self.family, self.laddr).items():
@@ -111,6 +116,16 @@ class DiagSocket(Socket):
         return _plain, ({name: getattr(self, name) for name in _setters},)
 
 
+@cache
+def _kind(family: int, proto: int) -> type[DiagSocket]:
+    """The class of sockets of one family and protocol; a raw socket's protocol is its own."""
+    same: dict[str, Any] = {"__slots__": (), "__qualname__": "Socket", "family": family}
+    same["type"] = TYPES.get(proto, SOCK_RAW)
+    if proto != IPPROTO_RAW:
+        same["proto"] = proto
+    return type("DiagSocket", (DiagSocket,), same)
+
+
 def _plain(values: dict[str, Any]) -> Socket:
     return Socket(**values)
 
@@ -126,24 +141,24 @@ def complete(one: Socket, **values: Any) -> None:
         _setters[name](one, value)
 
 
-def set_owners(sockets: list[Socket], owners: dict[int, tuple[Owner, ...]]) -> None:
+def set_owners(sockets: Iterable[Socket], owners: Mapping[int, tuple[Owner, ...]]) -> None:
     """Say who holds sockets that were just read and that nobody else has seen yet.
 
     Args: owners: by inode. None holds inode 0, which is no socket's.
     """
-    inodes = map(attrgetter("inode"), sockets)
-    _drain(map(_setters["owners"], sockets, map(owners.get, inodes, repeat(()))))
+    for each in sockets:
+        _setters["owners"](each, owners.get(each.inode, ()))
 
 
-class _Addresses(dict[bytes, int]):
-    """The integer for 16 bytes of an address as the kernel has it, each made once."""
+class _Addresses(dict[Any, int]):
+    """The integer for an address, each made once. A key is the first of its four words as the kernel has them, or, for
+    IPv6, all four."""
 
-    def __init__(self, family: int) -> None:
-        super().__init__()
-        self._v4 = family == AF_INET
-
-    def __missing__(self, raw: bytes) -> int:
-        value = V4_PREFIX | int.from_bytes(raw[:4], "big") if self._v4 else int.from_bytes(raw, "big")
+    def __missing__(self, raw: int | tuple[int, ...]) -> int:
+        if isinstance(raw, int):
+            value = V4_PREFIX | socket.ntohl(raw)
+        else:
+            value = int.from_bytes(b"".join(word.to_bytes(4, sys.byteorder) for word in raw), "big")
         self[raw] = value
         return value
 
@@ -175,72 +190,103 @@ def _port_filter(port: int) -> bytes:
 
 
 def dump(
-    link: Link, family: int, proto: int, states: int = EVERY_STATE, *, ask: int = ASK_MEMORY, port: int | None = None
+    link: Link,
+    family: int,
+    proto: int,
+    states: int = EVERY_STATE,
+    *,
+    ask: int = ASK_MEMORY,
+    port: int | None = None,
+    owners: Mapping[int, tuple[Owner, ...]] | None = None,
 ) -> list[Socket]:
     """The sockets of one family and protocol, in the kernel's order.
 
     Args: proto: IPPROTO_TCP, _UDP, _UDPLITE or _RAW. states: one bit for each state, and BOUND. ask: ASK_* bits.
-    port: only sockets with this local port.
+    port: only sockets with this local port. owners: who holds them, by inode.
     Raises Refused when the kernel has no module for it.
     """
-    addresses = _Addresses(family)
+    addresses = _Addresses()
     found: list[Socket] = []
     for piece in link.dump(request(family, proto, states, ask, port)):
-        found += rows(piece, family, proto, addresses)
+        found += rows(piece, family, proto, addresses, owners)
     return found
 
 
-def rows(piece: bytes, family: int, proto: int, addresses: dict[bytes, int]) -> list[Socket]:
+def rows(
+    piece: bytes,
+    family: int,
+    proto: int,
+    addresses: dict[Any, int],
+    owners: Mapping[int, tuple[Owner, ...]] | None = None,
+) -> list[Socket]:
     """The sockets in one piece of a dump.
 
-    Each field is set for all of them before the next: so that the loops are those of `map`, in C.
+    A field is read and set for all of them before the next one is: so the loops are those of `map`, in C.
     """
-    places, hot = _hot(piece)
-    if not hot:
+    length = HEADER.unpack_from(piece)[0]
+    # Rows of one kind are equally long. Where the first has this length, the next begins behind it, and so on.
+    if length % 4 == 0 and len(piece) % length == 0:
+        numbers = memoryview(piece).cast("I")
+        places = range(0, len(piece), length)
+        if numbers[:: length // 4].tolist() == [length] * len(places):
+            return _rows(piece, places, length, family, proto, addresses, owners)
+    found: list[Socket] = []
+    at = 0
+    while at < len(piece):
+        length = HEADER.unpack_from(piece, at)[0] + 3 & ~3
+        row = piece[at : at + length]
+        found += _rows(row, range(1), length, family, proto, addresses, owners)
+        at += length
+    return found
+
+
+def _rows(
+    piece: bytes,
+    places: range,
+    length: int,
+    family: int,
+    proto: int,
+    addresses: dict[Any, int],
+    owners: Mapping[int, tuple[Owner, ...]] | None,
+) -> list[Socket]:
+    """Rows that are equally long, or one row. Numbers are offsets in struct nlmsghdr and in inet_diag_msg behind it."""
+    if piece[4] == NLMSG_DONE:
         return []
-    _, _, states, lports, rports, laddrs, raddrs, uids, inodes = zip(*hot, strict=True)
-    found = [_new(DiagSocket) for _ in hot]
-    lports = tuple(map(socket.ntohs, lports))
-    columns: tuple[tuple[str, Iterable[object]], ...] = (
-        ("family", repeat(family)),
-        ("proto", lports if proto == IPPROTO_RAW else repeat(proto)),
-        ("type", repeat(TYPES.get(proto, SOCK_RAW))),
-        ("state", states),
-        ("laddr", map(addresses.__getitem__, laddrs)),
-        ("lport", lports),
-        ("raddr", map(addresses.__getitem__, raddrs)),
-        ("rport", map(socket.ntohs, rports)),
-        ("uid", uids),
-        ("inode", inodes),
-        ("owners", repeat(())),
-    )
-    for name, column in columns:
+    whole = memoryview(piece)
+    words, halves = whole.cast("I"), whole.cast("H")
+
+    def word(offset: int) -> list[int]:
+        return words[offset // 4 :: length // 4].tolist()
+
+    def address(offset: int) -> Iterable[int]:
+        if family == AF_INET:
+            return map(addresses.__getitem__, word(offset))
+        parts = (word(offset), word(offset + 4), word(offset + 8), word(offset + 12))
+        return map(addresses.__getitem__, zip(*parts, strict=True))
+
+    def port(offset: int) -> Iterable[int]:
+        return map(socket.ntohs, halves[offset // 2 :: length // 2].tolist())
+
+    kind, inodes = _kind(family, proto), word(84)
+    found: list[Socket] = [_new(kind) for _ in places]
+    columns: dict[str, Iterable[object]] = {
+        "state": whole[17::length].tolist(),
+        "lport": port(20),
+        "rport": port(22),
+        "laddr": address(24),
+        "raddr": address(40),
+        "uid": word(80),
+        "inode": inodes,
+    }
+    if owners:
+        columns["owners"] = map(owners.get, inodes, repeat(()))
+    if proto == IPPROTO_RAW:
+        columns["proto"] = port(20)
+    for name, column in columns.items():
         _drain(map(_setters[name], found, column))
     _drain(map(_piece_of, found, repeat(piece)))
     _drain(map(_at_of, found, places))
-    return found  # type: ignore[return-value]
-
-
-def _hot(piece: bytes) -> tuple[Iterable[int], list[tuple[Any, ...]]]:
-    """Where each row of the piece begins, and what `_HOT` finds there."""
-    length = HEADER.unpack_from(piece)[0]
-    # Rows of one kind are equally long. Where the first has this length, the next begins behind it, and so on.
-    if length and len(piece) % length == 0 and length % 4 == 0 and length >= _HOT.size:
-        found = list(_padded(length).iter_unpack(piece))
-        if all(row[0] == length and row[1] != NLMSG_DONE for row in found):
-            return range(0, len(piece), length), found
-    places, found = [], []
-    at = 0
-    while at + HEADER.size < len(piece) and piece[at + 4] != NLMSG_DONE:
-        found.append(_HOT.unpack_from(piece, at))
-        places.append(at)
-        at += found[-1][0] + 3 & ~3
-    return places, found
-
-
-@cache
-def _padded(length: int) -> struct.Struct:
-    return struct.Struct(f"{_HOT.format}{length - _HOT.size}x")
+    return found
 
 
 def _rest(piece: bytes, at: int, state: int, family: int, laddr: int) -> dict[str, Any]:
@@ -340,7 +386,7 @@ def reached(
     if piece is None:
         return None
     family = piece[HEADER.size]
-    return rows(piece, family, proto, _Addresses(family))[0]
+    return rows(piece, family, proto, _Addresses())[0]
 
 
 def _raw(address: int, family: int) -> bytes:

@@ -50,6 +50,7 @@ class _Reading:
     tcp_states: int = EVERY_STATE
     port: int | None = None
     missing: list[Missing] = field(default_factory=list)
+    known: Owners = field(default_factory=Owners)
 
     def lacks(self, *more: Missing) -> None:
         """Remember what could not be read; the same in several namespaces is said once."""
@@ -101,12 +102,14 @@ def _snapshot(reading: _Reading, namespaces: bool) -> Snapshot:
     with ExitStack() as opened:
         doors = _doors(reading, found, opened)
         here = found.found.get(found.own, Found(found.own))
+        if reading.port is None:
+            _find_owners(reading)
         places = [_place(reading, here, doors), *_others(reading, found, doors)]
-        known = _owners(reading, places)
-        if namespaces and {"owners", "sockets"} <= reading.want and reading.port is None:
-            places += _strays(reading, places, known, found, opened)
-    living = _processes(reading, known)
-    one, *others = _finished(reading, places, known, living, taken)
+        if reading.port is not None:
+            _find_owners(reading, [each for place in places for each in place.sockets])
+        elif namespaces and {"owners", "sockets"} <= reading.want:
+            places += _strays(reading, places, found, opened)
+    one, *others = _finished(reading, places, _processes(reading), taken)
     return replace(one, others=tuple(others), users=_users(reading, (one, *others)), missing=tuple(reading.missing))
 
 
@@ -132,8 +135,11 @@ def _place(reading: _Reading, one: Found, doors: Mapping[int, int]) -> _Place:
     want = reading.want
     place = _Place(Namespace(inode=one.inode, name=one.name))
     if "sockets" in want:
+        held = reading.known.found
         ask = ASK_MEMORY | (ASK_INFO | ASK_CONGESTION if "tcp_info" in want else 0)
-        place.sockets += tables.inet(_refused(reading), ask=ask, tcp_states=reading.tcp_states, port=reading.port)
+        place.sockets += tables.inet(
+            _refused(reading), ask=ask, tcp_states=reading.tcp_states, port=reading.port, owners=held
+        )
     if "unix" in want:
         place.unix += tables.unix()
     if "interfaces" in want:
@@ -193,17 +199,16 @@ def _from_outside(reading: _Reading, one: Found) -> Iterator[_Place]:
     place = _Place(Namespace(inode=one.inode, name=one.name))
     sockets, unix = tables.of_process(one.pids[0], proc.PROC)
     place.sockets += [each for each in sockets if reading.port in (None, each.lport)]
+    inet_diag.set_owners(place.sockets, reading.known.found)
     place.unix += unix if "unix" in reading.want else ()
     yield place
 
 
-def _strays(
-    reading: _Reading, places: list[_Place], known: Owners, found: Namespaces, opened: ExitStack
-) -> Iterator[_Place]:
+def _strays(reading: _Reading, places: list[_Place], found: Namespaces, opened: ExitStack) -> Iterator[_Place]:
     """Namespaces that only a socket keeps, which some process holds though it does not live there."""
     seen = {each.inode for place in places for each in place.sockets}
     seen |= {each.inode for place in places for each in place.unix}
-    unknown = [(inode, held[0]) for inode, held in known.found.items() if inode not in seen]
+    unknown = [(inode, held[0]) for inode, held in reading.known.found.items() if inode not in seen]
     if not unknown:
         return
     from portside.live import strays
@@ -218,33 +223,33 @@ def _strays(
 # owners and processes
 
 
-def _owners(reading: _Reading, places: list[_Place]) -> Owners:
+def _find_owners(reading: _Reading, sockets: Iterable[Socket] | None = None) -> None:
+    """Who holds all sockets, or these, which get their owners here."""
     if "owners" not in reading.want:
-        return Owners()
-    only = None
-    if reading.port is not None:
-        only = {each.inode for place in places for each in place.sockets if each.inode}
-    known = owners.walk(only) if only is None or only else Owners()
+        return
+    if sockets is None:
+        known = owners.walk()
+    else:
+        inodes = {each.inode for each in sockets if each.inode}
+        known = owners.walk(inodes) if inodes else Owners()
+        inet_diag.set_owners(sockets, known.found)
+    reading.known = known
     denied = [pid for pid in known.denied if not processes.is_kernel_thread(pid)]
     if denied:
         what = f"the sockets that {_count(len(denied), 'process')} may hold"
         reading.lacks(Missing(what=what, why=_ONLY_ROOT, remedy=_remedy()))
-    return known
 
 
-def _processes(reading: _Reading, known: Owners) -> tuple[Process, ...]:
+def _processes(reading: _Reading) -> tuple[Process, ...]:
     if reading.port is not None:
-        return processes.with_ancestors(known.processes)
+        return processes.with_ancestors(reading.known.processes)
     return processes.read() if "processes" in reading.want else ()
 
 
-def _finished(
-    reading: _Reading, places: list[_Place], known: Owners, living: tuple[Process, ...], taken: int
-) -> Iterator[Snapshot]:
+def _finished(reading: _Reading, places: list[_Place], living: tuple[Process, ...], taken: int) -> Iterator[Snapshot]:
     system = os.uname()
     unasked = 0
     for i, place in enumerate(places):
-        inet_diag.set_owners(place.sockets, known.found)
         if "options" in reading.want:
             from portside.live import options
 
@@ -255,7 +260,7 @@ def _finished(
             release=system.release,
             namespace=place.namespace,
             sockets=tuple(place.sockets),
-            unix_sockets=tuple(_held(each, known) for each in place.unix),
+            unix_sockets=tuple(_held(each, reading.known) for each in place.unix),
             processes=living if i == 0 else _living_in(place.namespace, living),
             **place.rest,
         )

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from itertools import groupby, repeat
-from operator import itemgetter
 from typing import Any, Final
 
 from portside.facts.socket import Owner
@@ -64,7 +63,7 @@ def walk(inodes: Iterable[int] | None = None, *, pids: Iterable[int] | None = No
             result.denied.append(pid)
         elif held:
             numbers, links = zip(*held, strict=True)
-            _add(result, pid, _name(root, pid), tuple(map(int, numbers)), tuple(int(link[8:-1]) for link in links))
+            _add(result, pid, _name(root, pid), list(map(int, numbers)), [int(link[8:-1]) for link in links])
     return result
 
 
@@ -75,23 +74,27 @@ def _told(only: Container[int] | None, root: str) -> Owners | None:
     from portside.live import fd_iterator
 
     try:
-        rows = fd_iterator.sockets()
+        pids, numbers, inodes = fd_iterator.sockets()
     except fd_iterator.Unavailable:
         return None
     if only is not None:
-        rows = [row for row in rows if row[2] in only]
-    held = {pid: tuple(zip(*part, strict=True)) for pid, part in groupby(rows, itemgetter(0))}
+        chosen = [i for i, inode in enumerate(inodes) if inode in only]
+        pids, numbers, inodes = ([column[i] for i in chosen] for column in (pids, numbers, inodes))
+    places: dict[int, slice] = {}
+    end = 0
+    for pid, rows in groupby(pids):
+        start, end = end, end + len(list(rows))
+        places[pid] = slice(start, end)
     result = Owners()
     for pid in proc.pids(root):
         if not _may_look(root, pid):
             result.denied.append(pid)  # what the kernel would not show of it is not taken from elsewhere
-        elif pid in held:
-            _, numbers, inodes = held[pid]
-            _add(result, pid, _name(root, pid), numbers, inodes)
+        elif pid in places:
+            _add(result, pid, _name(root, pid), numbers[places[pid]], inodes[places[pid]])
     return result
 
 
-def _add(result: Owners, pid: int, command: str, numbers: tuple[int, ...], inodes: tuple[int, ...]) -> None:
+def _add(result: Owners, pid: int, command: str, numbers: list[int], inodes: list[int]) -> None:
     """Enter what a process holds: descriptors, and the inodes of their sockets; by loops of `map`, in C."""
     result.processes.append(pid)
     owners = [_new(Owner) for _ in numbers]

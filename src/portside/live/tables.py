@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
 from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE
-from portside.facts.socket import Socket, UnixSocket
+from portside.facts.socket import Owner, Socket, UnixSocket
 from portside.live import inet_diag, proc_net, unix_diag
 from portside.live.inet_diag import ASK_MEMORY, EVERY_STATE, IPPROTO_RAW
 from portside.live.sock_diag import Link, Refused
@@ -33,19 +33,21 @@ def inet(
     ask: int = ASK_MEMORY,
     tcp_states: int = EVERY_STATE,
     port: int | None = None,
+    owners: Mapping[int, tuple[Owner, ...]] | None = None,
 ) -> list[Socket]:
     """Every internet socket, in the kernel's order.
 
     Args: refused: called when netlink is refused; then the text of /proc/net stands in, which knows less. tcp_states:
-    which TCP sockets. ask, port: as for `inet_diag.dump`.
+    which TCP sockets. ask, port, owners: as for `inet_diag.dump`.
     """
     found: list[Socket] = []
+    text: list[Socket] = []
     try:
         link = Link()
     except Refused as reason:
         refused(reason)
         for proto, _, name in KINDS:
-            found += _text(name, tcp_states if proto == IPPROTO_TCP else EVERY_STATE, port)
+            text += _text(name, tcp_states if proto == IPPROTO_TCP else EVERY_STATE, port)
     else:
         with link:
             for proto, family, name in KINDS:
@@ -53,12 +55,13 @@ def inet(
                     continue  # a raw socket has no port
                 states = tcp_states if proto == IPPROTO_TCP else EVERY_STATE
                 try:
-                    found += inet_diag.dump(link, family, proto, states, ask=ask, port=port)
+                    found += inet_diag.dump(link, family, proto, states, ask=ask, port=port, owners=owners)
                 except Refused:  # this kernel has no module for it
-                    found += _text(name, states, port)
+                    text += _text(name, states, port)
     for name in PINGS if port is None else ():
-        found += proc_net.inet(name)
-    return found
+        text += proc_net.inet(name)
+    inet_diag.set_owners(text, owners or {})
+    return found + text
 
 
 def _text(name: str, states: int, port: int | None) -> Iterator[Socket]:
