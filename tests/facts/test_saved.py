@@ -102,7 +102,7 @@ def test_every_fact_returns_as_it_was(kind, complete, data):
 @given(data=st.data())
 def test_a_snapshot_returns_as_it_was_with_the_other_namespaces(data):
     few = {f.name: st.just(()) for f in fields(Snapshot) if f.name in ("chains", "processes", "routes", "interfaces")}
-    hints = get_type_hints(Snapshot)
+    hints = get_type_hints(Snapshot, localns={each.__name__: each for each in KINDS})
     rest = {f.name: values(hints[f.name]) for f in fields(Snapshot) if f.name not in {*few, "others"}}
     snapshots = st.builds(Snapshot, **few, **rest)
     inner = data.draw(snapshots)

@@ -26,6 +26,7 @@ from functools import cache
 from typing import Any, Final, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from portside.addr import ip
+from portside.facts import process, rule, settings, socket
 from portside.facts.interface import Address, Interface, Neighbor
 from portside.facts.route import NextHop, PolicyRule, Route
 from portside.facts.rule import FirewallRule, Match
@@ -34,6 +35,15 @@ from portside.facts.socket import Socket
 
 FORMAT: Final = "portside snapshot"
 VERSION: Final = 1
+
+# What `Snapshot` names in its annotations, and does not import.
+_NAMES: Final[dict[str, Any]] = {
+    **{each.__name__: each for each in (Interface, Neighbor, PolicyRule, Route, Socket)},
+    "Process": process.Process,
+    "Chain": rule.Chain,
+    "Settings": settings.Settings,
+    "UnixSocket": socket.UnixSocket,
+}
 
 # Fields that hold addresses, beside those whose type says it.
 _ADDRESSES: Final[dict[type, frozenset[str]]] = {
@@ -125,7 +135,7 @@ def _wrong(where: str, needed: str, got: Json) -> NoReturn:
 @cache
 def _fact(kind: Any, complete: bool) -> _Codec:
     """A fact: an object with a key for each field."""
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, localns=_NAMES)
     codecs = {each.name: _field(kind, each.name, hints[each.name], complete) for each in fields(kind)}
     needed = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
     defaults = {f.name: f.default for f in fields(kind) if f.default is not MISSING}

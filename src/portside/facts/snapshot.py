@@ -4,13 +4,21 @@ at."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from portside.facts.interface import Interface, Neighbor
-from portside.facts.process import Process
-from portside.facts.route import PolicyRule, Route
-from portside.facts.rule import Chain
-from portside.facts.settings import Settings
-from portside.facts.socket import Socket, UnixSocket
+if TYPE_CHECKING:  # a command that needs a few of them must not wait for all: each dataclass takes time to be made
+    from portside.facts.interface import Interface, Neighbor
+    from portside.facts.process import Process
+    from portside.facts.route import PolicyRule, Route
+    from portside.facts.rule import Chain
+    from portside.facts.settings import Settings
+    from portside.facts.socket import Socket, UnixSocket
+
+
+def _defaults() -> Settings:
+    from portside.facts.settings import Settings
+
+    return Settings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +60,7 @@ class Snapshot:
     routes: tuple[Route, ...] = ()
     policy_rules: tuple[PolicyRule, ...] = ()
     chains: tuple[Chain, ...] = ()
-    settings: Settings = field(default_factory=Settings)
+    settings: Settings = field(default_factory=_defaults)
     users: tuple[tuple[int, str], ...] = ()  # uid, name
     others: tuple[Snapshot, ...] = ()
     missing: tuple[Missing, ...] = ()

@@ -7,13 +7,11 @@ has to run. Sources: cgroups(7), systemd's CGROUP_DELEGATION, runc's cgroup mana
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a process is in the control groups. `container` is an id or a name, `runtime` says whose."""
 
     path: str | None = None  # in the cgroup2 hierarchy, or in systemd's of cgroup v1

@@ -30,7 +30,7 @@ from portside.addr.abi import (
 from portside.addr.ip import V4_PREFIX, needs_scope
 from portside.facts import socket as facts
 from portside.facts.socket import Memory, Owner, Socket
-from portside.facts.state import CLOSED, LISTEN, SYN_RECEIVED
+from portside.facts.state import LISTEN, SYN_RECEIVED
 from portside.live import tcp_info
 from portside.live.sock_diag import HEADER, NLMSG_DONE, Link, attribute, attributes
 
@@ -38,7 +38,8 @@ BOUND: Final = 1 << 13
 """The state bit that asks for TCP sockets that are bound and neither listen nor connect (TCPF_BOUND_INACTIVE)."""
 EVERY_STATE: Final = 0xFFF | BOUND
 LISTENING: Final = 1 << LISTEN
-UNCONNECTED: Final = 1 << LISTEN | 1 << CLOSED | BOUND
+UNCONNECTED: Final = 1 << LISTEN | BOUND
+"""TCP sockets without a peer. To ask for closed ones would make the kernel walk over all connections."""
 
 # Bits of idiag_ext ask for attributes: the bit is the attribute's number less one.
 ASK_INFO: Final = 1 << 1

@@ -8,7 +8,7 @@ import pwd
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from portside.facts.process import Process
@@ -32,25 +32,25 @@ which no table shows; they cost 15 us a socket."""
 _ONLY_ROOT: Final = "the kernel tells only their own user and root"
 
 
-@dataclass(slots=True)
 class _Place:
-    """One network namespace while it is read."""
+    """One network namespace while it is read. `rest` is what the snapshot has beside its sockets."""
 
-    namespace: Namespace
-    sockets: list[Socket] = field(default_factory=list)
-    unix: list[UnixSocket] = field(default_factory=list)
-    rest: dict[str, Any] = field(default_factory=dict)  # what the snapshot has beside them
+    def __init__(self, namespace: Namespace) -> None:
+        self.namespace = namespace
+        self.sockets: list[Socket] = []
+        self.unix: list[UnixSocket] = []
+        self.rest: dict[str, Any] = {}
 
 
-@dataclass(slots=True)
 class _Reading:
-    """One reading of the machine: what is wanted, and what is missing so far."""
+    """One reading of the machine: what is wanted, who holds what, and what is missing so far."""
 
-    want: frozenset[str]
-    tcp_states: int = EVERY_STATE
-    port: int | None = None
-    missing: list[Missing] = field(default_factory=list)
-    known: Owners = field(default_factory=Owners)
+    def __init__(self, want: frozenset[str], tcp_states: int = EVERY_STATE, port: int | None = None) -> None:
+        self.want = want
+        self.tcp_states = tcp_states
+        self.port = port
+        self.known = Owners()
+        self.missing: list[Missing] = []
 
     def lacks(self, *more: Missing) -> None:
         """Remember what could not be read; the same in several namespaces is said once."""

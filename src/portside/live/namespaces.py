@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from portside.live import proc
@@ -22,18 +20,22 @@ T = TypeVar("T")
 CLONE_NEWNET: Final = 0x40000000
 
 _NAMED: Final = ("/run/netns/", "/var/run/netns/", "/run/docker/netns/", "/var/run/docker/netns/")
-_OCTAL: Final = re.compile(r"\\([0-7]{3})")
 
 
-@dataclass(slots=True)
 class Found:
-    """A network namespace that was found, and the ways to it."""
+    """A network namespace that was found, and the ways to it.
 
-    inode: int
-    name: str = ""
-    path: str = ""  # to open: a mount, or /proc/PID/ns/net
-    pids: list[int] = field(default_factory=list)
-    descriptor: int | None = None  # where nothing but a socket keeps it
+    `path` is one to open: a mount, or /proc/PID/ns/net. `descriptor` is an open one of what only a socket keeps.
+    """
+
+    __slots__ = ("descriptor", "inode", "name", "path", "pids")
+
+    def __init__(self, inode: int, *, name: str = "", path: str = "", descriptor: int | None = None) -> None:
+        self.inode = inode
+        self.name = name
+        self.path = path
+        self.pids: list[int] = []
+        self.descriptor = descriptor
 
     @property
     def way(self) -> str | int:
@@ -41,13 +43,16 @@ class Found:
         return self.path if self.descriptor is None else self.descriptor
 
 
-@dataclass(slots=True)
 class Namespaces:
-    """Every network namespace of the machine. `closed` are those that this user may not know, by their processes."""
+    """Every network namespace of the machine. `found` are those that this user may know, by inode; `closed` the others,
+    by their processes."""
 
-    own: int = 0
-    found: dict[int, Found] = field(default_factory=dict)  # by inode
-    closed: list[Found] = field(default_factory=list)
+    __slots__ = ("closed", "found", "own")
+
+    def __init__(self, own: int = 0) -> None:
+        self.own = own
+        self.found: dict[int, Found] = {}
+        self.closed: list[Found] = []
 
 
 def own(root: str = proc.PROC) -> int:
@@ -120,7 +125,13 @@ def _mounts(root: str) -> Iterator[tuple[int, str]]:
         words, _, kind = line.partition(" - ")
         place = words.split(" ")
         if kind.startswith("nsfs ") and len(place) > 4 and place[3].startswith("net:["):
-            yield int(place[3][5:-1]), _OCTAL.sub(lambda octal: chr(int(octal[1], 8)), place[4])
+            yield int(place[3][5:-1]), _unescaped(place[4])
+
+
+def _unescaped(path: str) -> str:
+    """As it is: blanks and backslashes stand as three octal digits in mountinfo (mangle() of fs/proc_namespace.c)."""
+    first, *others = path.split("\\")
+    return first + "".join(chr(int(each[:3], 8)) + each[3:] for each in others)
 
 
 def _name(path: str) -> str:

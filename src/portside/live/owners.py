@@ -10,7 +10,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Container, Iterable
-from dataclasses import dataclass, field
 from itertools import groupby, repeat
 from typing import Any, Final
 
@@ -30,13 +29,18 @@ _fd: Final[Any] = vars(Owner)["fd"].__set__
 _command: Final[Any] = vars(Owner)["command"].__set__
 
 
-@dataclass(slots=True)
 class Owners:
-    """What a walk over the processes found. `denied` are those whose descriptors this user may not see."""
+    """What a walk over the processes found: owners by the inode of their socket, and the processes that hold one.
 
-    found: dict[int, tuple[Owner, ...]] = field(default_factory=dict)  # by the socket's inode
-    denied: list[int] = field(default_factory=list)
-    processes: list[int] = field(default_factory=list)  # those that hold a socket
+    `denied` are the processes whose descriptors this user may not see.
+    """
+
+    __slots__ = ("denied", "found", "processes")
+
+    def __init__(self) -> None:
+        self.found: dict[int, tuple[Owner, ...]] = {}
+        self.denied: list[int] = []
+        self.processes: list[int] = []
 
     def of(self, inode: int) -> tuple[Owner, ...]:
         """The descriptors that refer to the socket; none for inode 0, which is no socket's."""
