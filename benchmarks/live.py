@@ -3,9 +3,9 @@
     python -m benchmarks.live [--rounds N] [--connections N]
 
 Needs root. The sockets are loopback connections, both ends in the same few processes, in a network namespace of their
-own; each side reads from within it. ss(8) and lsof(8) are timed as the processes that they are, with their output thrown
-away; psutil and portside from the call to the last field of the last row, in a process that has imported them. What the
-start of Python and the imports add is in the line "whole process".
+own; each side reads from within it. ss(8) and lsof(8) are timed as the processes that they are, and print to
+/dev/null; psutil and portside from the call to the last field of the last row, in a process that has imported them;
+what the start of Python and the imports add is in the line "whole process".
 
 The first ratio is of the time that passes. The second is of the time that processors work, which other work on the
 machine does not change much.
@@ -176,7 +176,8 @@ def compare(title: str, ours: Callable[[], Times], theirs: dict[str, Callable[[]
             times[side].append(call())
     print(f"\n{title}")
     for side, taken in times.items():
-        line = f"  {side:24} {median(one for one, _ in taken) * 1e3:8.1f} ms, {median(w for _, w in taken) * 1e3:8.1f} of work"
+        passed, worked = (median(each) * 1e3 for each in zip(*taken, strict=True))
+        line = f"  {side:24} {passed:8.1f} ms, {worked:8.1f} of work"
         if side != "portside":
             for which in (0, 1):
                 pairs = zip(taken, times["portside"], strict=True)

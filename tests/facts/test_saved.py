@@ -82,7 +82,7 @@ def field(kind, name, hint):
 
 
 def facts(kind):
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, localns={each.__name__: each for each in KINDS})
     needed = {f.name: field(kind, f.name, hints[f.name]) for f in fields(kind) if f.name != "others"}
     return st.builds(kind, **needed)
 

@@ -26,7 +26,7 @@ from functools import cache
 from typing import Any, Final, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from portside.addr import ip
-from portside.facts import process, rule, settings, socket
+from portside.facts import process, rule, settings, socket, tcp_info
 from portside.facts.interface import Address, Interface, Neighbor
 from portside.facts.route import NextHop, PolicyRule, Route
 from portside.facts.rule import FirewallRule, Match
@@ -36,12 +36,13 @@ from portside.facts.socket import Socket
 FORMAT: Final = "portside snapshot"
 VERSION: Final = 1
 
-# What `Snapshot` names in its annotations, and does not import.
+# What facts name in their annotations, and do not import.
 _NAMES: Final[dict[str, Any]] = {
     **{each.__name__: each for each in (Interface, Neighbor, PolicyRule, Route, Socket)},
     "Process": process.Process,
     "Chain": rule.Chain,
     "Settings": settings.Settings,
+    "TcpInfo": tcp_info.TcpInfo,
     "UnixSocket": socket.UnixSocket,
 }
 

@@ -59,7 +59,7 @@ def read(text: str) -> Place:
             paths.setdefault(controllers, path.removesuffix(" (deleted)"))
     unified, systemd = paths.get(""), paths.get("name=systemd")
     # Where both are there, systemd may keep its tree in either one, and runtimes theirs in the controllers'.
-    telling = sorted(paths.values(), key=len, reverse=True)
+    telling = sorted(set(paths.values()), key=lambda path: (-len(path), path))
     main = unified if unified not in (None, "/") or systemd is None else systemd
     container, runtime = next((found for path in telling if (found := _container(path))[0]), (None, None))
     return Place(

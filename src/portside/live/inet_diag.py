@@ -31,8 +31,15 @@ from portside.addr.ip import V4_PREFIX, needs_scope
 from portside.facts import socket as facts
 from portside.facts.socket import Memory, Owner, Socket
 from portside.facts.state import LISTEN, SYN_RECEIVED
-from portside.live import tcp_info
-from portside.live.sock_diag import HEADER, NLMSG_DONE, Link, attribute, attributes
+from portside.live.sock_diag import (
+    HEADER,
+    NLMSG_DONE,
+    SOCK_DIAG_BY_FAMILY,
+    TCPDIAG_GETSOCK,
+    Link,
+    attribute,
+    attributes,
+)
 
 BOUND: Final = 1 << 13
 """The state bit that asks for TCP sockets that are bound and neither listen nor connect (TCPF_BOUND_INACTIVE)."""
@@ -58,12 +65,12 @@ _CGROUP: Final = 21
 _SOCKOPT: Final = 22
 
 _REQ_BYTECODE: Final = 1
-_REQ_PROTOCOL: Final = 3
 _BYTECODE: Final = struct.Struct("=BBH")  # struct inet_diag_bc_op: code, offset if it holds, offset if not
 _PORT_AT_LEAST: Final = 2  # INET_DIAG_BC_S_GE; the port stands in the next operation
 _PORT_AT_MOST: Final = 3  # INET_DIAG_BC_S_LE
 
 _REQUEST: Final = struct.Struct("=BBBxI")  # struct inet_diag_req_v2 without its id: family, protocol, ext, states
+_OLD_REQUEST: Final = struct.Struct("=BxxB48sI4x")  # struct inet_diag_req: family, ext, id, states
 _ANY_ID: Final = bytes(40) + b"\xff" * 8  # no address, no port, no cookie
 
 # A whole row: nlmsghdr, then inet_diag_msg. Ports are in network order and are turned around apart.
@@ -165,13 +172,16 @@ class _Addresses(dict[Any, int]):
 
 
 def request(family: int, proto: int, states: int, ask: int, port: int | None = None) -> bytes:
-    """What to send for a dump: struct inet_diag_req_v2, and for one local port a filter that the kernel applies.
+    """What to send for a dump, and for one local port a filter that the kernel applies.
+
+    It is struct inet_diag_req_v2, or for AF_UNSPEC struct inet_diag_req: the older request, for TCP of both families.
 
     Args: states: one bit for each state, and BOUND. ask: ASK_* bits. port: only sockets with this local port.
     """
-    body = _REQUEST.pack(family, min(proto, 255), ask, states) + _ANY_ID
-    if proto > 255:
-        body += attribute(_REQ_PROTOCOL, struct.pack("=I", proto))
+    if family:
+        body = _REQUEST.pack(family, proto, ask, states) + _ANY_ID
+    else:
+        body = _OLD_REQUEST.pack(family, ask, _ANY_ID, states)
     if port is not None:
         body += attribute(_REQ_BYTECODE, _port_filter(port))
     return body
@@ -202,57 +212,59 @@ def dump(
 ) -> list[Socket]:
     """The sockets of one family and protocol, in the kernel's order.
 
-    Args: proto: IPPROTO_TCP, _UDP, _UDPLITE or _RAW. states: one bit for each state, and BOUND. ask: ASK_* bits.
-    port: only sockets with this local port. owners: who holds them, by inode.
+    Args: family: AF_INET or AF_INET6; for TCP, AF_UNSPEC for both, by one walk over the kernel's tables: they are large
+    even where sockets are few. proto: IPPROTO_TCP, _UDP, _UDPLITE or _RAW. states: one bit for each state, and BOUND.
+    ask: ASK_* bits. port: only sockets with this local port. owners: who holds them, by inode.
     Raises Refused when the kernel has no module for it.
     """
     addresses = _Addresses()
     found: list[Socket] = []
-    for piece in link.dump(request(family, proto, states, ask, port)):
-        found += rows(piece, family, proto, addresses, owners)
+    body = request(family, proto, states, ask, port)
+    for piece in link.dump(body, SOCK_DIAG_BY_FAMILY if family else TCPDIAG_GETSOCK):
+        found += rows(piece, proto, addresses, owners)
     return found
 
 
 def rows(
-    piece: bytes,
-    family: int,
-    proto: int,
-    addresses: dict[Any, int],
-    owners: Mapping[int, tuple[Owner, ...]] | None = None,
+    piece: bytes, proto: int, addresses: dict[Any, int], owners: Mapping[int, tuple[Owner, ...]] | None = None
 ) -> list[Socket]:
     """The sockets in one piece of a dump.
 
     A field is read and set for all of them before the next one is: so the loops are those of `map`, in C.
     """
-    length = HEADER.unpack_from(piece)[0]
+    length, whole = HEADER.unpack_from(piece)[0], memoryview(piece)
     # Rows of one kind are equally long. Where the first has this length, the next begins behind it, and so on.
     if length % 4 == 0 and len(piece) % length == 0:
-        numbers = memoryview(piece).cast("I")
         places = range(0, len(piece), length)
-        if numbers[:: length // 4].tolist() == [length] * len(places):
-            return _rows(piece, places, length, family, proto, addresses, owners)
-    found: list[Socket] = []
+        alike = whole.cast("I")[:: length // 4].tolist() == [length] * len(places)
+        if alike and whole[16::length].tolist() == [piece[16]] * len(places):
+            return _rows(piece, places, length, proto, addresses, owners)
+    kinds: dict[tuple[int, int], list[int]] = {}
     at = 0
-    while at < len(piece):
+    while at < len(piece) and piece[at + 4] != NLMSG_DONE:
         length = HEADER.unpack_from(piece, at)[0] + 3 & ~3
-        row = piece[at : at + length]
-        found += _rows(row, range(1), length, family, proto, addresses, owners)
+        kinds.setdefault((length, piece[at + 16]), []).append(at)
         at += length
-    return found
+    found: dict[int, Socket] = {}
+    for (length, _), starts in kinds.items():
+        part = b"".join([piece[start : start + length] for start in starts])
+        sockets = _rows(part, range(0, len(part), length), length, proto, addresses, owners)
+        found.update(zip(starts, sockets, strict=True))
+    return [found[start] for start in sorted(found)]
 
 
 def _rows(
     piece: bytes,
     places: range,
     length: int,
-    family: int,
     proto: int,
     addresses: dict[Any, int],
     owners: Mapping[int, tuple[Owner, ...]] | None,
 ) -> list[Socket]:
-    """Rows that are equally long, or one row. Numbers are offsets in struct nlmsghdr and in inet_diag_msg behind it."""
+    """Rows of one family and length. Numbers are offsets in struct nlmsghdr and in inet_diag_msg behind it."""
     if piece[4] == NLMSG_DONE:
         return []
+    family = piece[16]
     whole = memoryview(piece)
     words, halves = whole.cast("I"), whole.cast("H")
 
@@ -347,6 +359,8 @@ def _rest(piece: bytes, at: int, state: int, family: int, laddr: int) -> dict[st
         elif kind == _INFO:
             info = start, end
     if info is not None:
+        from portside.live import tcp_info
+
         values["tcp"] = tcp_info.read(piece[slice(*info)], congestion)
     return values
 
@@ -386,8 +400,7 @@ def reached(
     piece = link.one(body)
     if piece is None:
         return None
-    family = piece[HEADER.size]
-    return rows(piece, family, proto, _Addresses())[0]
+    return rows(piece, proto, _Addresses())[0]
 
 
 def _raw(address: int, family: int) -> bytes:

@@ -15,6 +15,8 @@ from typing import Final
 
 NETLINK_SOCK_DIAG: Final = 4
 SOCK_DIAG_BY_FAMILY: Final = 20
+TCPDIAG_GETSOCK: Final = 18
+"""The request of before Linux 3.3, which knows TCP alone and gives both families at once."""
 NLMSG_ERROR: Final = 2
 NLMSG_DONE: Final = 3
 NLM_F_REQUEST: Final = 1
@@ -53,13 +55,13 @@ class Link:
         """Give the netlink socket back."""
         self._socket.close()
 
-    def dump(self, body: bytes) -> Iterator[bytes]:
+    def dump(self, body: bytes, kind: int = SOCK_DIAG_BY_FAMILY) -> Iterator[bytes]:
         """Every row that answers the request: pieces of whole messages, the last of which may end with NLMSG_DONE.
 
-        Args: body: the request after its netlink header, such as struct inet_diag_req_v2.
+        Args: body: the request after its netlink header, such as struct inet_diag_req_v2. kind: the request's type.
         Raises Refused when the kernel says that it can't.
         """
-        self._ask(body, NLM_F_REQUEST | NLM_F_DUMP)
+        self._ask(kind, body, NLM_F_REQUEST | NLM_F_DUMP)
         receive = self._socket.recv
         while True:
             piece = receive(PIECE)
@@ -72,7 +74,7 @@ class Link:
 
         Raises Refused when the kernel says that it can't.
         """
-        self._ask(body, NLM_F_REQUEST)
+        self._ask(SOCK_DIAG_BY_FAMILY, body, NLM_F_REQUEST)
         piece = self._socket.recv(PIECE)
         if HEADER.unpack_from(piece)[1] != NLMSG_ERROR:
             return piece
@@ -81,9 +83,9 @@ class Link:
             return None
         raise Refused(code, f"sock_diag: {os.strerror(code)}")
 
-    def _ask(self, body: bytes, flags: int) -> None:
+    def _ask(self, kind: int, body: bytes, flags: int) -> None:
         try:
-            self._socket.send(HEADER.pack(HEADER.size + len(body), SOCK_DIAG_BY_FAMILY, flags, 0, 0) + body)
+            self._socket.send(HEADER.pack(HEADER.size + len(body), kind, flags, 0, 0) + body)
         except OSError as error:
             raise Refused(error.errno, f"sock_diag: {error.strerror}") from error
 

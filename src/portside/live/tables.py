@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from operator import attrgetter
 from typing import Final
 
-from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE
+from portside.addr.abi import AF_INET, AF_INET6, AF_UNSPEC, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE
 from portside.facts.socket import Owner, Socket, UnixSocket
 from portside.live import inet_diag, proc_net, unix_diag
 from portside.live.inet_diag import ASK_MEMORY, EVERY_STATE, IPPROTO_RAW
@@ -40,24 +41,23 @@ def inet(
     Args: refused: called when netlink is refused; then the text of /proc/net stands in, which knows less. tcp_states:
     which TCP sockets. ask, port, owners: as for `inet_diag.dump`.
     """
-    found: list[Socket] = []
     text: list[Socket] = []
+    found: list[Socket] = []
     try:
-        link = Link()
+        with Link() as link:
+            found += inet_diag.dump(link, AF_UNSPEC, IPPROTO_TCP, tcp_states, ask=ask, port=port, owners=owners)
+            found.sort(key=attrgetter("family"))  # as other tools have them: IPv4 first
+            for proto, family, name in KINDS:
+                if proto == IPPROTO_TCP or (proto == IPPROTO_RAW and port is not None):
+                    continue  # TCP is done, and a raw socket has no port
+                try:
+                    found += inet_diag.dump(link, family, proto, ask=ask, port=port, owners=owners)
+                except Refused:  # this kernel has no module for it
+                    text += _text(name, EVERY_STATE, port)
     except Refused as reason:
         refused(reason)
         for proto, _, name in KINDS:
             text += _text(name, tcp_states if proto == IPPROTO_TCP else EVERY_STATE, port)
-    else:
-        with link:
-            for proto, family, name in KINDS:
-                if proto == IPPROTO_RAW and port is not None:
-                    continue  # a raw socket has no port
-                states = tcp_states if proto == IPPROTO_TCP else EVERY_STATE
-                try:
-                    found += inet_diag.dump(link, family, proto, states, ask=ask, port=port, owners=owners)
-                except Refused:  # this kernel has no module for it
-                    text += _text(name, states, port)
     for name in PINGS if port is None else ():
         text += proc_net.inet(name)
     inet_diag.set_owners(text, owners or {})

@@ -6,7 +6,7 @@ import struct
 from typing import Final
 
 from portside.addr.abi import MICROSECOND, MILLISECOND
-from portside.facts.socket import TcpInfo
+from portside.facts.tcp_info import TcpInfo
 
 # The struct has grown with time; a shorter one ends where its kernel's did.
 _LAYOUT: Final = struct.Struct("=8B24I4Q6I4Q2I2Q6I")
