@@ -105,7 +105,8 @@ def test_without_a_network_everywhere_is_here() -> None:
 def test_a_device_is_the_only_door() -> None:
     found = look(host(socket("0.0.0.0:22", device=3)))
     assert (found.reach, found.words) == (NETWORK, "this network only: 10.9.0.0/16 (eth1)")
-    assert found.calls == ("10.9.0.5:22",)  # not from this machine: that comes by lo
+    assert found.calls == ("10.9.0.5:22",)
+    assert [ip.text(door.address) for door in found.inner] == ["10.9.0.5"]  # for a device, that comes in by eth1
 
 
 @pytest.mark.scenario("C4")

@@ -206,12 +206,14 @@ def _answers(place: Place, socket: Socket) -> tuple[int, ...]:
 
 def _inner_doors(place: Place, socket: Socket) -> list[Door]:
     loopback = next((each for each in place.snapshot.interfaces if each.flags & IFF_LOOPBACK), None)
-    if loopback is None or not loopback.flags & IFF_UP or (socket.device and socket.device != loopback.index):
+    if loopback is None or not loopback.flags & IFF_UP:
         return []
     found = []
     for address in sorted(_answers(place, socket), key=lambda each: not ip.is_loopback(each)):
         scoped = ip.is_link_local(address) and not ip.is_v4(address)
         if ip.is_multicast(address) or scoped or not place.is_local_address(address, 0):
+            continue
+        if socket.device and socket.device != _arrives_by(place, address, loopback):
             continue
         asked = Asked(socket.proto, address, socket.lport)
         source = ip.V4_LOOPBACK if address >> 24 == 0xFFFF7F else address
@@ -219,6 +221,13 @@ def _inner_doors(place: Place, socket: Socket) -> list[Door]:
         verdict, _, because = _sum_up(pieces)
         found.append(Door(interface="lo", address=address, verdict=verdict, because=because))
     return found
+
+
+def _arrives_by(place: Place, address: int, loopback: Interface) -> int:
+    """The index of the interface by which a packet of this machine to itself comes in: the one that has the address,
+    as far as sockets that are bound to a device are concerned (inet_iif)."""
+    own = (interface.index for interface, each in place.addresses if each.address == address)
+    return next(own, loopback.index)
 
 
 def _outer_doors(place: Place, socket: Socket) -> list[Door]:
@@ -268,7 +277,9 @@ def _sum_up(pieces: list[Piece]) -> tuple[str, tuple[Range, ...], str]:
     if verdicts == {OPEN}:
         return OPEN, (), ""
     if OPEN in verdicts:
-        return PARTLY, _merged(piece.box.addresses for piece in pieces if piece.verdict == OPEN), because
+        through = _merged(piece.box.addresses for piece in pieces if piece.verdict == OPEN)
+        everybody = through == _merged(piece.box.addresses for piece in pieces)  # but for some of their ports
+        return (OPEN, (), "") if everybody else (PARTLY, through, because)
     if UNKNOWN in verdicts:
         return UNKNOWN, (), next(piece.because for piece in pieces if piece.verdict == UNKNOWN)
     # Who is refused most often is the rule, in the number of sources that it keeps out.

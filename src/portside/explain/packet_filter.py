@@ -1,5 +1,8 @@
 """What the packet filter says of a new connection to a port: from which sources it passes, and by which rule not.
 
+What must follow for a connection to come about is looked at as well: the answer, which leaves by where the packet came
+in, and the acknowledgement of that.
+
 All sources are asked about at once: a set of source addresses and ports goes through the chains as nft(8) orders them,
 and each rule takes out of it what it decides about. A rule that could not be read makes unknown what it may decide.
 """
@@ -12,7 +15,7 @@ from itertools import pairwise
 from typing import Final
 
 from portside.addr.ip import V4_PREFIX, is_v4
-from portside.facts.rule import INGRESS, INPUT, OUTPUT, PREROUTING, Chain, FirewallRule, Match
+from portside.facts.rule import INGRESS, INPUT, OUTPUT, POSTROUTING, PREROUTING, Chain, FirewallRule, Match
 
 OPEN: Final = "open"
 DROPPED: Final = "dropped"
@@ -20,10 +23,16 @@ REJECTED: Final = "rejected"
 DIVERTED: Final = "diverted"  # NAT sends it somewhere else
 UNKNOWN: Final = "unknown"
 
+NEW: Final = "new"  # the state of a connection by its first packet
 SYN: Final = 0x02
+ACK: Final = 0x10
+CONNTRACK: Final = -200  # NF_IP_PRI_CONNTRACK
 DEEPEST: Final = 16  # jumps: NFT_JUMP_STACK_SIZE
 
 Range = tuple[int, int]
+
+CLIENT_PORTS: Final = (32768, 60999)
+"""From where clients call, that leave the choice to their system."""
 
 V4_SOURCES: Final = ((V4_PREFIX | 0x01000000, V4_PREFIX | 0x7EFFFFFF), (V4_PREFIX | 0x80000000, V4_PREFIX | 0xDFFFFFFF))
 V6_SOURCES: Final = ((2, V4_PREFIX - 1), (V4_PREFIX + (1 << 32), (0xFF << 120) - 1))
@@ -39,9 +48,9 @@ class Box:
     """
 
     addresses: Range
-    ports: Range = (0, 65535)
+    ports: Range = CLIENT_PORTS
     mark: int = 0
-    state: str = "new"
+    state: str = NEW
     doubt: FirewallRule | None = None
     may_stop: FirewallRule | None = None
     may_pass: bool = False
@@ -56,6 +65,9 @@ class Asked:
     port: int
     iif: str = ""
     oif: str = ""
+    answer: bool = False  # the other way: from that address and port, to whoever asked
+    flags: int = SYN
+    tracked: bool = True  # connection tracking has seen it: chains of a priority below its own come before
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +90,34 @@ class Piece:
 def from_outside(chains: tuple[Chain, ...], asked: Asked) -> list[Piece]:
     """What happens to connections that come in by `asked.iif`, of every source that there can be."""
     sources = V4_SOURCES if is_v4(asked.address) else V6_SOURCES
-    return _judge(chains, asked, [Box(each) for each in sources], (INGRESS, PREROUTING, INPUT))
+    found = _judge(chains, asked, [Box(each) for each in sources], (INGRESS, PREROUTING, INPUT))
+    answer = replace(asked, iif="", oif=asked.iif, answer=True, flags=SYN | ACK)
+    found = _and_then(found, chains, answer, (OUTPUT, POSTROUTING))
+    return _and_then(found, chains, replace(asked, flags=ACK), (INGRESS, PREROUTING, INPUT))
 
 
 def from_here(chains: tuple[Chain, ...], asked: Asked, source: int) -> list[Piece]:
     """What happens to a connection of this machine to itself: it leaves by lo, and comes in by lo."""
-    leaving = _judge(chains, replace(asked, iif="", oif="lo"), [Box((source, source), (1, 65535))], (OUTPUT,))
-    arriving = replace(asked, iif="lo", oif="")
-    passed = [piece for piece in leaving if piece.verdict not in (OPEN, UNKNOWN)]
-    boxes = [piece.box for piece in leaving if piece.verdict in (OPEN, UNKNOWN)]
-    return passed + _judge(tuple(each for each in chains if each.kind != "nat"), arriving, boxes, (PREROUTING, INPUT))
+    leaving, arriving = replace(asked, iif="", oif="lo"), replace(asked, iif="lo", oif="")
+    found = _judge(chains, leaving, [Box((source, source))], (OUTPUT, POSTROUTING))
+    found = _and_then(found, chains, arriving, (PREROUTING, INPUT), NEW)
+    for answer, flags in ((True, SYN | ACK), (False, ACK)):
+        found = _and_then(found, chains, replace(leaving, answer=answer, flags=flags), (OUTPUT, POSTROUTING))
+        found = _and_then(found, chains, replace(arriving, answer=answer, flags=flags), (PREROUTING, INPUT))
+    return found
+
+
+def _and_then(
+    pieces: list[Piece], chains: tuple[Chain, ...], asked: Asked, hooks: tuple[str, ...], state: str = "established"
+) -> list[Piece]:
+    """Send on what passed so far. NAT is asked once for a connection, by its first packet: its chains are left out."""
+    stopped = [piece for piece in pieces if piece.verdict not in (OPEN, UNKNOWN)]
+    boxes = [
+        replace(piece.box, mark=0, state="invalid" if piece.box.state == "untracked" else state)
+        for piece in pieces
+        if piece.verdict in (OPEN, UNKNOWN)
+    ]
+    return stopped + _judge(tuple(each for each in chains if each.kind != "nat"), asked, boxes, hooks)
 
 
 def _judge(chains: tuple[Chain, ...], asked: Asked, boxes: list[Box], hooks: tuple[str, ...]) -> list[Piece]:
@@ -98,7 +128,8 @@ def _judge(chains: tuple[Chain, ...], asked: Asked, boxes: list[Box], hooks: tup
         for base in sorted((each for each in chains if each.hook == hook), key=lambda each: each.priority):
             if base.family not in (family, "inet", "netdev") or (base.device and asked.iif not in base.device.split()):
                 continue
-            walk = _Walk(named, base, asked)
+            early = base.priority < CONNTRACK and hook in (INGRESS, PREROUTING, OUTPUT) and asked.iif != "lo"
+            walk = _Walk(named, base, replace(asked, tracked=False) if early else asked)
             boxes = walk.through(boxes)
             done += walk.stopped
     return done + [Piece(box, UNKNOWN if box.doubt else OPEN, box.doubt) for box in boxes]
@@ -212,11 +243,20 @@ def _split(rule: FirewallRule, box: Box, asked: Asked) -> tuple[list[Box], list[
     return met, unmet, certain
 
 
+def _is_of_source(match: Match, asked: Asked) -> bool:
+    """Whether a condition is about the address or the port of whoever asks."""
+    if match.key.startswith("original_"):
+        return match.key in ("original_saddr", "original_sport")
+    return match.key in (("daddr", "dport") if asked.answer else ("saddr", "sport"))
+
+
 def _plain(match: Match, box: Box, asked: Asked) -> bool | str | None:
     """Whether a condition holds: True, False, "maybe", or None when it depends on the source."""
-    key = match.key.removeprefix("original_")
-    if key in ("saddr", "sport"):
+    if match.key.startswith("original_") and not asked.tracked:
+        return False
+    if _is_of_source(match, asked):
         return None
+    key = match.key.removeprefix("original_")
     if key in ("iif", "oif"):
         name = asked.iif if key == "iif" else asked.oif
         if not name:
@@ -224,24 +264,34 @@ def _plain(match: Match, box: Box, asked: Asked) -> bool | str | None:
         return any(_same_name(str(each), name) for each in match.values) is not match.negated
     if key.startswith("icmp") or (key in ("uid", "gid") and not asked.oif):
         return False
-    numbers = {"daddr": asked.address, "dport": asked.port, "proto": asked.proto}
-    words = {
-        "family": "ip" if is_v4(asked.address) else "ip6",
-        "state": box.state,
-        "direction": "original",
-        "daddr_type": "local",
-        "saddr_type": "local" if "lo" in (asked.iif, asked.oif) else "unicast",
-        "reverse_path": "exists",  # who is asked about comes by where the answer leaves
-        "ct_status": "",
-    }
+    numbers = {"proto": asked.proto, **dict.fromkeys(("saddr", "daddr"), asked.address)}
+    numbers |= dict.fromkeys(("sport", "dport"), asked.port)
     if key in numbers:
         return any(first <= numbers[key] <= last for first, last in _pairs(match)) is not match.negated
+    words = _words(box, asked)
+    if key in ("direction", "ct_status") and not asked.tracked:
+        return False
     if key in words:
         return (words[key] in match.values) is not match.negated
     if key in ("mark", "tcp_flags"):
-        number = box.mark if key == "mark" else SYN
+        number = box.mark if key == "mark" else asked.flags
         return any(number & mask == value for value, mask in _pairs(match)) is not match.negated
     return "maybe"
+
+
+def _words(box: Box, asked: Asked) -> dict[str, str]:
+    """What is true of the packet, by the keys of conditions that name things."""
+    local = "lo" in (asked.iif, asked.oif)
+    types = ("local" if local or asked.answer else "unicast", "unicast" if asked.answer and not local else "local")
+    return {
+        "family": "ip" if is_v4(asked.address) else "ip6",
+        "state": box.state if asked.tracked or box.state == "untracked" else "invalid",
+        "direction": "" if not asked.tracked else "reply" if asked.answer else "original",
+        "saddr_type": types[0],
+        "daddr_type": types[1],
+        "reverse_path": "exists",  # who is asked about comes by where the answer leaves
+        "ct_status": "",
+    }
 
 
 def _pairs(match: Match) -> Iterator[Range]:
@@ -256,7 +306,7 @@ def _same_name(pattern: str, name: str) -> bool:
 
 def _by_source(match: Match, box: Box) -> tuple[list[Box], list[Box]]:
     """The sources within the ranges of a condition, and the others."""
-    addresses = match.key.endswith("saddr")
+    addresses = match.key.endswith("addr")
     inside: list[Box] = []
     outside: list[Box] = []
     first, last = box.addresses if addresses else box.ports
