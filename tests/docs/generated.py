@@ -6,6 +6,8 @@ A part stands between `<!-- begin NAME -->` and `<!-- end NAME -->`.
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
 import re
 import sys
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from portside.addr.abi import IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP
-from portside.facts import option
+from portside.facts import option, saved
 from portside.facts.option import SOL_SOCKET, Option, Treatment
 from portside.facts.settings import Settings
 from portside.facts.state import NAMES
@@ -77,10 +79,33 @@ def sysctls() -> str:
     return "\n".join(f"- `{name.replace('/', '.')}`" for name in sorted(names))
 
 
+FACTS = {
+    "snapshot": ["Snapshot", "Namespace", "Missing"], "socket": ["Socket", "UnixSocket", "Owner", "Memory"],
+    "tcp_info": ["TcpInfo"], "process": ["Process"], "interface": ["Interface", "Address", "Neighbor"],
+    "route": ["Route", "NextHop", "PolicyRule"], "rule": ["Chain", "FirewallRule", "Match"], "settings": ["Settings"],
+}  # fmt: skip
+
+
+def snapshot_fields() -> str:
+    """The fields of every fact as a snapshot's file has them, with what their source says of them."""
+    lines = []
+    for module, names in FACTS.items():
+        facts = importlib.import_module(f"portside.facts.{module}")
+        for name in names:
+            kind = getattr(facts, name)
+            first = " ".join(inspect.cleandoc(kind.__doc__).split("\n\n")[0].split())
+            lines += ["", f"### {name}", "", first, ""]
+            own = dict(re.findall(r"^    (\w+): [^#\n]*  # (.*)$", inspect.getsource(kind), re.MULTILINE))
+            for field, written in saved.schema(kind).items():
+                lines.append(f"- `{field}`: {written}" + (f"; {own[field]}" if field in own else ""))
+    return "\n".join(lines[1:])
+
+
 PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/architecture.md", "states"): states,
     ("docs/differences.md", "options"): options,
     ("docs/differences.md", "sysctls"): sysctls,
+    ("docs/snapshot.md", "fields"): snapshot_fields,
 }
 
 

@@ -67,10 +67,12 @@ Read = Callable[[Json, str], Any]
 
 @dataclass(frozen=True, slots=True)
 class _Codec:
-    """How values of one type are written and read. `read` is told where the value stands, for its complaint."""
+    """How values of one type are written and read, and what one is called. `read` is told where the value stands, for
+    its complaint."""
 
     write: Write
     read: Read
+    name: str
 
 
 def dump(snapshot: Snapshot, *, complete: bool = False) -> str:
@@ -125,6 +127,11 @@ def read(kind: type, body: Json, where: str = "it") -> Any:
     return _fact(kind, False).read(body, where)
 
 
+def schema(kind: type) -> dict[str, str]:
+    """What is written for each field of a fact, in words: `number`, `address or null`, `array of Socket`."""
+    return {name: codec.name for name, codec in _fields(kind, False).items()}
+
+
 def _wrong(where: str, needed: str, got: Json) -> NoReturn:
     shown = json.dumps(got)
     raise ValueError(f"{where}: {needed} is needed, not {shown if len(shown) < 60 else shown[:57] + '...'}")
@@ -136,8 +143,7 @@ def _wrong(where: str, needed: str, got: Json) -> NoReturn:
 @cache
 def _fact(kind: Any, complete: bool) -> _Codec:
     """A fact: an object with a key for each field."""
-    hints = get_type_hints(kind, localns=_NAMES)
-    codecs = {each.name: _field(kind, each.name, hints[each.name], complete) for each in fields(kind)}
+    codecs = _fields(kind, complete)
     needed = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
     defaults = {f.name: f.default for f in fields(kind) if f.default is not MISSING}
     defaults |= {f.name: f.default_factory() for f in fields(kind) if f.default_factory is not MISSING}
@@ -163,7 +169,12 @@ def _fact(kind: Any, complete: bool) -> _Codec:
             raise ValueError(f"{where}: {', '.join(map(repr, lacking))} is missing")
         return kind(**values)
 
-    return _Codec(write, read_fact)
+    return _Codec(write, read_fact, kind.__name__)
+
+
+def _fields(kind: Any, complete: bool) -> dict[str, _Codec]:
+    hints = get_type_hints(kind, localns=_NAMES)
+    return {each.name: _field(kind, each.name, hints[each.name], complete) for each in fields(kind)}
 
 
 def _field(kind: type, name: str, hint: Any, complete: bool) -> _Codec:
@@ -192,7 +203,9 @@ def _codec(hint: Any, complete: bool) -> _Codec:
         # Snapshot holds Snapshots: what is inside is made when it is met.
         assert isinstance(hint, type)
         return _Codec(
-            lambda value: _fact(hint, complete).write(value), lambda body, at: _fact(hint, complete).read(body, at)
+            lambda value: _fact(hint, complete).write(value),
+            lambda body, where: _fact(hint, complete).read(body, where),
+            hint.__name__,
         )
     if origin in (Union, types.UnionType) and inner[1:] == (types.NoneType,):
         return _optional(_codec(inner[0], complete))
@@ -214,6 +227,7 @@ def _optional(inner: _Codec) -> _Codec:
     return _Codec(
         lambda value: None if value is None else inner.write(value),
         lambda body, where: None if body is None else inner.read(body, where),
+        f"{inner.name} or null",
     )
 
 
@@ -228,7 +242,7 @@ def _array(inner: _Codec, kind: Callable[[list[Any]], Any]) -> _Codec:
             _wrong(where, "an array", body)
         return kind([read_one(one, f"{where}[{i}]") for i, one in enumerate(body)])
 
-    return _Codec(write, read_array)
+    return _Codec(write, read_array, f"array of {inner.name}")
 
 
 def _row(*inner: _Codec) -> _Codec:
@@ -242,7 +256,7 @@ def _row(*inner: _Codec) -> _Codec:
             _wrong(where, f"an array of {len(inner)}", body)
         return tuple(one.read(part, f"{where}[{i}]") for i, (one, part) in enumerate(zip(inner, body, strict=True)))
 
-    return _Codec(write, read_row)
+    return _Codec(write, read_row, f"[{', '.join(one.name for one in inner)}]")
 
 
 def _table(inner: _Codec) -> _Codec:
@@ -251,7 +265,10 @@ def _table(inner: _Codec) -> _Codec:
             _wrong(where, "an object", body)
         return {name: inner.read(one, f"{where}.{name}") for name, one in body.items()}
 
-    return _Codec(lambda value: {name: inner.write(one) for name, one in value.items()}, read_table)
+    def write(value: Any) -> Json:
+        return {name: inner.write(one) for name, one in value.items()}
+
+    return _Codec(write, read_table, f"object of {inner.name}")
 
 
 def _same(value: Any) -> Json:
@@ -304,16 +321,16 @@ def _read_mac(body: Json, where: str) -> bytes:
         _wrong(where, "a link-layer address such as 02:00:00:00:00:01", body)
 
 
-_INT: Final = _Codec(_same, _read_int)
-_PORT: Final = _Codec(_same, _read_port)
-_TEXT: Final = _Codec(_same, _read_text)
-_ADDRESS: Final = _Codec(ip.text, _read_address)
-_MAC: Final = _Codec(lambda value: value.hex(":"), _read_mac)
+_INT: Final = _Codec(_same, _read_int, "number")
+_PORT: Final = _Codec(_same, _read_port, "port")
+_TEXT: Final = _Codec(_same, _read_text, "text")
+_ADDRESS: Final = _Codec(ip.text, _read_address, "address")
+_MAC: Final = _Codec(lambda value: value.hex(":"), _read_mac, "link-layer address")
 _SIMPLE: Final[dict[Any, _Codec]] = {
     int: _INT,
     str: _TEXT,
-    bool: _Codec(_same, _read_bool),
-    bytes: _Codec(lambda value: value.decode(errors="surrogateescape"), _read_bytes),
+    bool: _Codec(_same, _read_bool, "true or false"),
+    bytes: _Codec(lambda value: value.decode(errors="surrogateescape"), _read_bytes, "text"),
 }
 
 
@@ -343,4 +360,4 @@ def _read_match(body: Json, where: str) -> Any:
     )
 
 
-_MATCHED: Final = _Codec(_write_matched, _read_matched)
+_MATCHED: Final = _Codec(_write_matched, _read_matched, "array of text or [number or address, the same]")
