@@ -17,7 +17,8 @@ from greenlet import greenlet
 from portside.host.file import Blocked, File
 from portside.sim import scheduler
 from portside.sim.errors import Deadlock, WorldClosed, WorldError
-from portside.sim.scheduler import FREE_CALLS, FREE_TURNS, QUIET_EVENTS, QUIET_TIME, Scheduler, Task
+from portside.sim.scheduler import QUIET_EVENTS, QUIET_TIME, Scheduler, Task
+from portside.sim.timers import FREE_CALLS, FREE_TURNS
 
 MS = 1_000_000
 SECOND = 1_000_000_000

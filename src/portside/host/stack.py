@@ -103,7 +103,10 @@ class BindEnvironment:
 class Stack:
     """The network stack of one host: it is what ip, icmp and tcp know as their effects."""
 
-    __slots__ = ("_alarms", "_secret", "arriving", "host", "icmp", "ip", "ports", "tcp", "udp", "udplite", "world")
+    __slots__ = (
+        "_alarms", "_ring_later", "_secret", "arriving", "host", "icmp", "ip", "ports", "tcp", "udp", "udplite",
+        "world",
+    )  # fmt: skip
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -119,7 +122,9 @@ class Stack:
         self.tcp = SocketTable(IPPROTO_TCP, host.settings, seed)
         self.udp = SocketTable(IPPROTO_UDP, host.settings, seed)
         self.udplite = SocketTable(IPPROTO_UDPLITE, host.settings, seed)
-        self._alarms: dict[int, dict[Tcb | TimeWait, None]] = {}  # whose timers ring, by time
+        # Whose timers ring, by time: that of one, of several, or of nobody any more.
+        self._alarms: dict[int, Tcb | TimeWait | dict[Tcb | TimeWait, None] | None] = {}
+        self._ring_later = self._ring  # one bound method for all of them
 
     # -- what ip, icmp and tcp ask for alike --
 
@@ -347,29 +352,45 @@ class Stack:
         """Look at the timers of a connection at a virtual time.
 
         Connections of one moment share a timer of the world: over loopback, where time stands still, that is most.
+        Mostly one alone is left of them when it rings, so only several have a dictionary.
         """
+        self._withdraw(tcb)
         alarms = self._alarms
-        if tcb.armed and tcb.armed in alarms:
-            alarms[tcb.armed].pop(tcb, None)
-        same = alarms.get(when)
+        if when not in alarms:
+            alarms[when] = tcb
+            self.world.at(when, self._ring_later, when)
+            return
+        same = alarms[when]
         if same is None:
-            alarms[when] = {tcb: None}
-            self.world.at(when, self._ring, when)
-        else:
+            alarms[when] = tcb
+        elif isinstance(same, dict):
             same[tcb] = None
+        elif same is not tcb:
+            alarms[when] = {same: None, tcb: None}
 
     def _ring(self, when: int) -> None:
         """The timers of a moment, in the order in which they were armed."""
-        for tcb in self._alarms.pop(when):
+        same = self._alarms.pop(when)
+        if same is None:
+            return
+        for tcb in same if isinstance(same, dict) else (same,):
             timeouts.expire(tcb, self.world.now)
             if self.ip.backlog:
                 self.ip.run_backlog()
 
+    def _withdraw(self, tcb: Tcb | TimeWait) -> None:
+        """What was armed before shall not ring, and hold nobody till then."""
+        armed = tcb.armed
+        if armed:
+            same = self._alarms.get(armed)
+            if same is tcb:
+                self._alarms[armed] = None
+            elif isinstance(same, dict):
+                same.pop(tcb, None)
+
     def _disarm(self, tcb: Tcb) -> None:
-        """A connection that is over needs no timer, and nobody shall hold it till then."""
-        same = self._alarms.get(tcb.armed)
-        if same is not None:
-            same.pop(tcb, None)
+        """A connection that is over needs no timer."""
+        self._withdraw(tcb)
         tcb.armed = 0
 
     def entered(self, tcb: Tcb, old: int) -> None:

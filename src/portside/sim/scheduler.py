@@ -1,9 +1,8 @@
 """Who runs next, and when: cooperative tasks, one heap of timers, one virtual clock.
 
-Everything that happens is in one order, by (virtual time, sequence). Timers wait in two heaps: those of the next second
-or so, and all later ones, so that who sleeps for long is in nobody's way. Tasks that are ready run first, in the
-order in which they became ready; when none is, the clock moves to the next timer. A task that parks hands
-over to the next one directly, or runs the due timers itself: there is no detour through a central loop.
+Everything that happens is in one order, by (virtual time, sequence); the timers are in `timers.py`. Tasks that are
+ready run first, in the order in which they became ready; when none is, the clock moves to the next timer. A task that
+parks hands over to the next one directly, or runs the due timers itself: there is no detour through a central loop.
 
 Time costs nothing and work takes no time, with one exception, the spin guard. A program that polls a clock or
 a non-blocking socket in a loop, or two that hand over to each other for ever, would keep the clock where it
@@ -36,27 +35,20 @@ from portside.host.file import Blocked
 from portside.sim.clock import DEFAULT_START, SECOND
 from portside.sim.errors import Deadlock, WorldClosed, WorldError
 from portside.sim.random import Streams
+from portside.sim.timers import FREE_TURNS, NEVER, Timers, due, fetch
 
-FREE_CALLS: Final = 1_000
 DATAGRAMS: Final = 10
-FREE_TURNS: Final = 10_000
 TURNS_PER_STEP: Final = 10
 STEP: Final = 100_000  # ns
 QUIET_TIME: Final = 86_400 * SECOND  # the longest that TCP waits between two probes is 32,767 s
 QUIET_EVENTS: Final = 20_000
-NEVER: Final = 1 << 62  # ns: 146 years
-
-NEAR: Final = SECOND
 
 REFUSALS: Final = 100
 
 hand_over: Final = greenlet.switch
 """What the scheduler switches by: programs that have greenlets themselves find another (runtime/greenlets.py)."""
 
-SPINNING: Final = Blocked("polling without waiting")
 STARTING: Final = Blocked("not started yet")
-
-Event = tuple[int, int, Callable[..., None] | None, tuple[object, ...]]
 
 
 class Interruption(BaseException):
@@ -100,7 +92,7 @@ class Task(greenlet):
         self.world._body(self)
 
 
-class Scheduler:
+class Scheduler(Timers):
     """The tasks and timers of one world. It is the `World` that hosts are given (host/file.py).
 
     `seed` decides all that is left to chance; `epoch` is what the wall clock shows when the world begins, in
@@ -109,43 +101,26 @@ class Scheduler:
     """
 
     __slots__ = (
-        "_datagrams", "_failure", "_far", "_heap", "_horizon", "_hub", "_living", "_nobody", "_ready", "_running",
-        "_sequence", "_stop", "_streams", "_tasks", "_turns", "_turns_limit", "_until", "closed", "epoch", "helped",
-        "now",
+        "_datagrams", "_failure", "_hub", "_living", "_nobody", "_streams", "_tasks", "closed", "epoch", "helped",
     )  # fmt: skip
 
+    _ready: deque[Task]
+    _running: Task | None
+
     def __init__(self, seed: int = 0, epoch: int = DEFAULT_START) -> None:
-        self.now = 0
+        super().__init__()
         self.epoch = epoch
         self.closed = False
         self._streams = Streams(seed)
-        self._heap: list[Event] = []  # the timers before `_horizon`
-        self._far: list[Event] = []  # the others, also a heap
-        self._horizon = NEAR
-        self._sequence = 0
-        self._ready: deque[Task] = deque()
         self._tasks: dict[Task, None] = {}  # those that have not ended, in the order in which they were made
         self._nobody = self._task(None, int, "nobody")
         self._living = 0  # of those, the ones that are no daemons
         self._hub: greenlet | None = None  # who called run()
-        self._running: Task | None = None
         self._failure: BaseException | None = None
-        self._stop = False
-        self._until = NEVER
-        self._turns = 0
-        self._turns_limit = FREE_TURNS
         self._datagrams = 0
         self.helped: Callable[[], bool] = lambda: False
 
     # -- what hosts ask (host.file.World) --------------------------------------------------------------------
-
-    def at(self, when: int, action: Callable[..., None], *arguments: object) -> None:
-        """Call `action(*arguments)` at virtual time `when` (ns); equal times run in the order asked.
-
-        A time that has passed means as soon as no task is ready.
-        """
-        self._sequence = sequence = self._sequence + 1
-        heappush(self._heap if when < self._horizon else self._far, (when, sequence, action, arguments))
 
     def current(self) -> Task:
         """The task that runs now; outside of one (in a timer, say) a task of no process, for nobody."""
@@ -200,19 +175,6 @@ class Scheduler:
             self._ready.append(task)
 
     # -- what the runtime asks -------------------------------------------------------------------------------
-
-    def spin(self) -> None:
-        """Note that the current task has made a fruitless call: see the module's spin guard."""
-        task = self._running
-        if task is None:
-            return
-        if task.spun_at != self.now:
-            task.spun_at = self.now
-            task.spins = 0
-            return
-        task.spins = spins = task.spins + 1
-        if spins > FREE_CALLS:
-            self._pay(task, spins)
 
     def sends(self) -> None:
         """Note that the current task is about to send a datagram: see the module's spin guard."""
@@ -390,7 +352,7 @@ class Scheduler:
 
     def _drain(self, until: int) -> None:
         self._until = until
-        while not self._stop and (self._ready or self._due(until)):
+        while not self._stop and (self._ready or due(self, until)):
             following = self._ready.popleft() if self._ready else self._advance()
             if following is None:
                 break
@@ -444,6 +406,8 @@ class Scheduler:
                 self._stop = True
         task.ended = True
         task.blocked = None
+        if self._spinner is task:
+            self._spinner = None
         del task.body  # timers that are still to come hold the task, and so would hold all that its body holds
         del self._tasks[task]
         self._living -= not task.daemon
@@ -507,7 +471,7 @@ class Scheduler:
                         return None
                     quiet += QUIET_TIME
                 if not heap:
-                    self._fetch()
+                    fetch(self)
                 when, sequence, action, arguments = heappop(heap)
                 if action is None and not self._expire(arguments[0], sequence):  # type: ignore[arg-type]
                     continue
@@ -530,22 +494,8 @@ class Scheduler:
             return False
         return all(sequence > asked for heap in (self._heap, self._far) for _, sequence, _, _ in heap)
 
-    def _fetch(self) -> None:
-        """The near heap is empty, and time is about to go on to what is in the far one: fetch what is near then."""
-        heap, far = self._heap, self._far
-        self._horizon = horizon = far[0][0] + NEAR
-        while far and far[0][0] < horizon:
-            heap.append(heappop(far))  # in order, which is a heap
-
-    def _due(self, until: int) -> bool:
-        """Whether a timer rings up to that time; then it is the first of the near heap."""
-        if not self._heap and self._far and self._far[0][0] <= until:
-            self._fetch()
-        return bool(self._heap) and self._heap[0][0] <= until
-
     def _expire(self, task: Task, sequence: int) -> bool:
-        """A task's entry in the heap has come up; whether it is its deadline, not that of an earlier wait, long over.
-        """
+        """A task's entry in the heap has come up; whether it is its deadline, not that of an earlier wait."""
         pending = task.pending
         pending.pop()
         deadline = task.deadline
@@ -571,7 +521,7 @@ class Scheduler:
         heap, ready = self._heap, self._ready
         self._running = None
         try:
-            while self._due(min(target, self._until)) and not self._stop:
+            while due(self, min(target, self._until)) and not self._stop:
                 when, sequence, action, arguments = heappop(heap)
                 if action is None and not self._expire(arguments[0], sequence):  # type: ignore[arg-type]
                     continue
@@ -589,21 +539,6 @@ class Scheduler:
             return None
         self.now = max(self.now, target)
         return ready.popleft()
-
-    def _pay(self, task: Task, spins: int) -> None:
-        step = 1_000 if spins <= 10_000 else 10_000 if spins <= 100_000 else 100_000
-        then = self.now + step
-        if task.thrown is not None or self._somebody_else(then):
-            self.block(then, SPINNING)
-        else:  # an event loop reads the clock on each turn: parking costs ten times as much
-            self.now = then
-            self._turns = 0
-            self._turns_limit = FREE_TURNS
-        task.spun_at = self.now
-
-    def _somebody_else(self, until: int) -> bool:
-        """Whether anything is to be done up to a time by anybody but the current task, the end of the run included."""
-        return bool(self._ready or self._stop or until > self._until or self._due(until))
 
 
 def report(task: Task) -> str:
