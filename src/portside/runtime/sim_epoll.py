@@ -13,6 +13,7 @@ from portside.host.syscalls import poll as _calls
 from portside.runtime.arguments import integer, nanoseconds
 from portside.runtime.trap import process_of
 from portside.sim.scheduler import Scheduler, Task
+from portside.sim.timers import spin
 
 if TYPE_CHECKING:
     from portside.host.processes import Process
@@ -141,12 +142,12 @@ class SimEpoll:
         world = self.sim_world
         file = self._open_files.get(self._open())
         if type(file) is Epoll and file.ready and most <= MAX_EVENTS and (found := file.collect(most)):
-            world.spin()  # it did not wait: who asks again and again, and leaves it unread, must see time go on
+            spin(world)  # it did not wait: who asks again and again, and leaves it unread, must see time go on
             return found
         deadline = None if milliseconds < 0 else world.now + milliseconds * _MILLISECOND
         found = _calls.epoll_wait(self._process, self._fd, most, deadline)
         if deadline == world.now and not found:
-            world.spin()
+            spin(world)
         return found
 
     def sim_look(self, most: int) -> list[tuple[int, int]]:
@@ -154,7 +155,7 @@ class SimEpoll:
         file = self._open_files.get(self._fd)
         if type(file) is not Epoll:
             return self.sim_wait(0, most)
-        self.sim_world.spin()
+        spin(self.sim_world)
         return file.collect(most) if file.ready else []
 
     def __enter__(self) -> Self:

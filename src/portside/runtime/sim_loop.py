@@ -11,13 +11,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import Context, copy_context
 from heapq import heapify, heappop
 from selectors import EpollSelector, SelectorKey
-from typing import Final, Protocol
+from types import BuiltinFunctionType, MethodType
+from typing import Any, Final, Protocol
 
 from portside.host.epoll import CTL_ADD, CTL_DEL, CTL_MOD
 from portside.runtime.sim_epoll import EVENTS, READ, WRITE, SimEpoll, wait, wanted
 
+INT_MAX: Final = 0x7FFFFFFF
 _SECOND: Final = 1e9
 _LONGEST_WAIT: Final = 24 * 3600.0  # MAXIMUM_SELECT_TIMEOUT
 _MANY_TIMERS: Final = 100  # _MIN_SCHEDULED_TIMER_HANDLES
@@ -27,7 +30,10 @@ _CANCELLED_SHARE: Final = 0.5  # _MIN_CANCELLED_TIMER_HANDLES_FRACTION
 class Handle(Protocol):
     """What this needs of asyncio.Handle and asyncio.TimerHandle."""
 
+    _args: tuple[object, ...]
+    _callback: Callable[..., object]
     _cancelled: bool
+    _context: Context
     _scheduled: bool
     _when: float
 
@@ -42,7 +48,7 @@ class Loop(Protocol):
     _clock_resolution: float
     _closed: bool
     _debug: bool
-    _ready: deque[Handle]
+    _ready: deque[Any]
     _scheduled: list[Handle]
     _selector: EpollSelector
     _stopping: bool
@@ -52,42 +58,59 @@ class Loop(Protocol):
     def _remove_writer(self, fd: object) -> bool: ...
 
 
-def epoll_of(loop: Loop) -> SimEpoll | None:
+def epoll_of(loop: Any) -> SimEpoll | None:
     """The epoll of a simulated host that the loop's selector is made of; None for any other loop."""
     selector = loop._selector
     epoll = selector._selector if type(selector) is EpollSelector else None  # type: ignore[attr-defined]
     return epoll if type(epoll) is SimEpoll else None
 
 
-def _keys(loop: Loop) -> dict[int, SelectorKey]:
-    return loop._selector._fd_to_key  # type: ignore[attr-defined,no-any-return]
+def _keys(loop: Any) -> dict[int, SelectorKey]:
+    return loop._selector._fd_to_key  # type: ignore[no-any-return]
 
 
-def run_once(original: Callable[[Loop], None], plain: type, loop: Loop) -> None:
-    """BaseEventLoop._run_once, for a loop of type `plain` over the epoll of a simulated host."""
-    if loop._debug or type(loop) is not plain or (epoll := epoll_of(loop)) is None:
+def run_once(original: Callable[[Loop], None], watching: Watching, loop: Any) -> None:
+    """BaseEventLoop._run_once, for a usual loop over the epoll of a simulated host."""
+    own: dict[str, Any] = loop.__dict__  # half the time of attributes, of which a turn asks for ten
+    selector = own.get("_selector")
+    if own["_debug"] or type(loop) is not watching.plain or type(selector) is not EpollSelector:
         return original(loop)
-    if "time" in loop.__dict__ or "select" in loop._selector.__dict__:
-        return original(loop)  # a tool gives the loop a time of its own
-    ready = loop._ready
+    epoll = selector._selector  # type: ignore[attr-defined]
+    if type(epoll) is not SimEpoll or "time" in own or "select" in selector.__dict__:
+        return original(loop)  # the last: a tool gives the loop a time of its own
+    ready: deque[Any] = own["_ready"]
+    timers: list[Any] = own["_scheduled"]
     timeout = None
-    if loop._scheduled:
+    if timers:
         _forget_cancelled(loop)
-    if ready or loop._stopping:
+        timers = own["_scheduled"]
+    if ready or own["_stopping"]:
         timeout = 0.0
-    elif loop._scheduled:
-        timeout = min(max(0, loop._scheduled[0]._when - epoll.sim_world.now / _SECOND), _LONGEST_WAIT)
-    keys = _keys(loop)
+    elif timers:
+        timeout = min(max(0, timers[0]._when - epoll.sim_world.now / _SECOND), _LONGEST_WAIT)
+    keys: dict[int, SelectorKey] = selector._fd_to_key  # type: ignore[attr-defined]
     for fd, event in wait(epoll, timeout, len(keys) or 1):
         if fd in keys:
             _happened(loop, keys[fd], event)
-    if loop._scheduled:
-        _due(loop, epoll.sim_world.now / _SECOND + loop._clock_resolution)
+    timers = own["_scheduled"]
+    if timers:
+        _due(loop, epoll.sim_world.now / _SECOND + own["_clock_resolution"])
     for _ in range(len(ready)):
         handle = ready.popleft()
-        if not handle._cancelled:
+        if type(handle) is Step:
+            _step(watching, loop, handle)
+        elif not handle._cancelled:
             handle._run()
     return None
+
+
+def _step(watching: Watching, loop: Any, step: Step) -> None:
+    try:
+        step._context.run(step._callback, *step._args)
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        watching.report(loop, step, error)
 
 
 def _forget_cancelled(loop: Loop) -> None:
@@ -128,6 +151,134 @@ def _due(loop: Loop, end: float) -> None:
         handle = heappop(scheduled)  # type: ignore[type-var]
         handle._scheduled = False
         loop._ready.append(handle)
+
+
+class Step:
+    """A handle that nobody outside sees: of a task, or of a transport's own. Made in a tenth of a Handle's time."""
+
+    def __init__(self, callback: Any, args: tuple[object, ...], context: Any) -> None:
+        self._callback = callback
+        self._args = args
+        self._context = context
+        self._cancelled = False
+
+    def _run(self) -> None:
+        self._context.run(self._callback, *self._args)
+
+
+class Watching:
+    """What a loop asks of its selector, and the making of handles, for loops of type `plain`; others have their own."""
+
+    def __init__(self, plain: Any, handle: Any, step: type) -> None:
+        self.plain = plain
+        self.handle = handle
+        self.step = step  # of what a task gives to call_soon() to be run
+        self.shown: dict[object, Any] = {}  # a method that stands for one of asyncio's, and which that is
+        # A handle is made here without its __init__, as far as its attributes are those that are known.
+        slots = getattr(handle, "__slots__", ())
+        self.known = set(slots) == {
+            "_callback", "_args", "_cancelled", "_loop", "_source_traceback", "_repr", "__weakref__", "_context",
+        }  # fmt: skip
+
+    def epoll(self, loop: Any, fd: Any) -> SimEpoll | None:
+        """The epoll that watches the descriptor; None where the loop's own methods are to be used."""
+        if type(loop) is self.plain and type(fd) is int and 0 <= fd <= INT_MAX and not loop._closed:
+            return epoll_of(loop)
+        return None
+
+    def make(self, callback: object, args: tuple[object, ...], loop: Any, context: Context | None) -> Any:
+        """asyncio.Handle(callback, args, loop, context), for a loop that is not in debug mode."""
+        if not self.known or loop._debug:
+            return self.handle(callback, args, loop, context)
+        handle: Any = self.handle.__new__(self.handle)
+        handle._context = copy_context() if context is None else context
+        handle._loop = loop
+        handle._callback = callback
+        handle._args = args
+        handle._cancelled = False
+        handle._repr = None
+        handle._source_traceback = None
+        return handle
+
+    def soon(self, loop: Any, callback: Any, *args: object) -> None:
+        """loop.call_soon(), for what a transport asks of its own loop."""
+        if loop._debug or loop._closed:
+            loop.call_soon(callback, *args)
+        else:
+            loop._ready.append(Step(callback, args, copy_context()))
+
+    def report(self, loop: Any, step: Step, error: BaseException) -> None:
+        """Tell the loop's exception handler, as Handle._run does."""
+        from asyncio import format_helpers
+
+        callback = step._callback
+        shown = self.shown.get(getattr(callback, "__func__", None))
+        if shown is not None:
+            callback = MethodType(shown, callback.__self__)
+        handle = self.handle(callback, step._args, loop, step._context)
+        words = format_helpers._format_callback_source(callback, step._args)
+        loop.call_exception_handler({"message": f"Exception in callback {words}", "exception": error, "handle": handle})
+
+    def add(self, loop: Any, fd: int, way: int, callback: object, args: tuple[object, ...]) -> Any:
+        """Let the callback run when a descriptor is ready for `way`, READ or WRITE (_add_reader, _add_writer)."""
+        epoll = self.epoll(loop, fd)
+        if epoll is None:
+            return loop._add_reader(fd, callback, *args) if way == READ else loop._add_writer(fd, callback, *args)
+        handle = self.make(callback, args, loop, None)
+        watch(epoll, loop, fd, way, handle)
+        return handle
+
+    def remove(self, loop: Any, fd: int, way: int) -> bool:
+        """Watch a descriptor no more for `way`; whether it was (_remove_reader, _remove_writer)."""
+        epoll = self.epoll(loop, fd)
+        if epoll is None:
+            return bool(loop._remove_reader(fd) if way == READ else loop._remove_writer(fd))
+        return unwatch(epoll, loop, fd, way)
+
+
+def methods(watching: Watching, selecting: Any, base: Any) -> dict[str, object]:
+    """The loop's methods that are replaced, by name; loops that are not usual get the originals of these classes."""
+    plain = watching.plain
+    soon = base.call_soon
+    add_reader, add_writer = selecting._add_reader, selecting._add_writer
+    remove_reader, remove_writer = selecting._remove_reader, selecting._remove_writer
+
+    def call_soon(loop: Any, callback: Callable[..., object], *args: object, context: Context | None = None) -> object:
+        if loop._debug or loop._closed or type(loop) is not plain:
+            return soon(loop, callback, *args, context=context)
+        kind = type(callback)
+        if kind is watching.step or (kind is BuiltinFunctionType and callback.__name__ == "task_wakeup"):
+            step = Step(callback, args, copy_context() if context is None else context)
+            loop._ready.append(step)
+            return step
+        handle = watching.make(callback, args, loop, context)
+        loop._ready.append(handle)
+        return handle
+
+    def add_read(loop: Any, fd: Any, callback: Callable[..., object], *args: object) -> object:
+        if watching.epoll(loop, fd) is None:
+            return add_reader(loop, fd, callback, *args)
+        return watching.add(loop, fd, READ, callback, args)
+
+    def add_write(loop: Any, fd: Any, callback: Callable[..., object], *args: object) -> object:
+        if watching.epoll(loop, fd) is None:
+            return add_writer(loop, fd, callback, *args)
+        return watching.add(loop, fd, WRITE, callback, args)
+
+    def remove_read(loop: Any, fd: Any) -> object:
+        if watching.epoll(loop, fd) is None:
+            return remove_reader(loop, fd)
+        return watching.remove(loop, fd, READ)
+
+    def remove_write(loop: Any, fd: Any) -> object:
+        if watching.epoll(loop, fd) is None:
+            return remove_writer(loop, fd)
+        return watching.remove(loop, fd, WRITE)
+
+    return {
+        "call_soon": call_soon, "_add_reader": add_read, "_add_writer": add_write,
+        "_remove_reader": remove_read, "_remove_writer": remove_write,
+    }  # fmt: skip
 
 
 def watch(epoll: SimEpoll, loop: Loop, fd: int, way: int, handle: Handle) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from contextvars import Context
 from functools import partial, wraps
 from types import ModuleType
 from typing import Final
@@ -18,8 +17,8 @@ from typing import Final
 from greenlet import getcurrent
 
 from portside.runtime.patcher import Patcher
-from portside.runtime.sim_epoll import INT_MAX, READ, WRITE, SimEpoll
-from portside.runtime.sim_loop import Handle, Loop, epoll_of, run_once, unwatch, watch
+from portside.runtime.sim_connecting import connecting
+from portside.runtime.sim_loop import Loop, Watching, methods, run_once
 from portside.runtime.switches import LoopState, asyncio_is_loaded, switches
 from portside.sim.scheduler import Task
 
@@ -46,61 +45,49 @@ def _changing_policy(original: Callable[..., None]) -> Callable[..., None]:
     return change
 
 
+class _Nobody:
+    """A loop that only hears what a task asks for."""
+
+    asked: object = None
+
+    def call_soon(self, callback: object, *_: object, **__: object) -> None:
+        self.asked = callback
+
+    def get_debug(self) -> bool:
+        return False
+
+
+def _step_type(module: ModuleType) -> type:
+    """The type of what a task gives to call_soon() to be run: the C module does not name it."""
+
+    async def nothing() -> None:
+        pass
+
+    loop, work = _Nobody(), nothing()
+    task = module.tasks.Task(work, loop=loop)
+    task._log_destroy_pending = False
+    work.close()
+    return type(loop.asked)
+
+
 def _turns(patcher: Patcher, module: ModuleType) -> None:
     """The methods of a loop over the epoll of a simulated host; every other loop has the originals."""
-    base, selecting, plain = (
-        module.base_events.BaseEventLoop, module.selector_events.BaseSelectorEventLoop, module._UnixSelectorEventLoop,
-    )  # fmt: skip
-    make = module.events.Handle
-    run, soon, read = base._run_once, base.call_soon, base.time
+    base, selecting = module.base_events.BaseEventLoop, module.selector_events.BaseSelectorEventLoop
+    watching = Watching(module._UnixSelectorEventLoop, module.events.Handle, _step_type(module.base_events))
+    run, read = base._run_once, base.time
     clocks = patcher.replacements([_monotonic])
 
     def turn(loop: Loop) -> None:
         if base.time is read and time.monotonic in clocks:
-            run_once(run, plain, loop)
+            run_once(run, watching, loop)
         else:  # a program has put a clock of its own in their place
             run(loop)
 
-    def call_soon(
-        loop: Loop, callback: Callable[..., object], *args: object, context: Context | None = None
-    ) -> object:
-        if loop._debug or loop._closed or type(loop) is not plain:
-            return soon(loop, callback, *args, context=context)
-        handle = make(callback, args, loop, context)
-        loop._ready.append(handle)
-        return handle
-
     patcher.put(base, "_run_once", turn)
-    patcher.put(base, "call_soon", call_soon)
-    for name, way in (("reader", READ), ("writer", WRITE)):
-        add, remove = _watching(selecting, name, way, plain, make)
-        patcher.put(selecting, f"_add_{name}", add)
-        patcher.put(selecting, f"_remove_{name}", remove)
-
-
-def _watching(
-    selecting: type, name: str, way: int, plain: type, make: Callable[..., Handle]
-) -> tuple[Callable[..., object], Callable[..., object]]:
-    original_add, original_remove = getattr(selecting, f"_add_{name}"), getattr(selecting, f"_remove_{name}")
-
-    def usual(loop: Loop, fd: object) -> SimEpoll | None:
-        if type(loop) is plain and type(fd) is int and 0 <= fd <= INT_MAX and not loop._closed:
-            return epoll_of(loop)
-        return None
-
-    def add(loop: Loop, fd: int, callback: Callable[..., object], *args: object) -> object:
-        if (epoll := usual(loop, fd)) is None:
-            return original_add(loop, fd, callback, *args)
-        handle = make(callback, args, loop, None)
-        watch(epoll, loop, fd, way, handle)
-        return handle
-
-    def remove(loop: Loop, fd: int) -> object:
-        if (epoll := usual(loop, fd)) is None:
-            return original_remove(loop, fd)
-        return unwatch(epoll, loop, fd, way)
-
-    return add, remove
+    for name, method in methods(watching, selecting, base).items():
+        patcher.put(base if name == "call_soon" else selecting, name, method)
+    for holder, name, method in connecting(module, watching):
+        patcher.put(holder, name, method)
 
 
 def add(patcher: Patcher) -> None:

@@ -1,0 +1,473 @@
+# ruff: noqa: E501 - programs stand in here as they are
+"""asyncio's connections with the transports of the simulated kernel: what a program sees of them is what it sees for real."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from portside import Network
+
+TALK = '''
+import asyncio, errno, gc, os, resource, socket, sys, warnings
+
+class Told(asyncio.Protocol):
+    """Prints what it is told."""
+    def __init__(self, name, answers=None, keep=False):
+        self.name, self.answers, self.keep = name, answers, keep
+        self.lost = asyncio.get_running_loop().create_future()
+        self.made = asyncio.get_running_loop().create_future()
+        self.got = b""
+    def connection_made(self, transport):
+        self.transport = transport
+        print(self.name, "made", type(transport).__name__)
+        self.made.set_result(transport)
+    def data_received(self, data):
+        self.got += data
+        print(self.name, "data", data[:20], len(data) if len(data) < 1000 else "many")
+        if self.answers:
+            self.transport.write(self.answers)
+    def eof_received(self):
+        print(self.name, "eof")
+        return self.keep
+    def connection_lost(self, error):
+        print(self.name, "lost", repr(error))
+        self.lost.set_result(None)
+
+async def pair(server=Told, client=Told, server_args=(), client_args=()):
+    loop = asyncio.get_running_loop()
+    made = []
+    def factory():
+        made.append(server("server", *server_args))
+        return made[-1]
+    listening = await loop.create_server(factory, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    transport, protocol = await loop.create_connection(lambda: client("client", *client_args), "127.0.0.1", port)
+    while not made:
+        await asyncio.sleep(0.001)
+    await made[0].made
+    return listening, transport, protocol, made[0]
+
+def handler(loop, context):
+    error = context.get("exception")
+    print("handler", context["message"].split(" at 0x")[0], repr(error), sorted(set(context) - {"message", "exception"}))
+
+def run(main):
+    async def started():
+        asyncio.get_running_loop().set_exception_handler(handler)
+        await main()
+    asyncio.run(started())
+
+def tell(call, *args):
+    try:
+        print(repr(call(*args)))
+    except BaseException as error:
+        print(type(error).__name__, error)
+'''
+
+LIFE = '''
+async def main():
+    listening, transport, client, server = await pair(server_args=(b"answer",))
+    other = server.transport
+    print(transport.get_extra_info("peername") == other.get_extra_info("sockname") == listening.sockets[0].getsockname())
+    print(transport.get_extra_info("sockname") == other.get_extra_info("peername"), transport.get_extra_info("nothing", 5))
+    for end in (transport, other):
+        sock = end.get_extra_info("socket")
+        print(type(sock).__name__, sock.family, sock.type, sock.proto, sock.gettimeout(), sock.fileno() > 2, sock is end.get_extra_info("socket"))
+        print(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), sock.getsockname() == end.get_extra_info("sockname"))
+        print(end.is_closing(), end.is_reading(), end.can_write_eof(), end.get_write_buffer_size(), end.get_write_buffer_limits())
+        print(repr(end).replace(str(sock.fileno()), "N"))
+    print(transport.get_protocol() is client, other.get_protocol() is server)
+    transport.write(b"hello")
+    await asyncio.sleep(0.01)
+    transport.close()
+    transport.close()
+    print(transport.is_closing(), transport.is_reading())
+    await client.lost
+    await server.lost
+    print(transport.get_extra_info("peername") == listening.sockets[0].getsockname(), transport.get_protocol(), repr(transport)[:32])
+    print("closed" in repr(transport.get_extra_info("socket")), transport.get_extra_info("socket").fileno())
+    listening.close()
+    await listening.wait_closed()
+run(main)
+'''
+
+ASKED_LATE = '''
+async def main():
+    listening, transport, client, server = await pair()
+    names = listening.sockets[0].getsockname()
+    transport.close()
+    await client.lost
+    await server.lost
+    print(transport.get_extra_info("peername") == names, server.transport.get_extra_info("sockname") == names)
+    print(server.transport.get_extra_info("socket").fileno(), transport.get_extra_info("socket").family)
+    listening.close()
+run(main)
+'''
+
+REFUSED = '''
+async def main():
+    loop = asyncio.get_running_loop()
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    port = sock.getsockname()[1]
+    sock6 = socket.socket(socket.AF_INET6)
+    sock6.bind(("::1", 0))
+    port6 = sock6.getsockname()[1]
+    before = len(os.listdir("/proc/self/fd")) if sys.platform == "never" else 0
+    for host, number in (("127.0.0.1", port), ("::1", port6), ("255.255.255.255", 9), ("224.0.0.1", 9), ("127.1", port)):
+        try:
+            await loop.create_connection(asyncio.Protocol, host, number)
+        except OSError as error:
+            print(type(error).__name__, error.errno, str(error).replace(str(port), "P").replace(str(port6), "P"))
+    for arguments in ((5, 5), ("127.0.0.1", -1), ("127.0.0.1", 70000), ("127.0.0.1", "80x"), (None, None), ("", None)):
+        try:
+            await loop.create_connection(asyncio.Protocol, *arguments)
+        except Exception as error:
+            print(arguments, type(error).__name__, error)
+    free = os.dup(0)
+    print(free - sock6.fileno())  # nothing stayed open
+run(main)
+'''
+
+CANCELLED = '''
+async def main():
+    loop = asyncio.get_running_loop()
+    listening = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    for turns in range(4):
+        task = loop.create_task(loop.create_connection(asyncio.Protocol, "127.0.0.1", port))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            print("cancelled after", turns)
+    await asyncio.sleep(0.01)
+    listening.close()
+    await asyncio.sleep(0.01)
+    free = os.dup(0)
+    print(free - loop._selector.fileno())
+run(main)
+'''
+
+MUCH = '''
+class Flow(Told):
+    def __init__(self, name):
+        super().__init__(name)
+        self.total, self.paused = 0, 0
+    def data_received(self, data):
+        self.total += len(data)
+    def pause_writing(self):
+        self.paused += 1
+        print(self.name, "pause")
+    def resume_writing(self):
+        print(self.name, "resume")
+
+async def main():
+    listening, transport, client, server = await pair(Flow, Flow)
+    server.transport.pause_reading()
+    print(server.transport.is_reading())
+    transport.set_write_buffer_limits(high=100_000)
+    transport.write(b"x" * 8_000_000)
+    print(client.paused, transport.get_write_buffer_size() > 100_000)
+    transport.write(bytearray(b"y" * 1000))
+    transport.write(memoryview(b"z" * 1000))
+    transport.writelines([b"a", b"b" * 10])
+    tell(transport.write, b"")
+    tell(transport.write, "text")
+    tell(transport.write, None)
+    transport.write_eof()
+    tell(transport.write, b"more")
+    await asyncio.sleep(0.01)
+    server.transport.resume_reading()
+    await client.lost
+    print(server.total)
+    await server.lost
+    listening.close()
+run(main)
+'''
+
+TOO_LATE = '''
+async def main():
+    listening, transport, client, server = await pair()
+    server.transport.abort()
+    await client.lost
+    for _ in range(7):
+        transport.write(b"nobody")
+    print(transport.get_write_buffer_size())
+    listening.close()
+run(main)
+'''
+
+HALF_CLOSED = '''
+async def main():
+    listening, transport, client, server = await pair(server_args=(None, True))
+    transport.write(b"last")
+    transport.write_eof()
+    transport.write_eof()
+    await asyncio.sleep(0.01)
+    server.transport.write(b"still")
+    await asyncio.sleep(0.01)
+    print(client.got, server.transport.is_closing(), transport.is_closing())
+    server.transport.close()
+    await client.lost
+    await server.lost
+    listening.close()
+run(main)
+'''
+
+MISTAKES = '''
+class Wrong(Told):
+    where = ""
+    def connection_made(self, transport):
+        super().connection_made(transport)
+        self.at("made")
+    def at(self, place):
+        if self.where == place:
+            raise ZeroDivisionError(place)
+    def data_received(self, data):
+        self.at("data")
+    def eof_received(self):
+        self.at("eof")
+    def connection_lost(self, error):
+        super().connection_lost(error)
+        self.at("lost")
+
+async def main():
+    for place in ("made", "data", "eof", "lost"):
+        print("--", place)
+        listening, transport, client, server = await pair(type("Server", (Wrong,), {"where": place}))
+        transport.write(b"x")
+        await asyncio.sleep(0.01)
+        transport.write_eof()
+        await asyncio.sleep(0.01)
+        if not transport.is_closing():
+            transport.close()
+        await client.lost
+        await server.lost
+        listening.close()
+run(main)
+'''
+
+BUFFERED = '''
+class Buffered(asyncio.BufferedProtocol):
+    def __init__(self, name):
+        self.name, self.buffer = name, bytearray(7)
+        self.made = asyncio.get_running_loop().create_future()
+        self.lost = asyncio.get_running_loop().create_future()
+    def connection_made(self, transport):
+        self.transport = transport
+        self.made.set_result(None)
+    def get_buffer(self, hint):
+        return self.buffer
+    def buffer_updated(self, count):
+        print(self.name, "buffer", bytes(self.buffer[:count]))
+        if count == 3:
+            print("now plain")
+            self.transport.set_protocol(plain := Told("plain", b"!"))
+            plain.transport = self.transport
+            self.transport.pause_reading()
+            asyncio.get_running_loop().call_later(0.01, self.transport.resume_reading)
+    def eof_received(self):
+        print(self.name, "eof")
+    def connection_lost(self, error):
+        print(self.name, "lost", error)
+
+async def main():
+    listening, transport, client, server = await pair(Buffered)
+    transport.write(b"0123456789")
+    await asyncio.sleep(0.01)
+    transport.write(b"plain")
+    await asyncio.sleep(0.1)
+    transport.close()
+    await client.lost
+    await asyncio.sleep(0.01)
+    listening.close()
+run(main)
+'''
+
+ABORTED = '''
+async def main():
+    listening, transport, client, server = await pair()
+    server.transport.pause_reading()
+    transport.write(b"unread")
+    await asyncio.sleep(0.01)
+    server.transport.abort()
+    await server.lost
+    await client.lost
+    listening.close()
+    listening, transport, client, server = await pair()
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\\1\\0\\0\\0\\0\\0\\0\\0")
+    transport.abort()
+    await client.lost
+    await server.lost
+    transport.abort()
+    listening.close()
+run(main)
+'''
+
+DESCRIPTORS = '''
+async def main():
+    loop = asyncio.get_running_loop()
+    listening, transport, client, server = await pair()
+    sock = transport.get_extra_info("socket")
+    fd = sock.fileno()
+    for call in (lambda: loop.add_reader(fd, print), lambda: loop.remove_writer(fd)):
+        try:
+            call()
+        except RuntimeError as error:
+            print(str(error).replace(str(fd), "N"))
+    os.close(os.dup(fd))
+    transport.write(b"one")
+    await asyncio.sleep(0.01)
+    os.close(fd)
+    transport.write(b"two")
+    await client.lost
+    print(transport.is_closing())
+    await server.lost
+    listening.close()
+run(main)
+'''
+
+FORGOTTEN = '''
+class Deaf(Told):
+    def connection_made(self, transport):
+        super().connection_made(transport)
+        transport.pause_reading()
+
+def shown(message, category, *_):
+    print(category.__name__, str(message)[:20])
+
+async def main():
+    warnings.simplefilter("always")
+    warnings.showwarning = shown
+    listening, transport, client, server = await pair(client=Deaf)
+    await asyncio.sleep(0.01)
+    transport.pause_reading()
+    del transport, client.transport, client.made
+    del client
+    gc.collect()
+    await server.lost
+    listening.close()
+run(main)
+'''
+
+FACTORY_FAILS = '''
+async def main():
+    warnings.simplefilter("ignore")
+    loop = asyncio.get_running_loop()
+    def fails():
+        raise ZeroDivisionError("factory")
+    listening, transport, client, server = await pair()
+    port = listening.sockets[0].getsockname()[1]
+    try:
+        await loop.create_connection(fails, "127.0.0.1", port)
+    except ZeroDivisionError as error:
+        print(repr(error))
+    transport.close()
+    await server.lost
+    listening.close()
+    listening = await loop.create_server(fails, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())
+    print(await reader.read())
+    writer.close()
+    listening.close()
+run(main)
+'''
+
+NO_DESCRIPTORS = '''
+async def main():
+    loop = asyncio.get_running_loop()
+    listening = await loop.create_server(lambda: Told("server"), "127.0.0.1", 0)
+    client = socket.create_connection(listening.sockets[0].getsockname())
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno() + 1, hard))
+    await asyncio.sleep(0.01)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    await asyncio.sleep(1.1)
+    client.close()
+    await asyncio.sleep(0.01)
+    listening.close()
+run(main)
+'''
+
+SERVER_ENDS = '''
+async def main():
+    listening, transport, client, server = await pair()
+    print(listening.is_serving(), len(listening.sockets))
+    listening.close()
+    print(listening.is_serving(), listening.sockets)
+    transport.write(b"still open")
+    await asyncio.sleep(0.01)
+    transport.close()
+    await client.lost
+    await server.lost
+    await asyncio.wait_for(listening.wait_closed(), 1)
+run(main)
+'''
+
+SENDFILE = '''
+async def main():
+    loop = asyncio.get_running_loop()
+    listening, transport, client, server = await pair()
+    with open(__import__("asyncio").__file__, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        print(await loop.sendfile(transport, file) == size)
+    await asyncio.sleep(0.01)
+    print(len(server.got) == size)
+    transport.close()
+    await server.lost
+    listening.close()
+run(main)
+'''
+
+OWN_METHODS = '''
+async def main():
+    loop = asyncio.get_running_loop()
+    original = loop.sock_connect
+    async def counted(sock, address):
+        print("sock_connect", type(sock).__name__, len(address))
+        await original(sock, address)
+    loop.sock_connect = counted
+    listening, transport, client, server = await pair()
+    transport.close()
+    await server.lost
+    listening.close()
+run(main)
+'''
+
+PROGRAMS = {
+    name.lower(): program for name, program in globals().items()
+    if name.isupper() and name != "TALK" and isinstance(program, str)
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_sees_what_it_sees_for_real(same, name):
+    assert same(TALK + PROGRAMS[name])
+
+
+def used(debug: bool) -> bool:
+    """Whether a connection of a simulated program has a transport over the host's socket itself."""
+
+    async def main() -> bool:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+        transport, _ = await loop.create_connection(asyncio.Protocol, *server.sockets[0].getsockname())
+        found = hasattr(transport, "_sim_connection")
+        transport.close()
+        server.close()
+        return found
+
+    network = Network(seed=1)
+    program = network.host("a").spawn(lambda: asyncio.run(main(), debug=debug))
+    network.run()
+    return program.result
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_the_transports_are_those_of_the_kernel_unless_the_loop_is_in_debug_mode(debug):
+    assert used(debug) is not debug
