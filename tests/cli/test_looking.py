@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,28 @@ class TestSimulated:
     def test_filters(self, simulated, arguments: tuple[str, ...], count: int) -> None:
         _, out, _ = simulated("ls", "--json", *arguments)
         assert len(json.loads(out)["listeners"]) == count
+
+    @pytest.mark.scenario("B9")
+    def test_the_matrix(self, simulated) -> None:
+        _, out, _ = simulated("ls", "--matrix")
+        heading, row = out.splitlines()
+        assert "this machine" in heading
+        assert "eth0 10.0.0.0/24 fd00::/64" in heading
+        assert row.split() == ["tcp", "0.0.0.0:8080", "yes", "some"]
+
+    def test_again_and_again(self) -> None:
+        def late() -> None:
+            time.sleep(3.5)
+            with socket.create_server(("", 80)):
+                time.sleep(2)
+
+        with Network(seed=1, quiet=True) as network:
+            host = network.host("web", "10.0.0.1/24")
+            host.spawn(late, background=True)
+            looking = host.spawn(lambda: portside("ls", "--watch", "1"), background=True)
+            network.run(until=7.5)
+        tables = looking.stdout.split("PROTO")[1:]
+        assert ["0.0.0.0:80" in each for each in tables] == [False] * 4 + [True] * 2 + [False] * 2
 
     @pytest.mark.scenario("E1")
     def test_who_has_a_port(self, simulated) -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.explain.hand import ETH0, LO, host, interface, process, socket
 
+from portside.explain import mistakes
 from portside.explain.listening import Listener, listeners
+from portside.explain.matrix import matrix
 from portside.explain.mistakes import NOTE, WARNING
 from portside.explain.words import address_text, peer_text, programs, state_text
+from portside.facts.rule import Chain, FirewallRule, Match
 from portside.facts.snapshot import Namespace, Snapshot
 from portside.facts.socket import Owner, Socket
 
@@ -173,6 +179,14 @@ def test_json_has_every_key_and_survives_hostile_names() -> None:
     snapshot: Snapshot = host(one, processes=(process(9, hostile, unit="web.service"),), interfaces=V4_ONLY)
     [found] = listeners(snapshot)
     answer = json.loads(json.dumps(found.json()))
+    assert answer.pop("doors") == [
+        {"interface": "lo", "address": "127.0.0.1", "networks": [], "direct": True, "verdict": "open", "sources": [],
+         "because": None},
+        {"interface": "lo", "address": "192.168.1.5", "networks": [], "direct": True, "verdict": "open", "sources": [],
+         "because": None},
+        {"interface": "eth0", "address": "192.168.1.5", "networks": ["192.168.1.0/24"], "direct": True,
+         "verdict": "open", "sources": [], "because": None},
+    ]  # fmt: skip
     assert answer == {
         "protocol": "tcp", "address": "0.0.0.0", "port": 8080, "text": "0.0.0.0:8080", "service": "http-alt",
         "families": ["IPv4"], "v6only": False, "device": None, "reach": "everywhere", "words": "everywhere",
@@ -182,3 +196,35 @@ def test_json_has_every_key_and_survives_hostile_names() -> None:
                     "container": None}],
         "accept_queue": 0, "backlog": 128, "drops": 0, "namespace": None, "findings": [],
     }  # fmt: skip
+
+
+@pytest.mark.scenario("B9")
+def test_the_matrix_of_listeners_and_networks() -> None:
+    drop = FirewallRule(verdict="drop", matches=(Match(key="iif", values=("eth1",)),))
+    chains = (Chain(family="inet", table="t", name="input", hook="input", rules=(drop,)),)
+    wild, inner, one, other = (socket(f"{each}:80") for each in ("0.0.0.0", "127.0.0.1", "192.168.1.5", "10.9.0.5"))
+    snapshot = host(wild, inner, one, other, socket("[::1]:80"))
+    assert matrix(listeners(snapshot), snapshot) == (
+        ["PROTO", "ADDRESS", "this machine", "eth0 192.168.1.0/24 fd00:1::/64", "eth1 10.9.0.0/16"],
+        [
+            ["tcp", "[::1]:80", "yes", "no", "no"],
+            ["tcp", "0.0.0.0:80", "yes", "yes", "yes"],
+            ["tcp", "10.9.0.5:80", "yes", "by route", "yes"],
+            ["tcp", "127.0.0.1:80", "yes", "no", "no"],
+            ["tcp", "192.168.1.5:80", "yes", "yes", "by route"],
+        ],
+    )
+    filtered = replace(snapshot, chains=chains)
+    assert [row[-1] for row in matrix(listeners(filtered), filtered)[1]] == ["no", "dropped", "dropped", "no", "no"]
+
+
+def test_the_page_tells_every_key_and_every_finding() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "listening.md").read_text()
+    [found] = listeners(host(socket("0.0.0.0:80", pid=9, command="x"), processes=(process(9, "x"),)))
+    told = found.json()
+    keys = {*told, *told["doors"][0], *told["owners"][0], *told["findings"][0]}  # type: ignore[index]
+    assert [key for key in sorted(keys) if f"`{key}`" not in page] == []
+    source = (Path(mistakes.__file__)).read_text()
+    names = set(re.findall(r'Finding\(\s*"([a-z0-9-]+)"', source))
+    assert len(names) == 10
+    assert [name for name in sorted(names) if f"`{name}`" not in page] == []

@@ -38,6 +38,7 @@ class Options:
     notes: bool = False
     as_json: bool = False
     color: bool | None = None
+    matrix: bool = False
 
 
 def run(source: Source, options: Options, watch: float | None = None) -> int:
@@ -64,12 +65,26 @@ def present(found: Snapshot, options: Options, choose: Callable[[Socket, Snapsho
     if options.as_json:
         click.echo(json.dumps(as_json(found, rows, others, options.everything or bool(options.states))))
         return
+    if options.matrix:
+        _matrices(rows, options)
+        return
     _table(rows, others, options)
     for each in rows:
         for finding in each.findings if options.notes else each.warnings:
             name = programs(each.owners) or f"user {each.user}"
             click.echo(clean(f"{finding.level}: {each.protocol} {each.address}, {name}: {finding.sentence}"))
     click.echo(sources.missing(found), nl=False, err=True)
+
+
+def _matrices(rows: list[Listener], options: Options) -> None:
+    """A matrix for each network namespace."""
+    from portside.explain.matrix import matrix
+
+    places = {each.namespace: each.exposure.snapshot for each in rows}
+    for name, place in places.items():
+        if name:
+            click.echo(clean(f"\nin the network namespace {name}"))
+        show(*matrix([each for each in rows if each.namespace == name], place), sys.stdout, color=options.color)
 
 
 def _table(rows: list[Listener], others: list[tuple[Socket, Snapshot]], options: Options) -> None:

@@ -321,6 +321,7 @@ def explain(notations: tuple[str, ...], as_json: bool) -> int:
 @click.option("--state", "states", multiple=True, metavar="STATE", help="In this state: listen, estab, time-wait ...")
 @click.option("-a", "--all", "everything", is_flag=True, help="Connections and all other sockets, too.")
 @click.option("-n", "--notes", is_flag=True, help="Also what surprises only some clients.")
+@click.option("-m", "--matrix", is_flag=True, help="A column for each network: who is reached from where.")
 @click.option("-w", "--watch", type=click.FloatRange(min=0.1), is_flag=False, flag_value=2.0, metavar="[SECONDS]",
               help="Again and again, every 2 seconds or as often as said.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON; docs/listening.md tells each key.")
@@ -334,6 +335,7 @@ def ls(
     states: tuple[str, ...] = (),
     everything: bool = False,
     notes: bool = False,
+    matrix: bool = False,
     watch: float | None = None,
     as_json: bool = False,
     color: bool | None = None,
@@ -348,7 +350,7 @@ def ls(
     from portside.cli import ls as lister
     from portside.cli import source
 
-    options = lister.Options(ports, processes, users, states, everything, notes, as_json, color)
+    options = lister.Options(ports, processes, users, states, everything, notes, as_json, color, matrix)
     return lister.run(source.Source(file, namespace), options, watch)
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from portside.addr import ip, services
 from portside.addr.abi import AF_INET
-from portside.explain.exposure import Exposure, exposure, is_listener
+from portside.explain.exposure import Door, Exposure, exposure, is_listener, ranges_text
 from portside.explain.mistakes import WARNING, Finding, findings
 from portside.explain.place import Place
 from portside.explain.words import address_text, device_name, protocol_text, user_name
@@ -86,6 +86,7 @@ class Listener:
             "reach": self.reach,
             "words": self.exposure.words,
             "networks": list(self.exposure.networks),
+            "doors": [_door_json(door) for door in self.exposure.doors],
             "call": list(self.exposure.calls),
             "user": self.user,
             "uid": socket.uid,
@@ -117,6 +118,18 @@ def _of(snapshot: Snapshot, namespace: str) -> Iterator[Listener]:
     for beside in by_port.values():
         for each in beside:
             yield Listener(each, findings(each, beside, bool(namespace)), namespace)
+
+
+def _door_json(door: Door) -> Json:
+    return {
+        "interface": door.interface,
+        "address": ip.text(door.address),
+        "networks": [f"{ip.text(address)}/{length}" for address, length in door.networks],
+        "direct": door.direct,
+        "verdict": door.verdict,
+        "sources": ranges_text(door.sources),
+        "because": door.because or None,
+    }
 
 
 def _owner_json(owner: Owner, snapshot: Snapshot) -> Json:
