@@ -37,9 +37,11 @@ def fresh() -> Iterator[None]:
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         unshare_network()
-        yield
+        try:
+            yield
+        finally:
+            namespaces.set_namespace(home)
     finally:
-        namespaces.set_namespace(home)
         os.close(home)
 
 

@@ -46,7 +46,7 @@ def sockets(draw, name):
 
 
 @pytest.mark.parametrize("name", FILES)
-@settings(deadline=None, derandomize=True)
+@settings(deadline=None, derandomize=True, database=None)
 @given(data=st.data())
 def test_what_is_read_is_what_was_written(name, data, tmp_path_factory):
     given_one = data.draw(sockets(name))
