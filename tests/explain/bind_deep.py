@@ -197,14 +197,22 @@ def really(server: Server) -> tuple[str, int]:
         one.close()
 
 
-def fresh() -> None:
+SYSCTLS = {
+    "ipv6/bindv6only": ("0", "0", "0", "1"),
+    "ipv4/ip_nonlocal_bind": ("0", "0", "0", "1"),
+    "ipv6/ip_nonlocal_bind": ("0", "0", "0", "1"),
+    "ipv4/ip_unprivileged_port_start": ("1024", "1024", "80", "2300"),
+}
+
+
+def fresh(random: Random) -> None:
     """A network namespace of our own with the devices of this test, in place of the one before."""
     if kernel_worker.libc.unshare(kernel_worker.CLONE_NEWNET):
         raise OSError(kernel_worker.ctypes.get_errno(), "unshare")
     # The next namespace gets a small hash table: reading its sockets walks all of it.
-    kernel_worker.make_machine(
-        DEVICES, {"ipv4/ip_local_port_range": "32768 60999", "ipv4/tcp_child_ehash_entries": "512"}
-    )
+    sysctls = {name: random.choice(values) for name, values in SYSCTLS.items()}
+    sysctls |= {"ipv4/ip_local_port_range": "32768 60999", "ipv4/tcp_child_ehash_entries": "512"}
+    kernel_worker.make_machine(DEVICES, sysctls)
 
 
 def read(machine: Machine) -> Snapshot:
@@ -232,7 +240,7 @@ def run(cases: int, seed: int) -> tuple[Counter[str], list[str]]:
         maker = Maker(seed * 1_000_003 + number)
         there, last = maker.case()
         if number % 50 == 0:
-            fresh()  # what is left of TIME-WAITs goes with its namespace
+            fresh(maker.random)  # what is left of TIME-WAITs goes with its namespace
         shift = number % 50 * 10
         for server in (*there, last):
             server.port += shift if server.port > 1024 else 0

@@ -51,8 +51,12 @@ def _by_age(sockets: list[Socket]) -> list[Socket]:
     last and among themselves the oldest first (sk_add_node_rcu). A simulated host lists them as they were made."""
     if not any(each.cookie for each in sockets):
         return sockets
-    last = [each for each in sockets if each.reuseport and each.family == AF_INET6 and each.proto != IPPROTO_TCP]
-    return [each for each in reversed(sockets) if each not in last] + last
+    first = [each for each in sockets if not _asked_last(each)]
+    return first[::-1] + [each for each in sockets if _asked_last(each)]
+
+
+def _asked_last(socket: Socket) -> bool:
+    return bool(socket.reuseport) and socket.family == AF_INET6 and socket.proto != IPPROTO_TCP
 
 
 def unknown_options(sockets: Iterable[Socket]) -> dict[str, list[Socket]]:
