@@ -8,12 +8,16 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.explain import hand
 
 from portside import Network
 from portside.cli.main import cli
+from portside.facts import saved
+from portside.facts.snapshot import Namespace
 
 SERVER = """
 import socket, sys, time
@@ -178,3 +182,48 @@ def test_what_is_wrong_is_one_sentence(arguments: tuple[str, ...]) -> None:
     )
     assert done.returncode == 2
     assert done.stderr.startswith("portside: ")
+
+
+HOSTILE = "x\x1b[2J\n\u202e\udcff"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("ls", "--notes", "--all"),
+        ("ls", "--matrix"),
+        ("who", "8080"),
+        ("bind", "0.0.0.0:8080"),
+        ("who", "127.0.0.1:8080"),
+    ],
+)
+def test_hostile_names_move_no_terminal_and_break_no_json(
+    arguments: tuple[str, ...], as_json: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listener = hand.socket("0.0.0.0:8080", pid=9, command=HOSTILE, user="ann")
+    inner = hand.host(hand.socket("127.0.0.1:8080", pid=9, command=HOSTILE), namespace=Namespace(inode=7, name=HOSTILE))
+    snapshot = hand.host(
+        listener, hand.socket("127.0.0.1:8080", to="127.0.0.1:5", pid=9, command=HOSTILE), others=(inner,),
+        processes=(hand.process(9, HOSTILE, unit=HOSTILE), hand.process(1, HOSTILE, ppid=0)),
+        users=((0, HOSTILE), (1000, HOSTILE)), interfaces=(hand.LO, hand.interface(2, "e\x1b", "10.0.0.1/8")),
+    )  # fmt: skip
+    file = tmp_path / "hostile.json"
+    file.write_text(saved.dump(snapshot), "utf-8")
+    portside(*arguments, *(["--json"] if as_json else []), "--snapshot", str(file))
+    out = capsys.readouterr().out
+    assert out.isascii() if as_json else True
+    assert all(character.isprintable() or character == "\n" for character in out)
+    if as_json:
+        assert HOSTILE in list(_texts(json.loads(out)))
+    else:
+        assert "\\x1b" in out
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every text in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)

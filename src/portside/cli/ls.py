@@ -84,7 +84,8 @@ def _matrices(rows: list[Listener], options: Options) -> None:
     for name, place in places.items():
         if name:
             click.echo(clean(f"\nin the network namespace {name}"))
-        show(*matrix([each for each in rows if each.namespace == name], place), sys.stdout, color=options.color)
+        heading, cells = matrix([each for each in rows if each.namespace == name], place)
+        show([clean(each) for each in heading], cells, sys.stdout, color=options.color)
 
 
 def _table(rows: list[Listener], others: list[tuple[Socket, Snapshot]], options: Options) -> None:
