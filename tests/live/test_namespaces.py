@@ -9,13 +9,14 @@ import signal
 import socket
 import subprocess
 import threading
+import traceback
 
 import pytest
 from tests.live.conftest import unshare_network
 
 from portside.facts import saved
 from portside.facts.snapshot import Namespace
-from portside.live import machine, namespaces
+from portside.live import descriptors, machine, namespaces
 
 pytestmark = pytest.mark.linux
 
@@ -204,24 +205,43 @@ def test_a_proc_of_the_tests_own(tmp_path):
 # -- without privileges --
 
 
-def as_stranger(look):
-    """What `look()` returns in a child that is nobody in particular."""
+def in_child(look):
+    """What `look()` returns in a child. What it raises fails the test."""
     told, tell = os.pipe()
     pid = os.fork()
     if not pid:
         try:
-            os.setgroups([])
-            os.setgid(54321)
-            os.setuid(54321)
+            try:
+                result = True, look()
+            except BaseException:
+                result = False, traceback.format_exc()
             with os.fdopen(tell, "wb") as pipe:
-                pickle.dump(look(), pipe)
+                pickle.dump(result, pipe)
         finally:
             os._exit(0)
     os.close(tell)
     with os.fdopen(told, "rb") as pipe:
-        result = pipe.read()
+        raw = pipe.read()
     os.waitpid(pid, 0)
-    return pickle.loads(result)
+    done, result = pickle.loads(raw)
+    assert done, result
+    return result
+
+
+def become_stranger():
+    os.setgroups([])
+    os.setgid(54321)
+    os.setuid(54321)
+
+
+def as_stranger(look):
+    """What `look()` returns in a child that is nobody in particular."""
+
+    def inside():
+        become_stranger()
+        return look()
+
+    return in_child(inside)
 
 
 def test_a_stranger_sees_all_that_the_kernel_shows_and_what_is_missing(other, keep):
@@ -276,3 +296,65 @@ def test_a_stranger_finds_who_has_a_port_of_his_own(fresh):
     seen, pid = as_stranger(look)
     assert [owner.pid for each in seen.sockets for owner in each.owners] == [pid]
     assert seen.processes[0].ppid == 0
+
+
+def remounted(options, look):
+    """What `look()` returns where /proc is mounted with these options, in a child of its own."""
+    libc = descriptors.libc()
+
+    def inside():
+        assert libc.unshare(0x00020000) == 0  # CLONE_NEWNS
+        assert libc.mount(b"none", b"/", None, 0x44000, None) == 0  # MS_REC | MS_PRIVATE
+        assert libc.mount(b"proc", b"/proc", b"proc", 0, options) == 0
+        return look()
+
+    return in_child(inside)
+
+
+def test_where_processes_are_hidden_it_says_so(fresh, keep):
+    keep.append(socket.create_server(("127.0.0.1", 0)))
+    machine.read()
+
+    def look():
+        become_stranger()
+        keep.append(socket.create_server(("127.0.0.1", 0)))
+        os.close(keep[0].fileno())
+        return machine.read(want={"sockets", "owners"}, namespaces=False), os.getpid()
+
+    hidden, pid = remounted(b"hidepid=invisible", look)
+    assert sorted([owner.pid for owner in each.owners] for each in hidden.sockets) == [[], [pid]]
+    assert [(one.what, one.remedy) for one in hidden.missing] == [("who holds 1 socket", "use sudo")]
+    shown, _ = remounted(b"hidepid=off", look)
+    assert not [one for one in shown.missing if one.what == "who holds 1 socket"]
+
+
+def test_in_a_container_it_says_that_others_may_hold_the_rest(fresh, keep):
+    keep.append(socket.create_server(("127.0.0.1", 0)))
+    machine.read()
+
+    def look():
+        assert descriptors.libc().unshare(0x20000000) == 0  # CLONE_NEWPID: for the children
+        return remounted(None, lambda: machine.read(want={"sockets", "owners", "processes"}, namespaces=False))
+
+    seen = in_child(look)
+    assert [process.pid for process in seen.processes] == [1]
+    # The child holds a copy of the descriptor; what the parent holds it can't know.
+    assert [owner.pid for owner in seen.sockets[0].owners] == [1]
+    assert seen.missing == ()
+
+
+def test_without_proc_there_are_sockets_at_least(fresh, keep):
+    keep.append(socket.create_server(("127.0.0.1", 0)))
+    machine.read()
+    libc = descriptors.libc()
+
+    def look():
+        assert libc.unshare(0x00020000) == 0
+        assert libc.mount(b"none", b"/", None, 0x44000, None) == 0
+        assert libc.mount(b"none", b"/proc", b"tmpfs", 0, None) == 0
+        return machine.read()
+
+    seen = in_child(look)
+    assert [each.lport for each in seen.sockets] == [keep[0].getsockname()[1]]
+    assert (seen.processes, seen.sockets[0].owners) == ((), ())
+    assert "who holds 1 socket" in {one.what for one in seen.missing}

@@ -18,9 +18,6 @@ from portside.live import btf, proc
 from portside.live.descriptors import libc
 
 _SYSCALLS: Final = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "loongarch64": 280}
-_FIRST_PIDS: Final = "pid:[4026531836]"
-"""The PID namespace of the whole machine (PROC_PID_INIT_INO): the iterator gives the numbers that hold there."""
-
 _PROG_LOAD: Final = 5
 _LINK_CREATE: Final = 28
 _ITER_CREATE: Final = 33
@@ -70,7 +67,7 @@ def sockets() -> tuple[list[int], list[int], list[int]]:
 def _check() -> None:
     if os.geteuid() or sys.byteorder != "little" or sys.maxsize < 2**32 or os.uname().machine not in _SYSCALLS:
         raise Unavailable("only root, on a machine of 64 bits, little endian")
-    if proc.link(f"{proc.PROC}/self/ns/pid") != _FIRST_PIDS:
+    if not proc.sees_all_processes():
         raise Unavailable("in a PID namespace of its own")
 
 

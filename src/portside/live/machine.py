@@ -109,6 +109,7 @@ def _snapshot(reading: _Reading, namespaces: bool) -> Snapshot:
             _find_owners(reading, [each for place in places for each in place.sockets])
         elif namespaces and {"owners", "sockets"} <= reading.want:
             places += _strays(reading, places, found, opened)
+    _say_unowned(reading, places)
     one, *others = _finished(reading, places, _processes(reading), taken)
     return replace(one, others=tuple(others), users=_users(reading, (one, *others)), missing=tuple(reading.missing))
 
@@ -189,7 +190,7 @@ def _others(reading: _Reading, found: Namespaces, doors: Mapping[int, int]) -> I
         yield from _from_outside(reading, one)
     if closed:
         what = f"all but the sockets of {_count(len(closed), 'other network namespace')}"
-        reading.lacks(Missing(what=what, why="only root may enter them", remedy=_remedy()))
+        reading.lacks(Missing(what=what, why="only root may enter them", remedy=_remedy("CAP_SYS_ADMIN")))
 
 
 def _from_outside(reading: _Reading, one: Found) -> Iterator[_Place]:
@@ -237,7 +238,24 @@ def _find_owners(reading: _Reading, sockets: Iterable[Socket] | None = None) -> 
     denied = [pid for pid in known.denied if not processes.is_kernel_thread(pid)]
     if denied:
         what = f"the sockets that {_count(len(denied), 'process')} may hold"
-        reading.lacks(Missing(what=what, why=_ONLY_ROOT, remedy=_remedy()))
+        reading.lacks(Missing(what=what, why=_ONLY_ROOT, remedy=_remedy("CAP_SYS_PTRACE")))
+
+
+def _say_unowned(reading: _Reading, places: list[_Place]) -> None:
+    """Sockets of processes that are there and have no number here, or none that this user may see."""
+    if "owners" not in reading.want:
+        return
+    if not proc.sees_all_processes():
+        remedy = "run it outside of the container"
+    elif proc.hides_processes() and os.geteuid():
+        remedy = _remedy("CAP_SYS_PTRACE")
+    else:
+        return
+    unowned = sum(bool(each.inode) and not each.owners for place in places for each in place.sockets)
+    if unowned:
+        reading.lacks(
+            Missing(what=f"who holds {_count(unowned, 'socket')}", why="not all processes are seen", remedy=remedy)
+        )
 
 
 def _processes(reading: _Reading) -> tuple[Process, ...]:
@@ -266,7 +284,7 @@ def _finished(reading: _Reading, places: list[_Place], living: tuple[Process, ..
         )
     if unasked:
         what = f"SO_REUSEADDR, SO_REUSEPORT and other options of {_count(unasked, 'socket')}"
-        reading.lacks(Missing(what=what, why=_ONLY_ROOT, remedy=_remedy()))
+        reading.lacks(Missing(what=what, why=_ONLY_ROOT, remedy=_remedy("CAP_SYS_PTRACE")))
 
 
 def _held(one: UnixSocket, known: Owners) -> UnixSocket:
@@ -301,5 +319,9 @@ def _count(number: int, what: str) -> str:
     return f"1 {what}" if number == 1 else f"{number} {plural}"
 
 
-def _remedy() -> str:
-    return "use sudo" if os.geteuid() else "root lacks a capability here: see capabilities(7), CAP_SYS_PTRACE"
+def _remedy(capability: str) -> str:
+    if os.geteuid():
+        return "use sudo"
+    if not proc.is_in_first_user_namespace():
+        return "run it as the machine's root, outside of this user namespace"
+    return f"{capability} is missing here, capabilities(7)"

@@ -14,6 +14,11 @@ DENIED: Final = frozenset({errno.EACCES, errno.EPERM})
 _PIECE: Final = 1 << 16
 
 
+_FIRST_PIDS: Final = "pid:[4026531836]"
+_FIRST_USERS: Final = "user:[4026531837]"
+"""The namespaces of the whole machine: PROC_PID_INIT_INO and PROC_USER_INIT_INO of <linux/proc_ns.h>."""
+
+
 class Gone(Exception):
     """The process has ended meanwhile. It is no error: it is not there any more."""
 
@@ -60,6 +65,34 @@ def _check(error: OSError) -> None:
         raise Gone from error
     if error.errno not in DENIED:
         raise error
+
+
+def sees_all_processes(proc: str = PROC) -> bool:
+    """Whether the process is in the PID namespace of the whole machine, where every process has a number."""
+    return _namespace(f"{proc}/self/ns/pid") == _FIRST_PIDS
+
+
+def is_in_first_user_namespace(proc: str = PROC) -> bool:
+    """Whether root is root of the whole machine here (user_namespaces(7))."""
+    return _namespace(f"{proc}/self/ns/user") == _FIRST_USERS
+
+
+def hides_processes(proc: str = PROC) -> bool:
+    """Whether other users' processes are left out of /proc (its mount option hidepid, proc(5))."""
+    try:
+        mounts = read(f"{proc}/self/mounts") or b""
+    except Gone:
+        return False
+    lines = (line.split(b" ") for line in mounts.splitlines())
+    options = [words[3].split(b",") for words in lines if len(words) > 3 and words[1] == os.fsencode(proc)]
+    return bool(options) and any(each.startswith(b"hidepid=") and each != b"hidepid=off" for each in options[-1])
+
+
+def _namespace(path: str) -> str | None:
+    try:
+        return link(path)
+    except Gone:
+        return None
 
 
 def text(raw: bytes) -> str:
