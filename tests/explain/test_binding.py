@@ -7,8 +7,10 @@ from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL, EINVAL
 import pytest
 from tests.explain.hand import host, interface, socket
 
+from portside.addr.abi import IPPROTO_TCP
 from portside.addr.endpoint import parse
 from portside.explain.binding import DEPENDS, FAILS, WORKS, Answer, attempt_of, would_bind
+from portside.explain.load import on_port
 from portside.explain.place import Caller
 from portside.facts.settings import Settings
 from portside.facts.snapshot import Namespace, Snapshot
@@ -170,3 +172,12 @@ def test_json_holds_the_same() -> None:
         {"socket": "TCP LISTEN 0.0.0.0:8080", "user": "www", "inode": 5811,
          "owners": [{"pid": 811, "fd": 3, "command": "nginx"}]}
     ]  # fmt: skip
+
+
+@pytest.mark.scenario("B3")
+def test_a_crowded_port_is_asked_about_as_fast_as_another() -> None:
+    crowd = [socket("192.168.1.5:80", to=f"10.9.{i >> 8}.{i & 255}:4000", reuseaddr=None) for i in range(5000)]
+    found = host(WEB, socket("0.0.0.0:80", reuseaddr=True), *crowd)
+    assert len(on_port(found, IPPROTO_TCP, 80)) == 2
+    answer = ask(found, "0.0.0.0:80", reuseaddr=True)
+    assert (answer.outcome, len(answer.in_way)) == (FAILS, 2)

@@ -16,7 +16,7 @@ from portside.addr.ip import V6_ANY, is_v4
 from portside.facts.settings import Settings
 from portside.facts.snapshot import Snapshot
 from portside.facts.socket import Socket
-from portside.facts.state import LISTEN, SYN_RECEIVED, TIME_WAIT
+from portside.facts.state import CLOSED, LISTEN, SYN_RECEIVED, TIME_WAIT
 from portside.sockets.entry import Entry
 from portside.sockets.table import SocketTable
 
@@ -41,9 +41,27 @@ def holds_port(socket: Socket) -> bool:
 
 
 def on_port(snapshot: Snapshot, proto: int, port: int) -> tuple[Socket, ...]:
-    """Who holds the port, from the first to the last that came."""
+    """Who holds the port, from the first to the last that came; of TCP sockets that no conflict can tell apart, one:
+    a hundred thousand connections of a server are as easily asked about as one."""
     found = [each for each in snapshot.sockets if each.proto == proto and each.lport == port and holds_port(each)]
+    if proto == IPPROTO_TCP:
+        found = list({_kind(each): each for each in found}.values())
     return tuple(_by_age(found))
+
+
+def _kind(socket: Socket) -> tuple[object, ...]:
+    """All of a TCP socket that a conflict can depend on; those that are only bound are kept apart, as rivals."""
+    return (
+        socket.family,
+        socket.laddr,
+        socket.uid,
+        socket.device,
+        socket.v6only,
+        socket.reuseaddr,
+        socket.reuseport,
+        socket.inode if socket.state == CLOSED else socket.state,
+        bool(socket.rport),
+    )
 
 
 def _by_age(sockets: list[Socket]) -> list[Socket]:

@@ -31,6 +31,7 @@ class Offspring:
         self.childless = False  # all have ended: whoever is left of a family is a child of its subreaper, or has one
         self.tracer: Tracer | None = Tracer() if trace else None
         libc().prctl(SUBREAPER, 1, 0, 0, 0)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who ignores it hears of no child
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         go, self._failed = os.pipe(), os.pipe()
         self.pid = os.fork()

@@ -1,0 +1,85 @@
+"""Likely mistakes, made on this machine and found by its snapshot."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+import portside
+from portside.explain.listening import Listener
+
+pytestmark = pytest.mark.linux
+
+SHARER = """
+import socket, sys
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+s.bind(("127.0.0.1", int(sys.argv[1])))
+s.listen()
+print(s.getsockname()[1], flush=True)
+sys.stdin.read()
+"""
+
+
+def found(port: int) -> list[Listener]:
+    return [each for each in portside.listeners() if each.port == port and each.protocol == "tcp"]
+
+
+@contextmanager
+def sharer(port: int) -> Iterator[int]:
+    """A server that somebody started from a shell; its port."""
+    command = f'"{sys.executable}" -c "$0" {port}; exit $?'
+    with subprocess.Popen(
+        ["sh", "-c", command, SHARER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as started:
+        assert started.stdout is not None
+        yield int(started.stdout.readline())
+
+
+@pytest.mark.scenario("A2")
+def test_a_server_that_was_left_running_shares_the_port() -> None:
+    with sharer(0) as port:
+        assert "reuseport-group" not in {each.name for each in found(port)[0].findings}
+        with sharer(port):
+            one, other = found(port)
+    assert {each.name for each in one.warnings} == {each.name for each in other.warnings} == {"reuseport-group"}
+    assert one.warnings[0].sentence.startswith("2 independent processes share it by SO_REUSEPORT")
+
+
+@pytest.mark.scenario("D3")
+def test_an_accept_queue_that_overflows() -> None:
+    with ExitStack() as opened:
+        server = opened.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        port = server.getsockname()[1]
+        assert found(port)[0].warnings == ()
+        opened.enter_context(socket.create_connection(("127.0.0.1", port)))
+        while True:  # the handshake's end may still be on its way to the queue
+            [listener] = found(port)
+            if listener.socket.accept_queue:
+                break
+        assert [each.name for each in listener.warnings] == ["queue-full"]
+        late = opened.enter_context(socket.socket())
+        late.setblocking(False)
+        assert late.connect_ex(("127.0.0.1", port)) == errno.EINPROGRESS  # its SYN is dropped
+        server.accept()[0].close()
+        [listener] = found(port)
+    assert [each.name for each in listener.warnings] == ["queue-overflowed"]
+    assert listener.socket.drops == 1
+
+
+@pytest.mark.scenario("C5")
+@pytest.mark.scenario("C8")
+def test_one_family_and_a_pair() -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as six:
+        port = six.getsockname()[1]
+        assert [each.name for each in found(port)[0].warnings] == ["only-ipv6"]
+        with socket.create_server(("127.0.0.1", port)):
+            assert [each.warnings for each in found(port)] == [(), ()]
