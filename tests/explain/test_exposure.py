@@ -25,7 +25,7 @@ from portside.explain.exposure import (
 )
 from portside.explain.packet_filter import DROPPED, OPEN, REJECTED, UNKNOWN
 from portside.facts.rule import Chain, FirewallRule, Match
-from portside.facts.snapshot import Snapshot
+from portside.facts.snapshot import Missing, Snapshot
 from portside.facts.socket import Socket
 from portside.facts.state import CLOSED
 from portside.host.snapshot import snapshot
@@ -168,6 +168,15 @@ def test_what_cannot_be_read_is_unknown_only_where_it_decides(
 ) -> None:
     found = look(host(socket("0.0.0.0:80"), chains=(chain(*rules, policy=policy),), interfaces=(LO, ETH1)))
     assert [door.verdict for door in found.outer] == [verdict]
+
+
+@pytest.mark.scenario("C4")
+def test_a_filter_that_could_not_be_read_is_not_taken_for_none() -> None:
+    missing = (Missing(what="the packet filter", why="only root may read its rules"),)
+    said = "if the packet filter lets it (it could not be read)"
+    assert look(host(socket("0.0.0.0:80"), missing=missing)).words == f"everywhere, {said}"
+    assert look(host(socket("10.9.0.5:80"), missing=missing)).words == f"this network only: 10.9.0.0/16 (eth1), {said}"
+    assert look(host(socket("127.0.0.1:80"), missing=missing)).words == "this machine only"
 
 
 def test_jumps_return_and_go() -> None:

@@ -190,6 +190,7 @@ def test_json_has_every_key_and_survives_hostile_names() -> None:
     assert answer == {
         "protocol": "tcp", "address": "0.0.0.0", "port": 8080, "text": "0.0.0.0:8080", "service": "http-alt",
         "families": ["IPv4"], "v6only": False, "device": None, "reach": "everywhere", "words": "everywhere",
+        "filter_read": True,
         "networks": ["192.168.1.0/24 (eth0)"], "call": ["http://127.0.0.1:8080/", "http://192.168.1.5:8080/"],
         "user": "www", "uid": 33, "inode": 5009,
         "owners": [{"pid": 9, "fd": 3, "command": hostile, "argv": [hostile], "unit": "web.service",

@@ -117,8 +117,19 @@ class Exposure:
         return tuple(dict.fromkeys(found))
 
     @property
+    def filter_read(self) -> bool:
+        """Whether the packet filter could be read, all of it: if not, it may keep out who is said to come through."""
+        return not any("packet filter" in each.what for each in self.snapshot.missing)
+
+    @property
     def words(self) -> str:
         """From where, for a person."""
+        if self.reach in (EVERYWHERE, NETWORK) and self.outer and not self.filter_read:
+            return f"{self._words}, if the packet filter lets it (it could not be read)"
+        return self._words
+
+    @property
+    def _words(self) -> str:
         if self.reach == MACHINE:
             return "this machine only" + self._shut_words()
         if self.reach == NETWORK:

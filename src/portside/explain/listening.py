@@ -85,6 +85,7 @@ class Listener:
             "device": device_name(socket, self.exposure.snapshot) or None,
             "reach": self.reach,
             "words": self.exposure.words,
+            "filter_read": self.exposure.filter_read,
             "networks": list(self.exposure.networks),
             "doors": [_door_json(door) for door in self.exposure.doors],
             "call": list(self.exposure.calls),
@@ -105,7 +106,8 @@ def listeners(snapshot: Snapshot) -> tuple[Listener, ...]:
     found = list(_of(snapshot, ""))
     for other in snapshot.others:
         name = other.namespace.name or str(other.namespace.inode)
-        found += _of(replace(other, users=other.users or snapshot.users), name)
+        missing = other.missing or snapshot.missing
+        found += _of(replace(other, users=other.users or snapshot.users, missing=missing), name)
     return tuple(found)
 
 
