@@ -211,6 +211,67 @@ def test_ss(seed, keep):
     assert rows == rows_in_ss(text)
 
 
+def local_sockets(rng, keep, directory):
+    """A random set of AF_UNIX sockets: paths, abstract names and none; waiting, connected, in pairs; some shared."""
+    for number in range(30):
+        type = rng.choice((socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET))
+        what = rng.randrange(4)
+        if what == 0:
+            pair = socket.socketpair(type=type)
+            pair[0].send(b"x" * rng.randrange(1, 100))
+            keep += pair
+            continue
+        one = socket.socket(socket.AF_UNIX, type)
+        keep.append(one)
+        if what > 1:
+            one.bind(rng.choice((str(directory / f"s{number}"), f"\0name{number}")))
+            if type != socket.SOCK_DGRAM:
+                one.listen(rng.randrange(1, 9))
+            for _ in range(rng.randrange(2)):
+                client = socket.socket(socket.AF_UNIX, type)
+                client.connect(one.getsockname())
+                keep.append(client)
+        if rng.random() < 0.3:
+            keep.append(one.dup())
+
+
+def row_of_local(one):
+    """As ss(8) has it: queue and limit of a listener, bytes that wait in the others."""
+    names = {socket.SOCK_STREAM: "u_str", socket.SOCK_DGRAM: "u_dgr", socket.SOCK_SEQPACKET: "u_seq"}
+    listening = one.state == LISTEN
+    path = "*" if one.path is None else os.fsdecode(one.path).replace("\0", "@")
+    return (
+        names[one.type],
+        {LISTEN: "LISTEN", ESTABLISHED: "ESTAB", CLOSED: "UNCONN"}[one.state],
+        one.accept_queue if listening else one.receive_queue,
+        one.backlog if listening else one.send_queue,
+        path,
+        one.inode,
+        one.peer,
+        frozenset((owner.pid, owner.fd) for owner in one.owners),
+    )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_ss_of_local_sockets(seed, keep, tmp_path):
+    needs("ss")
+    local_sockets(random.Random(seed), keep, tmp_path)
+
+    def ours():
+        rows = machine.read(want={"unix", "owners"}, namespaces=False).unix_sockets
+        return sorted(row_of_local(one) for one in rows if one.attached)
+
+    def row(line):
+        netid, state, recvq, sendq, path, inode, _, peer, *rest = line.split()
+        owners = re.findall(r"pid=(\d+),fd=(\d+)", " ".join(rest))
+        held = frozenset((int(pid), int(fd)) for pid, fd in owners)
+        return netid, state, int(recvq), int(sendq), path, int(inode), int(peer), held
+
+    rows, text = twice(ours, lambda: run("ss", "-H", "-O", "-x", "-a", "-n", "-p"))
+    assert len(rows) > 20
+    assert rows == sorted(row(line) for line in text.splitlines())
+
+
 # -- netstat --
 
 
