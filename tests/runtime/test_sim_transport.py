@@ -342,6 +342,7 @@ def shown(message, category, *_):
     print(category.__name__, str(message)[:20])
 
 async def main():
+    gc.collect()  # what others have left
     warnings.simplefilter("always")
     warnings.showwarning = shown
     listening, transport, client, server = await pair(client=Deaf)

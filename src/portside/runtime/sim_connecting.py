@@ -7,8 +7,6 @@ whose methods somebody has replaced.
 
 from __future__ import annotations
 
-import socket
-import weakref
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
@@ -18,9 +16,8 @@ from greenlet import getcurrent
 from portside.addr.abi import AF_INET, AF_INET6
 from portside.addr.ip import is_v4, parse
 from portside.runtime.numeric import dotted_quad
-from portside.runtime.sim_connection import Connection
-from portside.runtime.sim_loop import Watching, epoll_of
-from portside.runtime.sim_transport import accepting, await_connection, begin_to_connect, methods, shown_address
+from portside.runtime.sim_loop import Watching
+from portside.runtime.sim_transport import accepting, begin_to_connect, making, methods, outcome
 from portside.runtime.trap import process_of
 from portside.sim.scheduler import Task
 
@@ -29,32 +26,13 @@ if TYPE_CHECKING:
 
     from portside.facts.sockaddr import SockAddr
 
-_plain_socket: Final = socket.socket
-REPLACED_ELSEWHERE: Final = frozenset({
-    "_accept_connection", "_accept_connection2", "_connect_sock", "_create_connection_transport", "_ensure_resolved",
-    "_make_socket_transport", "_sock_connect", "_sock_connect_cb", "create_task", "getaddrinfo", "sock_accept",
-    "sock_connect",
-})  # fmt: skip
-"""Methods that a program may put in place on its loop: then it expects them to be called."""
-
-
-class Transports(dict[int, "weakref.ref[Any]"]):
-    """The transports of a loop by descriptor, which keeps none alive: a WeakValueDictionary that costs less to fill."""
-
-    def __getitem__(self, fd: int) -> Any:
-        transport = super().__getitem__(fd)()
-        if transport is None:
-            raise KeyError(fd)
-        return transport
-
-    def __setitem__(self, fd: int, transport: Any) -> None:
-        super().__setitem__(fd, weakref.ref(transport))
-
-    def get(self, fd: int, default: Any = None) -> Any:
-        """The transport of a descriptor."""
-        reference = super().get(fd)
-        transport = None if reference is None else reference()
-        return default if transport is None else transport
+RELIED_ON: Final = {
+    ("base_events", "BaseEventLoop"): ("_connect_sock", "_create_connection_transport", "_ensure_resolved"),
+    ("selector_events", "BaseSelectorEventLoop"): (
+        "_accept_connection2", "_sock_connect", "_sock_connect_cb", "sock_connect",
+    ),
+}  # fmt: skip
+"""Methods whose work is done here. A program that puts another in place, on the class or on its loop, has it called."""
 
 
 def _own_class(module: ModuleType, watching: Watching) -> type:
@@ -86,38 +64,29 @@ def connecting(module: ModuleType, watching: Watching) -> Iterator[tuple[type, s
     selecting = module.selector_events.BaseSelectorEventLoop
     base = module.base_events.BaseEventLoop
     own = _own_class(module.selector_events, watching)
-
-    def usual(loop: Any) -> bool:
-        if type(loop) is not watching.plain or loop._debug or epoll_of(loop) is None:
-            return False
-        if socket.__dict__["socket"] is not _plain_socket or not REPLACED_ELSEWHERE.isdisjoint(loop.__dict__):
-            return False
-        return all(getattr(holder, name) is method for holder, name, method in unchanged)
-
-    accept_connection = accepting(selecting._accept_connection, usual)
-    make_otherwise = selecting._make_socket_transport
+    accept_connection = accepting(selecting._accept_connection, watching)
+    make_transport = making(selecting._make_socket_transport, own)
     connect_otherwise = base.create_connection
-
-    def make_transport(
-        loop: Any, sock: object, protocol: object, waiter: object = None, *, extra: Any = None, server: Any = None
-    ) -> Any:
-        if type(sock) is not Connection:
-            return make_otherwise(loop, sock, protocol, waiter, extra=extra, server=server)
-        if type(loop._transports) is weakref.WeakValueDictionary:
-            before, loop._transports = loop._transports, Transports()
-            for fd, transport in before.items():
-                loop._transports[fd] = transport
-        return own(loop, sock, protocol, waiter, extra, server)
 
     @wraps(connect_otherwise)
     async def create_connection(
         loop: Any, protocol_factory: Callable[[], object], host: object = None, port: object = None, **options: object
     ) -> tuple[object, object]:
-        place = None if options or not usual(loop) else place_of(host, port)
+        place = None if options or not watching.usual(loop) else place_of(host, port)
         if place is None:
             found: tuple[object, object] = await connect_otherwise(loop, protocol_factory, host, port, **options)
             return found
-        connection = await _connected(loop, place, host)
+        task = getcurrent()
+        assert type(task) is Task
+        connection, error = begin_to_connect(process_of(task), place)
+        try:
+            if error is not None:
+                raise error
+            loop._ensure_fd_no_transport(connection.fd)
+            await outcome(watching, loop, connection, place, str(host))
+        except:
+            connection.close()
+            raise
         protocol = protocol_factory()
         waiter = loop.create_future()
         transport = loop._make_socket_transport(connection, protocol, waiter)
@@ -128,26 +97,11 @@ def connecting(module: ModuleType, watching: Watching) -> Iterator[tuple[type, s
             raise
         return transport, protocol
 
-    async def _connected(loop: Any, place: SockAddr, host: Any) -> Connection:
-        task = getcurrent()
-        assert type(task) is Task
-        connection, error = begin_to_connect(process_of(task), place)
-        try:
-            if error is not None:
-                raise error
-            loop._ensure_fd_no_transport(connection.fd)
-            future = loop.create_future()
-            await_connection(watching, loop, future, connection, shown_address(place, host))
-            await future
-        except:
-            connection.close()
-            raise
-        return connection
-
     replaced = (
         (selecting, "_accept_connection", accept_connection), (selecting, "_make_socket_transport", make_transport),
         (base, "create_connection", create_connection),
     )  # fmt: skip
-    unchanged = [(base, name, getattr(base, name)) for name in ("_ensure_resolved", "_connect_sock", "create_task")]
-    unchanged += [(selecting, name, getattr(selecting, name)) for name in ("sock_connect", "_sock_connect")]
     yield from replaced
+    for holder, names in RELIED_ON.items():
+        kind = getattr(getattr(module, holder[0]), holder[1])
+        watching.unchanged += [(kind, name, getattr(kind, name)) for name in names]

@@ -1,12 +1,13 @@
-"""A TCP connection that an asyncio loop is about to have a transport for: a descriptor, and what it belongs to."""
+"""What an asyncio loop has of a TCP connection instead of a socket object: a descriptor, and what it belongs to."""
 
 from __future__ import annotations
 
 import _socket
-from typing import TYPE_CHECKING, Final, cast
+import weakref
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from portside.addr.abi import SOCK_NONBLOCK, SOCK_STREAM
-from portside.runtime.sim_socket import SimSocket, SimSocketMethods
+from portside.runtime.sim_socket import SimSocket
 
 if TYPE_CHECKING:
     from portside.facts.sockaddr import SockAddr
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from portside.host.tcp_socket import TcpSocket
     from portside.sim.scheduler import Scheduler
 
-_new: Final = _socket.socket.__new__
+_new: Final[Any] = _socket.socket.__new__
 
 
 class Connection:
@@ -23,8 +24,6 @@ class Connection:
     `used` says that a transport has taken it. One that nobody took is a socket that was forgotten, and is told of as
     such.
     """
-
-    __slots__ = ("fd", "file", "files", "peername", "process", "proto", "sockname", "used", "world")
 
     def __init__(self, process: Process, fd: int, proto: int, peername: SockAddr | None) -> None:
         self.process = process
@@ -46,10 +45,10 @@ class Connection:
         if self.process.alive:
             self.process.files.close(self.fd)
 
-    def socket(self) -> SimSocketMethods:
+    def socket(self) -> Any:
         """A socket object for it; a closed one after its end."""
         self.used = True
-        made = cast(SimSocketMethods, _new(SimSocket))
+        made: Any = _new(SimSocket)
         made._io_refs = 0
         made._closed = False
         made._sim_adopt(self.process, self.fd, self.file.family, SOCK_STREAM | SOCK_NONBLOCK, self.proto)
@@ -60,3 +59,31 @@ class Connection:
     def __del__(self) -> None:
         if not self.used:
             self.socket()
+
+
+class Transports:
+    """The transports of a loop by descriptor, which keeps none alive: a WeakValueDictionary that costs less to fill."""
+
+    def __init__(self, before: Any) -> None:
+        self._references: dict[int, Any] = {fd: weakref.ref(transport) for fd, transport in before.items()}
+
+    def get(self, fd: int, default: Any = None) -> Any:
+        """The transport of a descriptor."""
+        reference = self._references.get(fd)
+        transport = None if reference is None else reference()
+        return default if transport is None else transport
+
+    def __contains__(self, fd: int) -> bool:
+        return self.get(fd) is not None
+
+    def __getitem__(self, fd: int) -> Any:
+        transport = self.get(fd)
+        if transport is None:
+            raise KeyError(fd)
+        return transport
+
+    def __setitem__(self, fd: int, transport: Any) -> None:
+        self._references[fd] = weakref.ref(transport)
+
+    def __delitem__(self, fd: int) -> None:
+        del self._references[fd]

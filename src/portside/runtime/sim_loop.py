@@ -8,6 +8,7 @@ tasks, futures, transports and protocols stay the interpreter's own. Measured: a
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +22,9 @@ from portside.host.epoll import CTL_ADD, CTL_DEL, CTL_MOD
 from portside.runtime.sim_epoll import EVENTS, READ, WRITE, SimEpoll, wait, wanted
 
 INT_MAX: Final = 0x7FFFFFFF
+_socket_module: Final[dict[str, object]] = socket.__dict__
+_plain_socket: Final[object] = socket.socket
+_new_tuple: Final[Any] = tuple.__new__
 _SECOND: Final = 1e9
 _LONGEST_WAIT: Final = 24 * 3600.0  # MAXIMUM_SELECT_TIMEOUT
 _MANY_TIMERS: Final = 100  # _MIN_SCHEDULED_TIMER_HANDLES
@@ -173,6 +177,7 @@ class Watching:
         self.plain = plain
         self.handle = handle
         self.step = step  # of what a task gives to call_soon() to be run
+        self.unchanged: list[tuple[Any, str, object]] = []  # methods of asyncio that connections rely on
         self.shown: dict[object, Any] = {}  # a method that stands for one of asyncio's, and which that is
         # A handle is made here without its __init__, as far as its attributes are those that are known.
         slots = getattr(handle, "__slots__", ())
@@ -185,6 +190,18 @@ class Watching:
         if type(loop) is self.plain and type(fd) is int and 0 <= fd <= INT_MAX and not loop._closed:
             return epoll_of(loop)
         return None
+
+    def usual(self, loop: Any) -> bool:
+        """Whether connections of the loop are made directly: nobody has put anything in place of what makes them."""
+        if type(loop) is not self.plain or loop._debug or epoll_of(loop) is None:
+            return False
+        if _socket_module["socket"] is not _plain_socket:
+            return False
+        own: dict[str, object] = loop.__dict__
+        for holder, name, method in self.unchanged:  # noqa: SIM110 - all() over a generator takes five times as long
+            if name in own or getattr(holder, name) is not method:
+                return False
+        return True
 
     def make(self, callback: object, args: tuple[object, ...], loop: Any, context: Context | None) -> Any:
         """asyncio.Handle(callback, args, loop, context), for a loop that is not in debug mode."""
@@ -236,10 +253,15 @@ class Watching:
         return unwatch(epoll, loop, fd, way)
 
 
-def methods(watching: Watching, selecting: Any, base: Any) -> dict[str, object]:
-    """The loop's methods that are replaced, by name; loops that are not usual get the originals of these classes."""
+def methods(watching: Watching, module: Any) -> dict[Any, dict[str, object]]:
+    """The methods that are replaced, by class and name; loops that are not usual get the originals.
+
+    `module` is asyncio.unix_events.
+    """
+    selecting, base = module.selector_events.BaseSelectorEventLoop, module.base_events.BaseEventLoop
+    futures, tasks = module.futures, module.base_events.tasks
     plain = watching.plain
-    soon = base.call_soon
+    soon, task_otherwise = base.call_soon, base.create_task
     add_reader, add_writer = selecting._add_reader, selecting._add_writer
     remove_reader, remove_writer = selecting._remove_reader, selecting._remove_writer
 
@@ -254,6 +276,17 @@ def methods(watching: Watching, selecting: Any, base: Any) -> dict[str, object]:
         handle = watching.make(callback, args, loop, context)
         loop._ready.append(handle)
         return handle
+
+    def create_future(loop: Any) -> object:
+        return futures.Future(loop=loop)
+
+    def create_task(loop: Any, coro: object, *, name: object = None, context: object = None) -> object:
+        own: dict[str, Any] = loop.__dict__
+        if name is not None or context is not None or type(loop) is not plain or own["_debug"] or own["_closed"]:
+            return task_otherwise(loop, coro, name=name, context=context)
+        if own["_task_factory"] is not None:
+            return task_otherwise(loop, coro)
+        return tasks.Task(coro, loop=loop)
 
     def add_read(loop: Any, fd: Any, callback: Callable[..., object], *args: object) -> object:
         if watching.epoll(loop, fd) is None:
@@ -276,8 +309,11 @@ def methods(watching: Watching, selecting: Any, base: Any) -> dict[str, object]:
         return watching.remove(loop, fd, WRITE)
 
     return {
-        "call_soon": call_soon, "_add_reader": add_read, "_add_writer": add_write,
-        "_remove_reader": remove_read, "_remove_writer": remove_write,
+        base: {"call_soon": call_soon, "create_future": create_future, "create_task": create_task},
+        selecting: {
+            "_add_reader": add_read, "_add_writer": add_write, "_remove_reader": remove_read,
+            "_remove_writer": remove_write,
+        },
     }  # fmt: skip
 
 
@@ -290,7 +326,7 @@ def watch(epoll: SimEpoll, loop: Loop, fd: int, way: int, handle: Handle) -> Non
     key = keys.get(fd)
     if key is None:
         epoll.sim_control(CTL_ADD, fd, EVENTS[way])
-        keys[fd] = SelectorKey(fd, fd, way, (handle, None) if way == READ else (None, handle))
+        keys[fd] = _key(fd, fd, way, (handle, None) if way == READ else (None, handle))
         return
     reader, writer = key.data
     _change(epoll, keys, key, key.events | way, (handle, writer) if way == READ else (reader, handle))
@@ -330,4 +366,9 @@ def _change(
         except BaseException:
             del keys[key.fd]
             raise
-    keys[key.fd] = SelectorKey(key.fileobj, key.fd, events, data)
+    keys[key.fd] = _key(key.fileobj, key.fd, events, data)
+
+
+def _key(fileobj: object, fd: int, events: int, data: object) -> Any:
+    """SelectorKey(), in a third of the time."""
+    return _new_tuple(SelectorKey, (fileobj, fd, events, data))

@@ -19,7 +19,7 @@ from portside.facts.sockaddr import SockAddr
 from portside.host.errors import fail
 from portside.host.syscalls import socket as _calls
 from portside.host.tcp_socket import TcpSocket
-from portside.runtime.sim_connection import Connection
+from portside.runtime.sim_connection import Connection, Transports
 from portside.runtime.sim_epoll import READ, WRITE
 from portside.runtime.sim_loop import Watching
 from portside.runtime.sockaddr import python_address
@@ -59,7 +59,7 @@ DEFAULTS: Final[dict[str, object]] = {
 def methods(module: ModuleType, watching: Watching) -> Methods:
     """What the class has instead of its own. `module` is asyncio.selector_events."""
     found = {**DEFAULTS, **_beginning(module, watching), **_ending(module, watching), **_for_who_asks(module)}
-    return {**found, **_reading(watching), **_writing(module)}
+    return {**found, **_reading(module, watching), **_writing(module)}
 
 
 def _servers_know_transports(module: ModuleType) -> bool:
@@ -207,10 +207,29 @@ def _for_who_asks(module: ModuleType) -> Methods:
 # -- its data --
 
 
-def _reading(watching: Watching) -> Methods:
+def _reading(module: ModuleType, watching: Watching) -> Methods:
+    eof_otherwise = module._SelectorSocketTransport._read_ready__on_eof
+
     def add_reader(self: Any, fd: int, callback: Any, *args: Any) -> None:
         if not self._closing and not self._paused:
             watching.add(self._loop, fd, READ, callback, args)
+
+    def on_eof(self: Any) -> None:
+        loop = self._loop
+        if loop._debug:
+            eof_otherwise(self)
+            return
+        try:
+            keep_open = self._protocol.eof_received()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._fatal_error(error, "Fatal error: protocol.eof_received() call failed.")
+            return
+        if keep_open:
+            watching.remove(loop, self._sock_fd, READ)
+        else:
+            self.close()
 
     def data_received(self: Any) -> None:
         if self._conn_lost:
@@ -243,7 +262,8 @@ def _reading(watching: Watching) -> Methods:
         else:
             buffered()
 
-    return {"_add_reader": add_reader, "_read_ready": read_ready, "_read_ready__data_received": data_received}
+    return {"_add_reader": add_reader, "_read_ready": read_ready, "_read_ready__data_received": data_received,
+            "_read_ready__on_eof": on_eof}  # fmt: skip
 
 
 def _writing(module: ModuleType) -> Methods:
@@ -293,8 +313,23 @@ def _writing(module: ModuleType) -> Methods:
 # -- where connections come from --
 
 
-def accepting(original: Callable[..., None], usual: Callable[[Any], bool]) -> Callable[..., None]:
-    """BaseSelectorEventLoop._accept_connection; `usual` says of which loops the connections are taken directly."""
+def making(original: Callable[..., object], own: Any) -> Callable[..., object]:
+    """BaseSelectorEventLoop._make_socket_transport; `own` is the class of the transports of connections."""
+
+    def make_transport(
+        loop: Any, sock: Any, protocol: object, waiter: object = None, *, extra: Any = None, server: Any = None
+    ) -> object:
+        if type(sock) is not Connection:
+            return original(loop, sock, protocol, waiter, extra=extra, server=server)
+        if type(loop._transports) is not Transports:
+            loop._transports = Transports(loop._transports)
+        return own(loop, sock, protocol, waiter, extra, server)
+
+    return make_transport
+
+
+def accepting(original: Callable[..., None], watching: Watching) -> Callable[..., None]:
+    """BaseSelectorEventLoop._accept_connection, without socket objects between where that is usual."""
 
     def accept_connection(
         self: Any, protocol_factory: Any, sock: Any, sslcontext: Any = None, server: Any = None, backlog: int = 100,
@@ -302,7 +337,7 @@ def accepting(original: Callable[..., None], usual: Callable[[Any], bool]) -> Ca
     ) -> None:  # fmt: skip
         process: Any = getattr(sock, "_sim_process", None)
         file = None if process is None else process.files.open.get(sock._sim_fd)
-        if sslcontext or not usual(self) or not isinstance(file, TcpSocket):
+        if sslcontext or not watching.usual(self) or not isinstance(file, TcpSocket):
             original(self, protocol_factory, sock, sslcontext, server, backlog, *timeouts)
             return
         for _ in range(backlog):
@@ -334,12 +369,10 @@ def begin_to_connect(process: Process, address: SockAddr) -> tuple[Connection, O
     return connection, None
 
 
-def await_connection(watching: Watching, loop: Any, future: Any, connection: Any, shown: object) -> None:
-    """Let a future have the outcome of a connection attempt, when there is one (BaseSelectorEventLoop._sock_connect).
-
-    `shown` is the address as the error names it.
-    """
-    fd: int = connection.fd
+def outcome(watching: Watching, loop: Any, connection: Connection, address: SockAddr, host: str) -> Any:
+    """A future with the outcome of a connection attempt to `host` (BaseSelectorEventLoop._sock_connect)."""
+    future = loop.create_future()
+    fd = connection.fd
 
     def decided(*_: object) -> None:
         if future.done():
@@ -347,7 +380,7 @@ def await_connection(watching: Watching, loop: Any, future: Any, connection: Any
         try:
             number: int = connection.file.take_error()
             if number:
-                raise OSError(number, f"Connect call failed {shown}")
+                raise OSError(number, f"Connect call failed {shown_address(address, host)}")
         except (BlockingIOError, InterruptedError):
             pass
         except (SystemExit, KeyboardInterrupt):
@@ -364,6 +397,7 @@ def await_connection(watching: Watching, loop: Any, future: Any, connection: Any
             watching.remove(loop, fd, WRITE)
 
     future.add_done_callback(forget)
+    return future
 
 
 def shown_address(address: SockAddr, host: str) -> object:

@@ -72,7 +72,7 @@ def _step_type(module: ModuleType) -> type:
 
 def _turns(patcher: Patcher, module: ModuleType) -> None:
     """The methods of a loop over the epoll of a simulated host; every other loop has the originals."""
-    base, selecting = module.base_events.BaseEventLoop, module.selector_events.BaseSelectorEventLoop
+    base = module.base_events.BaseEventLoop
     watching = Watching(module._UnixSelectorEventLoop, module.events.Handle, _step_type(module.base_events))
     run, read = base._run_once, base.time
     clocks = patcher.replacements([_monotonic])
@@ -84,8 +84,9 @@ def _turns(patcher: Patcher, module: ModuleType) -> None:
             run(loop)
 
     patcher.put(base, "_run_once", turn)
-    for name, method in methods(watching, selecting, base).items():
-        patcher.put(base if name == "call_soon" else selecting, name, method)
+    for kind, replaced in methods(watching, module).items():
+        for name, method in replaced.items():
+            patcher.put(kind, name, method)
     for holder, name, method in connecting(module, watching):
         patcher.put(holder, name, method)
 
