@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -227,3 +228,32 @@ def _texts(value: object) -> Iterator[str]:
     elif isinstance(value, dict | list):
         for each in value.values() if isinstance(value, dict) else value:
             yield from _texts(each)
+
+
+@pytest.mark.parametrize("arguments", ["ls", "bind 0.0.0.0:0", "explain :22", "ephemeral", "free 3"])
+def test_who_reads_no_further_breaks_nothing(arguments: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-u", "-m", "portside", *arguments.split()],
+            stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    finally:
+        os.close(writer)
+    assert "mistake" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 141
+
+
+@pytest.mark.linux
+def test_watching_ends_with_an_interrupt() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "portside", "ls", "--watch", "0.1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as watching:
+        assert watching.stdout is not None
+        watching.stdout.readline()
+        watching.send_signal(signal.SIGINT)
+        _, errors = watching.communicate(timeout=60)
+    assert watching.returncode == 130
+    assert b"Traceback" not in errors

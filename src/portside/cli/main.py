@@ -26,6 +26,8 @@ Shell completion, for this shell:
 
 BUG = 70
 """EX_SOFTWARE of sysexits.h."""
+PIPE = 141
+"""128 + SIGPIPE: whoever read the output has gone."""
 
 
 def _version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
@@ -501,6 +503,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         status = error.exit_code
+    except BrokenPipeError:
+        status = PIPE
     except Exception as error:
         if os.environ.get("PORTSIDE_TRACEBACK"):
             raise
