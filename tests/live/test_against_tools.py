@@ -39,8 +39,19 @@ class Crowd:
         self.random = random.Random(seed)
         self.keep = keep
         assert os.system("ip address add fd00::1/128 dev lo nodad; ip address add 10.9.8.7/32 dev lo") == 0
+        self.wait_for_route()
         for _ in range(40):
             self.random.choice((self.datagrams, self.datagrams, self.bound, self.listener, self.listener, self.queue))()
+
+    @staticmethod
+    def wait_for_route():
+        """An IPv6 address becomes our own a little after it is there (addrconf_dad_work); a local route tells."""
+        for _ in range(100_000):
+            with open("/proc/thread-self/net/ipv6_route") as file:
+                rows = [line.split() for line in file]
+            if any(row[0] == "fd" + "1".zfill(30) and int(row[8], 16) & 0x80000000 for row in rows):  # RTF_LOCAL
+                return
+        raise AssertionError("the address never becomes ours")
 
     def one(self, type, proto=0):
         family = self.random.choice((AF_INET, AF_INET6))
