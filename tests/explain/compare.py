@@ -74,7 +74,7 @@ def predict(facts: Snapshot, target: Target) -> Attempt:
     proto = socket.IPPROTO_UDP if target.udp else socket.IPPROTO_TCP
     answer = why(
         facts, target.address, target.port, source=f"s{target.space}", proto=proto, uid=target.uid,
-        addresses=[parse(target.address)],
+        addresses=[parse(target.address.partition("%")[0])],
     )  # fmt: skip
     return answer.attempts[0]
 

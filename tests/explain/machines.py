@@ -5,6 +5,15 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
+SETS = {
+    "ip": "    set near { type ipv4_addr; flags interval; elements = { 10.0.1.0/24, 10.0.2.1-10.0.2.7 }; }\n",
+    "ip6": "    set near { type ipv6_addr; flags interval; elements = { fd00:1::/64, fd00:2::1 }; }\n",
+}
+SETS["inet"] = SETS["ip"]
+SETS = {family: named + "    set ports { type inet_service; flags interval; elements = { 80, 5000-8080 }; }\n"
+        "    map say { type inet_service : verdict; elements = { 22 : drop, 443 : accept, 9000 : jump user }; }\n"
+        for family, named in SETS.items()}  # fmt: skip
+UNREADABLE = ("limit rate 1/second", "numgen random mod 2 0", "ip ttl < 3", "meta pkttype broadcast")
 PORTS = (22, 80, 443, 5000, 8080, 9000)
 VERDICTS = ("accept", "drop", "reject", "reject with tcp reset", "reject with icmpx admin-prohibited",
             "reject with icmpx host-unreachable", "reject with icmpx no-route", "jump user", "goto user", "return",
@@ -107,6 +116,8 @@ def _number(space: Space, name: str, subnet: int, host: int, draw: random.Random
     if draw.random() < 0.15:
         space.commands.append(f"address add 10.0.{subnet}.{host + 10}/24 dev {name}")
         space.addresses.append((f"10.0.{subnet}.{host + 10}", name))
+    if draw.random() < 0.5:
+        space.commands.append(f"address add fe80::{4 + host}/64 dev {name} nodad")
     if draw.random() < 0.05:
         space.commands.append(f"link set {name} down")
 
@@ -155,6 +166,11 @@ def _routes(machine: Machine, space: Space, draw: random.Random) -> None:
             space.commands.append(f"route add {subnet} via {draw.choice(near)} metric {draw.randint(1, 2000)}")
     if draw.random() < 0.15:
         _policy(space, draw, gateways)
+    for pool, prefix in ((v4, "10.77.0.0/16"), (v6, "fd77::/32")):
+        near = [address for address in pool if _near(space, address)]
+        if len(near) > 1 and draw.random() < 0.5:
+            hops = " ".join(f"nexthop via {address}" for address in draw.sample(near, 2))
+            space.commands.append(f"route add {prefix} {hops}")
 
 
 def _policy(space: Space, draw: random.Random, gateways: list[str]) -> None:
@@ -188,6 +204,12 @@ def _sysctls(space: Space, draw: random.Random) -> None:
         space.sysctls["net/ipv4/conf/all/route_localnet"] = "1"
     if draw.random() < 0.1:
         space.sysctls["net/ipv6/bindv6only"] = "1"
+    if draw.random() < 0.1:
+        space.sysctls["net/ipv4/conf/all/accept_local"] = "1"
+    bridged = draw.choice(["0", "1"])  # whether the filter sees what bridges carry
+    space.sysctls["net/bridge/bridge-nf-call-iptables"] = space.sysctls["net/bridge/bridge-nf-call-ip6tables"] = bridged
+    if draw.random() < 0.05:
+        space.commands.append("link set lo down")
 
 
 def _listeners(space: Space, draw: random.Random) -> None:
@@ -228,15 +250,21 @@ def _filter(machine: Machine, space: Space, draw: random.Random) -> None:
             policy = "drop" if draw.random() < 0.15 else "accept"
             priority = draw.choice(["0", "0", "-10", "10", "-300", "-150"])
             rules = [_rule(machine, space, family, hook, draw) for _ in range(draw.randint(0, 4))]
+            kind = "route" if hook == "output" and draw.random() < 0.3 else "filter"
+            if hook in ("prerouting", "output") and draw.random() < 0.1:
+                priority = "-300"
+                rules.insert(0, f"tcp dport {draw.choice(PORTS)} notrack")
             if policy == "drop":
-                rules = [rule for rule in ("ct state established,related accept",
-                                           "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept"
-                                           if family != "ip" else "") if rule] + rules  # fmt: skip
+                discovery = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept"
+                rules = ["ct state established,related accept", *rules]
+                if family != "ip" and draw.random() < 0.8:
+                    rules.insert(0, discovery)
             lines = "\n        ".join(rules)
-            head = f"type filter hook {hook} priority {priority}; policy {policy};"
+            head = f"type {kind} hook {hook} priority {priority}; policy {policy};"
             chains.append(f"    chain {hook} {{\n        {head}\n        {lines}\n    }}")
         user = "\n        ".join(_rule(machine, space, family, "user", draw) for _ in range(draw.randint(0, 2)))
-        chains.insert(0, f"    chain user {{\n        {user}\n    }}")
+        chains.insert(0, SETS[family])
+        chains.insert(1, f"    chain user {{\n        {user}\n    }}")
         tables.append(f"table {family} t{number} {{\n" + "\n".join(chains) + "\n}")
     if draw.random() < 0.45:
         tables.append(_nat(machine, space, draw))
@@ -269,8 +297,24 @@ def _rule(machine: Machine, space: Space, family: str, hook: str, draw: random.R
     proto = draw.choice(["tcp", "tcp", "tcp", "udp"])
     if verdict == "reject with tcp reset":
         proto = "tcp"
+    family_name = "ip6" if family == "ip6" else "ip"
+    mixed = any(word.startswith("ip6 " if family_name == "ip" else "ip ") for word in words)
+    if draw.random() < 0.06 and not mixed:
+        words.append(f"{family_name} {draw.choice(['saddr', 'daddr'])} {draw.choice(['', '!= '])}@near")
+    if draw.random() < 0.08:
+        words.append(draw.choice(["counter", "counter", 'log prefix "x"']))
+    if draw.random() < 0.03 and family == "inet":
+        words.append(draw.choice([each for each in UNREADABLE if not mixed or not each.startswith("ip ")]))
     shape = draw.random()
-    if shape < 0.55:
+    if shape < 0.06:
+        words.append(f"{proto} dport {draw.choice(['', '!= '])}@ports")
+    elif shape < 0.1 and hook != "user":
+        return " ".join([*words, f"{proto} dport vmap @say"])
+    elif shape < 0.13 and family == "inet" and not mixed:
+        words.append(f"ip daddr . {proto} dport {{ 10.0.1.2 . {ports[0]}, 10.0.1.1 . {ports[-1]} }}")
+    elif shape < 0.16:
+        words.append("tcp flags & (fin | syn | rst | ack) == syn")
+    elif shape < 0.55:
         words.append(f"{proto} dport {ports[0] if len(ports) == 1 else '{ ' + ', '.join(map(str, ports)) + ' }'}")
     elif shape < 0.65:
         words.append(f"{proto} dport {ports[0]}-{ports[0] + 3000}")
@@ -298,6 +342,10 @@ def _nat(machine: Machine, space: Space, draw: random.Random) -> str:
         target = draw.choice(fitting) if fitting else ("fd00::9" if v6 else "10.9.9.9")
         shown = f"[{target}]:{new}" if v6 else f"{target}:{new}"
         statement = draw.choice([f"dnat {'ip6' if v6 else 'ip'} to {shown}", f"redirect to :{new}"])
+        if not v6 and draw.random() < 0.1:
+            statement = f"dnat ip to 10.0.1.1-10.0.1.2:{new}"
+        elif draw.random() < 0.1:
+            statement = "redirect"
         rules["prerouting"].append(f"{local}tcp dport {port} {statement}")
         if draw.random() < 0.5:
             local = draw.choice(["fib daddr type local ", ""])
@@ -328,6 +376,8 @@ def _targets(machine: Machine, draw: random.Random, count: int) -> None:
                   "fd77::1", "224.0.0.1", "255.255.255.255"]  # fmt: skip
         weights = [4] * len(everywhere) + [3, 3] + [1] * (len(places) - len(everywhere) - 2)
         used = sorted({listener.port for other in machine.spaces for listener in other.listeners if not listener.udp})
+        places += [f"fe80::5%{name}" for name in space.links[:2]]
+        weights += [1] * len(space.links[:2])
         for _ in range(count):
             address = draw.choices(places, weights)[0]
             udp = draw.random() < 0.15 and address not in ("224.0.0.1", "255.255.255.255")

@@ -25,9 +25,10 @@ from portside.facts.verdict import Verdict
 from portside.host.tcp_socket import TcpSocket
 from portside.host.udp_socket import UdpSocket
 from portside.ip.interface import Interface
+from portside.ip.link import NeighborMessage
 from portside.ip.policy import PolicyRoutes
 from portside.ip.route import Route
-from portside.ip.ruleset import Ruling
+from portside.ip.ruleset import NAT_VERDICTS, Ruling
 from portside.sockets import lookup
 from portside.tcp import calls
 from portside.tcp.tcb import Tcb
@@ -44,6 +45,8 @@ PATIENCE: Final = 1000 * SECOND
 """Virtual time after which the kernel itself would have given up, whatever its sysctls."""
 A_MOMENT: Final = SECOND // 100
 MOST_RUNS: Final = 64
+MOST_FORWARDS: Final = 20
+MOST_TRANSLATIONS: Final = 8
 
 WORDS: Final = {
     errno.ECONNREFUSED: "connection refused", errno.ETIMEDOUT: "timed out", errno.EHOSTUNREACH: "no route to host",
@@ -242,6 +245,8 @@ class Run:
         self.uid = uid
         self.steps: list[Step] = []
         self._seen: set[tuple[str, str, str]] = set()
+        self._forwards = 0
+        self._translations = 0
         for each in self.twin.machines:
             self._watch(each)
 
@@ -262,8 +267,14 @@ class Run:
             if error.errno != errno.EINPROGRESS:
                 return self._failed(address, port, error)
         tcb = file.tcb
-        self.twin.clock.run(PATIENCE, lambda: tcb.state not in (SYN_SENT, SYN_RECEIVED) or bool(self.twin.left))
+        self.twin.clock.run(
+            PATIENCE, lambda: self.circles or tcb.state not in (SYN_SENT, SYN_RECEIVED) or bool(self.twin.left)
+        )
         after = self.twin.clock.now
+        if self.circles:
+            return Attempt(
+                address=address, port=port, outcome=UNKNOWN, steps=tuple(self.steps), open=("NAT sends it in circles",)
+            )
         if tcb.state == ESTABLISHED:
             self.twin.clock.run(after + A_MOMENT, lambda: False)
             return self._accepted(address, port, after)
@@ -273,6 +284,11 @@ class Run:
         return Attempt(
             address=address, port=port, outcome=FAILED, errno=number, after=after, steps=tuple(self.steps)
         )  # fmt: skip
+
+    @property
+    def circles(self) -> bool:
+        """Whether NAT sends the packet round and round: what its connections become then, hangs on their timing."""
+        return self._forwards > MOST_FORWARDS and self._translations > MOST_TRANSLATIONS
 
     def _scope(self, zone: str) -> int:
         if not zone:
@@ -381,6 +397,7 @@ class Run:
             said = reason.sentence if isinstance(reason, Verdict) else str(reason)
             self._say(machine, "drop", f"{words} is dropped, coming in by {interface.name}: {said}", because=reason)
         elif kind == "forward":
+            self._forwards += 1
             self._say(machine, "forward", f"{words} is passed on by {interface.name}")
         elif kind == "deliver":
             self._say(machine, "delivered", f"{words} is for this host, and comes in by {interface.name}")
@@ -409,6 +426,7 @@ class Run:
     def _ruled(self, machine: Machine, ruling: Ruling, packet: Packet) -> None:
         if ruling.verdict in ("accept", "return") and ruling.rule is None:
             return
+        self._translations += ruling.verdict in NAT_VERDICTS
         words = f"{packet_words(packet)}: in {ruling.hook}, {ruling} says {ruling.verdict}"
         number = 0 if ruling.verdict in ("accept", "dnat", "snat", "masquerade", "redirect") else errno.EPERM
         self._say(machine, "filter", words, number, ruling)
@@ -473,6 +491,8 @@ def packet_words(packet: Packet) -> str:
         return f"{name} from {endpoint(whole.src, whole.sport)} to {text(whole.dst)}"
     if isinstance(whole, UdpDatagram):
         return f"the datagram to {endpoint(whole.dst, whole.dport)} from {text(whole.src)}"
+    if isinstance(whole, NeighborMessage):
+        return f"the question who has {text(whole.dst)}" if whole.request else f"the answer who has {text(whole.src)}"
     if isinstance(whole, IcmpMessage):
         return f"the ICMP message {whole.type}/{whole.code} from {text(whole.src)} to {text(whole.dst)}"
     return f"the packet to {text(packet.dst)}"

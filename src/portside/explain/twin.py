@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from portside.addr.abi import AF_INET, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE
-from portside.addr.ip import V6_ANY, bits_of, is_v4, prefix_of
+from portside.addr.ip import V4_LOOPBACK, V6_ANY, V6_LOOPBACK, bits_of, is_link_local, is_v4, prefix_of
 from portside.explain import load
 from portside.explain.world import Clock, Wire
 from portside.facts.interface import (
@@ -32,7 +33,7 @@ from portside.facts.state import LISTEN, SYN_RECEIVED
 from portside.host.kernel import Host
 from portside.host.tcp_socket import TcpSocket
 from portside.host.udp_socket import UdpSocket
-from portside.ip import source
+from portside.ip import filtering, source
 from portside.ip.interface import Interface as Device
 from portside.ip.interface import InterfaceAddress
 from portside.ip.layer import IpLayer
@@ -135,12 +136,14 @@ class Machine:
             routes.tables[AF_INET, TABLE_MAIN] = routes.table_of(AF_INET, TABLE_LOCAL)
         for facts in snapshot.routes or routes_of(snapshot.interfaces):
             self._add_route(routes, facts)
+        if not self.host.settings.ip6_forwarding:
+            routes.failed = layer.neighbors.failed
         routes.changed()
         layer.validation = Validation(layer, self.host.settings)
         layer.use_ruleset(None)
 
     def _add_route(self, routes: PolicyRoutes, facts: Route) -> None:
-        if facts.dead:
+        if facts.dead or facts.tos:  # what is sent here has no type of service
             return
         ways = [self._entry(facts, hop.interface, hop.gateway) for hop in facts.hops if not hop.dead]
         ways = ways or [self._entry(facts, facts.interface, facts.gateway)]
@@ -261,14 +264,23 @@ class Answers:
         gateway = route.next_hop if isinstance(route, Way) else 0
         return source.select_v4(interfaces, interface, gateway or destination, 0)
 
-    def redirect_to(self, interface: Device | None, v4: bool) -> int:
-        """The first address of the interface by which a packet came (nf_nat_redirect)."""
+    def redirect_to(self, interface: Device | None, destination: int) -> int:
+        """The first address of the interface by which a packet came, of the same scope (nf_nat_redirect)."""
+        v4 = is_v4(destination)
         if interface is None:
-            return 0xFFFF_7F00_0001 if v4 else 1
+            return V4_LOOPBACK if v4 else V6_LOOPBACK
+        link_local = not v4 and is_link_local(destination)
         for entry in interface.addresses if v4 else source.candidates(interface):
-            if is_v4(entry.address) is v4:
+            if is_v4(entry.address) is v4 and (not link_local or is_link_local(entry.address)):
                 return entry.address
         return 0
+
+
+def _passes(machine: Machine, packet: Packet, bridge: Device, to_host: bool) -> bool:
+    """Whether a bridge may carry a packet on: with br_netfilter its host's filter is asked."""
+    version = "iptables" if is_v4(packet.dst) else "ip6tables"
+    asked = machine.host.settings.extra.get(f"net/bridge/bridge-nf-call-{version}", "0") != "0"
+    return not asked or filtering.bridge(machine.ip, packet, bridge, to_host)
 
 
 def _addresses(facts: Interface) -> Iterable[InterfaceAddress]:
@@ -431,6 +443,9 @@ class Twin:
             wire.left = self._leaves
         if facts.master:
             return  # what comes in by a port of a bridge is the bridge's
+        if facts.kind == "bridge":
+            wire.bridge = device
+            wire.passes = partial(_passes, machine)
         self._addresses += 1
         device.link_address = self._addresses
         wire.plug(device, bool(facts.flags & IFF_LOWER_UP) or facts.state == "UNKNOWN")

@@ -82,6 +82,8 @@ class Wire:
         self.name = name
         self.beyond = False
         self.left: Callable[[Packet, Interface], None] | None = None
+        self.bridge: Interface | None = None  # whose ports the others hang on
+        self.passes: Callable[[Packet, Interface, bool], bool] | None = None  # what the bridge's host says of a packet
         self._interfaces: dict[int, Interface] = {}
         self.carried: dict[int, bool] = {}  # by link address: whether the interface has a carrier
 
@@ -102,14 +104,20 @@ class Wire:
         elif next_hop != TO_ALL:
             interface = self._interfaces.get(next_hop)
             if interface is not None:
-                self.clock.at(when, self._arrive, packet, interface)
+                self.clock.at(when, self._carry, packet, sender, interface)
         else:
             for interface in self._interfaces.values():
                 if interface is not sender:
-                    self.clock.at(when, self._arrive, packet.copy(), interface)
+                    self.clock.at(when, self._carry, packet.copy(), sender, interface)
             if self.beyond and isinstance(packet, NeighborMessage) and packet.request:
                 # Whoever is on this machine answers first.
                 self.clock.at(when + ON_THE_WAY * 3, self._answer_for_others, packet, sender)
+
+    def _carry(self, packet: Packet, sender: Interface, interface: Interface) -> None:
+        """From port to port of a bridge: its host may have a say."""
+        bridge, passes = self.bridge, self.passes
+        if passes is None or bridge is None or bridge is sender or passes(packet, bridge, bridge is interface):
+            self._arrive(packet, interface)
 
     def _arrive(self, packet: Packet, interface: Interface) -> None:
         if interface.up and self.carried[interface.link_address]:

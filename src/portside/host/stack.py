@@ -273,6 +273,8 @@ class Stack:
         if mtu:
             self.ip.learn_mtu(packet.dst, mtu)
         if isinstance(packet, TcpSegment):
+            if family == AF_INET6 and self.ip.is_local(message.src):
+                ifindex = LOOPBACK_INDEX  # tcp_v6_err looks at skb->dev, not at the address's interface
             entry = lookup.tcp(self.tcp, packet.dst, packet.dport, packet.src, packet.sport, ifindex)
             if entry is not None and entry.state != LISTEN:
                 arrives.icmp_error(entry.owner, number, hard, packet, mtu, self.world.now)  # type: ignore[arg-type]

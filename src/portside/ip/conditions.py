@@ -41,8 +41,8 @@ class Surroundings(Protocol):
     def masquerade_as(self, destination: int, interface: Interface) -> int:
         """The address that MASQUERADE puts in for what leaves by an interface; 0 for none."""
 
-    def redirect_to(self, interface: Interface | None, v4: bool) -> int:
-        """The address of this host that REDIRECT puts in; no interface: the packet is this host's own."""
+    def redirect_to(self, interface: Interface | None, destination: int) -> int:
+        """The address of this host that REDIRECT puts in for another; no interface: the packet is this host's own."""
 
 
 RouteAgain = Callable[[Packet, int], Verdict | None]

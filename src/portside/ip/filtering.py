@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from portside.addr.abi import IPPROTO_ICMPV6
+from portside.addr.ip import is_v4
 from portside.facts.verdict import Verdict
 from portside.ip.firewall import TCP_RESET, rejection
 from portside.ip.interface import Interface
+from portside.ip.link import NeighborMessage
 from portside.ip.route import Route
 from portside.ip.ruleset import REJECT, Ruleset, Ruling
-from portside.wire.packet import Packet
+from portside.wire.packet import IcmpMessage, Packet
 
 if TYPE_CHECKING:
     from portside.ip.layer import IpLayer
+
+SOLICITED_NODE: Final = 0xFF02 << 112 | 0x1FF000000  # ff02::1:ff00:0/104, RFC 4291 section 2.7.1
+NEIGHBOR_SOLICITATION: Final = 135
+NEIGHBOR_ADVERTISEMENT: Final = 136
 
 
 def output(layer: IpLayer, ruleset: Ruleset, packet: Packet, route: Route) -> Route | int:
@@ -69,3 +76,56 @@ def rule_out(
             type, code = rejection(packet, rule.reject_with)
             layer.effects.icmp_error(packet, iif, type, code, 0)
     ruleset.answered(packet)
+
+
+def neighbor_passes(ruleset: Ruleset, message: Packet, iif: Interface | None, oif: Interface | None) -> bool:
+    """Whether the ruleset lets a neighbour solicitation or advertisement pass: ICMPv6 like any other to it.
+
+    Args: iif: where it came in; oif: where it leaves. ARP is not IP, and passes. Source: ndisc_send_skb, ip6_input.
+    """
+    assert isinstance(message, NeighborMessage)
+    if is_v4(message.dst):
+        return True
+    dst = SOLICITED_NODE | message.dst & 0xFFFFFF if message.request else message.dst
+    kind = NEIGHBOR_SOLICITATION if message.request else NEIGHBOR_ADVERTISEMENT
+    packet = IcmpMessage(message.src, dst, IPPROTO_ICMPV6, kind, 0)
+    return ruleset.neighbor(packet, iif, oif) is None
+
+
+def bridge(layer: IpLayer, packet: Packet, device: Interface, to_host: bool) -> bool:
+    """Whether a bridge is to carry a packet on as it is, with br_netfilter: the ruleset of its host sees it first.
+
+    NAT may give the packet another destination. If that is on the bridge too, it goes there without being routed; else
+    the host takes it in. Args: to_host: it is for the bridge itself, not from port to port.
+    Source: br_nf_pre_routing_finish, br_nf_forward_ip, br_nf_post_routing.
+    """
+    ruleset = layer.ruleset
+    if ruleset is None:
+        return True
+    if isinstance(packet, NeighborMessage):
+        return to_host or is_v4(packet.dst) or neighbor_passes(ruleset, packet, device, None)
+    before = packet.dst
+    ruling = ruleset.prerouting(packet, device)
+    renamed = ruling is None and packet.dst != before
+    next_hop = 0
+    if renamed:
+        route = layer.routes.forward_from(packet, device, ruleset.mark_of(packet))
+        v4 = is_v4(packet.dst)
+        forwards = not v4 or layer.validation is None or layer.validation.forwards(device, v4)
+        if forwards and isinstance(route, Route) and route.interface is device:
+            next_hop = route.next_hop
+    if ruling is None and not next_hop and (to_host or renamed):
+        ruleset.expect(packet)
+        layer.arrives(packet, device)
+        return False
+    if ruling is None:
+        ruling = ruleset.forward(packet, device, device)
+    if ruling is None:
+        ruling = ruleset.postrouting(packet, device, device)
+    if ruling is not None:
+        rule_out(layer, ruleset, packet, device, device, ruling)
+        layer.run_backlog()
+        return False
+    if next_hop:
+        layer.neighbors.send(packet, device, next_hop)
+    return not next_hop

@@ -359,8 +359,13 @@ class IpLayer:
 
     def emit(self, packet: Packet, interface: Interface, link_address: int) -> None:
         """Put a packet on the interface's link; nowhere if it is not plugged in."""
-        if interface.link is not None and interface.up:
-            interface.link.transmit(packet, interface, link_address)
+        if interface.link is None or not interface.up:
+            return
+        ruleset = self.ruleset if isinstance(packet, NeighborMessage) else None
+        if ruleset is not None and not filtering.neighbor_passes(ruleset, packet, None, interface):
+            self.drop(packet, interface, "neighbour discovery is filtered")
+            return
+        interface.link.transmit(packet, interface, link_address)
 
     # -- up --
 
@@ -409,6 +414,9 @@ class IpLayer:
     def _hear_neighbor(self, message: NeighborMessage, interface: Interface) -> None:
         """A neighbour asks or answers; who asks must be where the way to it leads (arp_process), if that counts."""
         if self.validation is not None and message.request and self.validation.refuses(message, interface):
+            return
+        if self.ruleset is not None and not filtering.neighbor_passes(self.ruleset, message, interface, None):
+            self.drop(message, interface, "neighbour discovery is filtered")
             return
         dst = message.dst
         self.neighbors.receive(message, interface, self.is_local(dst, 0 if is_v4(dst) else interface.index))

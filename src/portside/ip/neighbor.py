@@ -73,6 +73,7 @@ class NeighborTable:
         self.effects = effects
         self.rows: dict[tuple[int, int], Neighbor] = {}  # by interface index and address
         self.held = 0  # packets that wait, in all rows
+        self.failed: set[tuple[int, int]] = set()  # who was asked for last without an answer: interface index, address
 
     def send(self, packet: Packet, interface: Interface, next_hop: int) -> None:
         """Put a packet on the link towards a neighbour, now or when it is known.
@@ -124,6 +125,7 @@ class NeighborTable:
     def _fail(self, row: Neighbor) -> None:
         """Nobody is there (neigh_invalidate, arp_error_report)."""
         del self.rows[row.interface.index, row.address]
+        self.failed.add((row.interface.index, row.address))
         for packet in row.queue:
             self.effects.unreachable(packet)
         for packet in row.queue:
@@ -150,6 +152,7 @@ class NeighborTable:
     def _learn(self, row: Neighbor, link_address: int) -> None:
         row.link_address = link_address
         row.state = REACHABLE
+        self.failed.discard((row.interface.index, row.address))
         waiting = tuple(row.queue)
         row.queue.clear()
         row.queued_bytes = 0

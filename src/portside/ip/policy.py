@@ -40,6 +40,8 @@ DEFAULT_RULES: Final = (
 )
 """What a machine begins with."""
 
+Avoid = set[tuple[int, int]]
+NONE_FAILED: Final[Avoid] = set()
 OWN_KINDS: Final = (LOCAL, BROADCAST, ANYCAST, MULTICAST)
 RULE_ERRORS: Final = {"blackhole": errno.EINVAL, "unreachable": errno.ENETUNREACH, "prohibit": errno.EACCES}
 """fib4_rule_action, fib6_rule_action."""
@@ -84,6 +86,7 @@ class PolicyRoutes(RouteTable):
         self.ways: dict[RouteEntry, list[RouteEntry]] = {}
         self.from_prefix: dict[RouteEntry, tuple[int, int]] = {}
         self.tables: dict[tuple[int, int], PrefixTable] = {}
+        self.failed: set[tuple[int, int]] = set()  # neighbours that do not answer: `NeighborTable.failed`
         self.uid = 0
         self.proto = 0
         self.dport = 0
@@ -110,6 +113,14 @@ class PolicyRoutes(RouteTable):
     # -- rules --
 
     def _look(self, asked: Asked, device: Interface | None) -> RouteEntry | Verdict | None:
+        """The entry that the rules lead to; IPv6 takes a gateway that does not answer last (rt6_check_neigh)."""
+        if self.failed and not is_v4(asked.dst):
+            found = self._by_rules(asked, device, self.failed)
+            if found is not None:
+                return found
+        return self._by_rules(asked, device, NONE_FAILED)
+
+    def _by_rules(self, asked: Asked, device: Interface | None, avoid: Avoid) -> RouteEntry | Verdict | None:
         """The entry that the rules lead to (fib_rules_lookup)."""
         family = family_of(asked.dst)
         goto = -1
@@ -124,16 +135,18 @@ class PolicyRoutes(RouteTable):
                     number = errno.EHOSTUNREACH  # ip6_null_entry is for want of a route only
                 return Verdict(number, RULE_REFUSES, (f"{rule.priority}: {rule.action}",), text(asked.dst))
             elif rule.action == "lookup":
-                found = self._in_table(rule, asked, device)
+                found = self._in_table(rule, asked, device, avoid)
                 if found is not None:
                     return found
         return None
 
-    def _in_table(self, rule: PolicyRule, asked: Asked, device: Interface | None) -> RouteEntry | None:
+    def _in_table(self, rule: PolicyRule, asked: Asked, device: Interface | None, avoid: Avoid) -> RouteEntry | None:
         table = self.tables.get((family_of(asked.dst), rule.table))
         if table is None:
             return None
         for entry in self._matching(table, asked, device):
+            if entry.interface is not None and (entry.interface.index, entry.via) in avoid:
+                continue
             if entry.kind == THROW:
                 return None
             if rule.suppress_prefix_length is not None and entry.prefix_length <= rule.suppress_prefix_length:
@@ -196,6 +209,7 @@ class PolicyRoutes(RouteTable):
 
     def lookup(self, dst: int, src: int = 0, oif: int = 0) -> Route | Verdict:
         """As `RouteTable.lookup`; once a source is chosen the rules are asked again (ip_route_connect)."""
+        self._cache.clear()
         found = super().lookup(dst, src, oif)
         if isinstance(found, Route) and src in (0, V4_ANY) and not found.local:
             return super().lookup(found.dst, found.src, oif)

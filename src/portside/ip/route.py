@@ -427,14 +427,14 @@ class RouteTable:
 
     def _by_table_v4(self, dst: int, src: int, device: Interface | None) -> Route | Verdict:
         entry = self._match_v4_from(dst, src, device)
-        if isinstance(entry, Verdict):
+        if isinstance(entry, Verdict) and device is None:
             return entry
-        if entry is None or entry.kind in REFUSALS:
+        if entry is None or isinstance(entry, Verdict) or entry.kind in REFUSALS:
             if device is not None:
                 # "Apparently, routing tables are wrong. Assume, that the destination is on link."
                 src = src or source.select_v4(self.interfaces, device, 0, SCOPE_LINK)
                 return self._finish_v4(dst, src, device, None)
-            return _refusal(dst, entry)
+            return entry if isinstance(entry, Verdict) else _refusal(dst, entry)
         assert entry.interface is not None
         if not src:
             src = entry.source or (
@@ -486,6 +486,8 @@ class RouteTable:
         if isinstance(entry, Verdict):
             return entry
         if entry is None or entry.kind in REFUSALS:
+            if not src and not any(source.candidates(each) for each in self.interfaces.values() if each.up):
+                return Verdict(errno.EADDRNOTAVAIL, NO_SOURCE, (), text(dst))  # that is asked first
             return _refusal(dst, entry)
         interface = entry.interface
         assert interface is not None

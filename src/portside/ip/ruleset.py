@@ -82,6 +82,7 @@ class Ruleset:
         self._nat_at: dict[tuple[str, bool], list[Chain]] = {}
         self._conditions = Conditions(surroundings)
         self._passages: dict[int, Passage] = {}  # of packets on their way, by their identity
+        self._expected: Packet | None = None
         self.tracking = any(map(_needs_tracking, self.chains))
         self.translating = {True: False, False: False}
         for v4, families in FAMILIES.items():
@@ -99,6 +100,9 @@ class Ruleset:
         """A packet comes in; None: it may go on, maybe with another destination."""
         passage = self._passages.get(id(packet))
         looped = passage is not None and passage.packet is packet
+        if self._expected is packet:
+            self._expected = None
+            return None
         if passage is None or not looped:
             passage = self._passages[id(packet)] = Passage(packet)
         return self._pass(View(PREROUTING, passage, iif, None), DESTINATION_NAT, track=not looped)
@@ -137,6 +141,21 @@ class Ruleset:
         elif self.tracking:
             self.tracker.confirm(view.passage, self.surroundings.now)
         return ruling
+
+    def neighbor(self, packet: Packet, iif: Interface | None, oif: Interface | None) -> Ruling | None:
+        """Neighbour discovery comes in by an interface, or leaves by one; it belongs to no connection."""
+        hooks = (PREROUTING, INPUT) if oif is None else (OUTPUT, POSTROUTING)
+        passage = Passage(packet)
+        passage.state = UNTRACKED
+        for hook in hooks:
+            ruling = self._pass(View(hook, passage, iif, oif), None)
+            if ruling is not None:
+                return ruling
+        return None
+
+    def expect(self, packet: Packet) -> None:
+        """The packet was at the hook `prerouting` already: a bridge showed it."""
+        self._expected = packet
 
     def reject(self, packet: Packet) -> None:
         """What is sent next answers a packet that a rule rejects (nf_ct_attach)."""
@@ -244,11 +263,10 @@ class Ruleset:
         assert connection is not None
         _, src, _, dst, _ = nat.translated(connection)
         address = src if what == SOURCE else dst
-        v4 = is_v4(address)
         if rule.verdict == "masquerade":
             address = self.surroundings.masquerade_as(dst, view.oif) if view.oif is not None else 0
         elif rule.verdict == "redirect":
-            address = self.surroundings.redirect_to(view.iif if view.hook == PREROUTING else None, v4)
+            address = self.surroundings.redirect_to(view.iif if view.hook == PREROUTING else None, dst)
         elif rule.to_address is not None:
             first, last = rule.to_address
             address = first + (self.doubts.which(rule, last - first + 1) if last > first else 0)
