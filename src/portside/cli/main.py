@@ -503,8 +503,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         status = error.exit_code
-    except BrokenPipeError:
-        status = PIPE
+    except SystemExit as end:  # so click ends when it completes for a shell, and otherwise of EPIPE alone
+        status = int(end.code or 0) if "_PORTSIDE_COMPLETE" in os.environ else PIPE
     except Exception as error:
         if os.environ.get("PORTSIDE_TRACEBACK"):
             raise
