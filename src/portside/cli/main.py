@@ -301,6 +301,26 @@ def ip(file: str | None, namespace: str | None, flags: tuple[str, ...]) -> int:
 
 
 @cli.command()
+@_namespace
+@click.argument("out", default="-", metavar="[FILE]")
+def snapshot(out: str, namespace: str | None) -> int:
+    """Save what is true of this machine now, for the `--snapshot FILE` of the other commands, here or elsewhere.
+
+    Sockets and who holds them, processes, interfaces, routes, the packet filter and settings, in each network
+    namespace. Without FILE it goes to standard output. Command lines are part of it: mind who gets to read it.
+
+    \b
+      portside snapshot machine.json
+      portside why 10.0.0.5:443 --snapshot machine.json
+      ssh server portside snapshot | portside ls --snapshot -
+    """
+    from portside.cli import snapshot as saver
+    from portside.cli import source
+
+    return saver.run(source.Source(None, namespace), out)
+
+
+@cli.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each notation.")
 @click.argument("notations", nargs=-1, required=True, metavar="NOTATION...")
 def explain(notations: tuple[str, ...], as_json: bool) -> int:
@@ -493,41 +513,6 @@ def execute(timeout: float, trace: bool, command: tuple[str, ...]) -> int:
     return executor.run(command, timeout, trace=trace)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The `portside` command."""
-    try:
-        result = cli.main(arguments if arguments is None else list(arguments), "portside", standalone_mode=False)
-        status = result if isinstance(result, int) else 0
-    except click.exceptions.Abort:
-        status = 130
-    except click.ClickException as error:
-        error.show()
-        status = error.exit_code
-    except SystemExit as end:  # so click ends when it completes for a shell, and otherwise of EPIPE alone
-        status = int(end.code or 0) if "_PORTSIDE_COMPLETE" in os.environ else PIPE
-    except Exception as error:
-        if os.environ.get("PORTSIDE_TRACEBACK"):
-            raise
-        click.echo(f"portside: {type(error).__name__}: {error}", err=True)
-        click.echo("This is a mistake of portside's own; with PORTSIDE_TRACEBACK=1 it shows where.", err=True)
-        status = BUG
-    leave(status)
-
-
-def leave(status: int) -> None:
-    """End this process at once: what simulated programs left unfinished is not run to its end."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is None:  # it was closed from the beginning
-            continue
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            status = status or 120  # as CPython does when standard output cannot be flushed
-        except RuntimeError:  # Ctrl-C came while it was being written
-            pass
-    os._exit(status)
-
-
 @cli.command()
 @click.option("--from", "origin", metavar="NAMESPACE", help="Begin in this network namespace, by name or inode.")
 @click.option("-u", "--udp", is_flag=True, help="A datagram; a TCP connection by default.")
@@ -567,3 +552,38 @@ def why(
     return reasoner.run(
         where, source.Source(file), origin=origin, udp=udp, family=family, user=user, really=really, as_json=as_json
     )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The `portside` command."""
+    try:
+        result = cli.main(arguments if arguments is None else list(arguments), "portside", standalone_mode=False)
+        status = result if isinstance(result, int) else 0
+    except click.exceptions.Abort:
+        status = 130
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except SystemExit as end:  # so click ends when it completes for a shell, and otherwise of EPIPE alone
+        status = int(end.code or 0) if "_PORTSIDE_COMPLETE" in os.environ else PIPE
+    except Exception as error:
+        if os.environ.get("PORTSIDE_TRACEBACK"):
+            raise
+        click.echo(f"portside: {type(error).__name__}: {error}", err=True)
+        click.echo("This is a mistake of portside's own; with PORTSIDE_TRACEBACK=1 it shows where.", err=True)
+        status = BUG
+    leave(status)
+
+
+def leave(status: int) -> None:
+    """End this process at once: what simulated programs left unfinished is not run to its end."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None:  # it was closed from the beginning
+            continue
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            status = status or 120  # as CPython does when standard output cannot be flushed
+        except RuntimeError:  # Ctrl-C came while it was being written
+            pass
+    os._exit(status)
