@@ -234,18 +234,15 @@ class Stack:
 
     def _respond(self, segment: TcpSegment, arrived: Interface | None) -> None:
         """Send a segment that no connection sends (tcp_v6_send_response, ip_send_unicast_reply)."""
-        if arrived is None or arrived.loopback:
-            self._send(segment)
-        elif segment.dst != V6_LOOPBACK:  # which has no way by the interface of arrival alone (rt6_need_strict)
-            self._send(segment, arrived.index)
+        self._send(segment, 0 if arrived is None or arrived.loopback else arrived.index)
 
     def _send(self, packet: Packet, oif: int = 0) -> None:
         """Send a packet that no socket has a route for; one that has none is dropped."""
         # What a filter rejects in the name of another host is routed like the rest (FLOWI_FLAG_ANYSRC).
         source = packet.src if self.ip.is_local(packet.src) else 0
-        route = self.ip.lookup(packet.dst, source, 0)
-        if isinstance(route, Verdict) and oif and needs_scope(packet.dst):
-            route = self.ip.lookup(packet.dst, source, oif)
+        # ::1 has no way by the interface of arrival, unless a default route is one (rt6_need_strict).
+        strict = needs_scope(packet.dst) or packet.dst == V6_LOOPBACK
+        route = self.ip.lookup(packet.dst, source, oif if strict else 0)
         if isinstance(route, Route):
             packet.src = packet.src or route.src
             self.ip.send(packet, route)

@@ -6,7 +6,7 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from portside.addr.abi import IPPROTO_ICMPV6
-from portside.addr.ip import is_v4
+from portside.addr.ip import is_v4, needs_scope
 from portside.facts.verdict import Verdict
 from portside.ip.firewall import TCP_RESET, rejection
 from portside.ip.interface import Interface
@@ -35,7 +35,7 @@ def output(layer: IpLayer, ruleset: Ruleset, packet: Packet, route: Route) -> Ro
         """The way that a packet takes with its new names (ip_route_me_harder)."""
         source = packet.src if layer.is_local(packet.src) else 0
         layer.routes.mark = mark
-        found = layer.routes.lookup_unscoped(packet.dst, source, 0)
+        found = layer.routes.lookup_unscoped(packet.dst, source, oif.index if needs_scope(packet.dst) else 0)
         layer.routes.mark = 0
         if isinstance(found, Verdict):
             return found
@@ -123,7 +123,15 @@ def bridge(layer: IpLayer, packet: Packet, device: Interface, to_host: bool) -> 
     if ruling is None:
         ruling = ruleset.postrouting(packet, device, device)
     if ruling is not None:
-        rule_out(layer, ruleset, packet, device, device, ruling)
+        if ruling.verdict == REJECT and ruling.rule is not None and ruling.rule.reject_with == TCP_RESET:
+            # It leaves by the port that the packet came in by, past all hooks (nf_send_reset).
+            layer.drop(packet, device, ruling)
+            layer.use_ruleset(None)
+            layer.effects.tcp_reset(packet, device)
+            layer.use_ruleset(ruleset)
+            ruleset.answered(packet)
+        else:
+            rule_out(layer, ruleset, packet, device, device, ruling)
         layer.run_backlog()
         return False
     if next_hop:
