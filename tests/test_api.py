@@ -83,3 +83,21 @@ def test_of_a_saved_snapshot(tmp_path: Path) -> None:
 def test_what_is_no_address_and_port_is_a_value_error(where: str) -> None:
     with pytest.raises(ValueError, match=r"address|port"):
         portside.would_bind(where)
+
+
+@pytest.mark.scenario("E2")
+def test_why_says_how_a_connection_would_end() -> None:
+    def program() -> tuple[object, ...]:
+        with socket.create_server(("127.0.0.1", 8080)):
+            return portside.why("127.0.0.1:8080").outcome, portside.why("10.0.0.1:8080").sentence
+
+    with Network(seed=1, quiet=True) as network:
+        asking = network.host("web", "10.0.0.1/24").spawn(program)
+        network.run()
+    assert asking.result == ("accepted", "10.0.0.1:8080 would fail: connection refused (ECONNREFUSED)")
+
+
+@pytest.mark.parametrize("where", ["127.0.0.1", "unix:/run/x.sock"])
+def test_why_needs_a_port(where: str) -> None:
+    with pytest.raises(ValueError, match="an address and a port"):
+        portside.why(where)

@@ -9,7 +9,8 @@ server.spawn("server.py", background=True)
 client.spawn(a_function_that_connects, "10.0.0.1")
 network.run()
 
-And the machine you sit at: `portside.listeners()`, `portside.would_bind(":8080")`, `portside.explain("::1:22")`.
+And the machine you sit at: `portside.listeners()`, `portside.would_bind(":8080")`, `portside.explain("::1:22")`,
+`portside.why("localhost:8080")`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 TYPE_CHECKING = False  # typing's, which need not be imported for it
 
 if TYPE_CHECKING:
-    from portside.api import listeners, snapshot, would_bind
+    from portside.api import listeners, snapshot, why, would_bind
     from portside.lab.errors import LabError, ProgramFailed
     from portside.lab.host import Host
     from portside.lab.network import Link, Network
@@ -36,12 +37,13 @@ _PLACES = {
     "ProgramFailed": "portside.lab.errors",
     "listeners": "portside.api",
     "snapshot": "portside.api",
+    "why": "portside.api",
     "would_bind": "portside.api",
 }
 
 __all__ = [
     "Deadlock", "Host", "LabError", "Link", "Network", "Program", "ProgramFailed", "__version__", "explain",
-    "listeners", "snapshot", "would_bind",
+    "listeners", "snapshot", "why", "would_bind",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The machine you sit at, for programs: `portside.snapshot()`, `.listeners()`, `.explain()`, `.would_bind()`.
+"""The machine you sit at, for programs: `portside.snapshot()`, `.listeners()`, `.explain()`, `.would_bind()`, `.why()`.
 
 Called by a program on a simulated host, they are about that host.
 """
@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portside.addr import ip
-from portside.addr.abi import AF_INET, IPPROTO_UDP
+from portside.addr.abi import AF_INET, IPPROTO_TCP, IPPROTO_UDP
 from portside.explain.notation import explain
 from portside.facts.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from portside.addr.reading import Endpoint
     from portside.explain.binding import Answer
+    from portside.explain.connect import Why
     from portside.explain.listening import Listener
     from portside.explain.place import Caller
     from portside.host.processes import Process
 
-__all__ = ["Snapshot", "explain", "listeners", "snapshot", "would_bind"]
+__all__ = ["Snapshot", "explain", "listeners", "snapshot", "why", "would_bind"]
 
 
 def snapshot(
@@ -96,6 +97,50 @@ def would_bind(
     if udp:
         attempt = replace(attempt, proto=IPPROTO_UDP)
     return decide(found, attempt, _caller() if uid is None else Caller.user(uid))
+
+
+def why(
+    where: str, *, udp: bool = False, source: str | None = None, uid: int | None = None, of: Snapshot | None = None
+) -> Why:
+    """What a connection to `where` would meet on its way: each step, how it would end, and what to change.
+
+    Args:
+        where: an address or a name, and a port, such as `localhost:8080`.
+        udp: a datagram instead of a connection.
+        source: the network namespace that it begins in, by name or inode; the snapshot's own if None.
+        uid: who would call; the calling process itself if None.
+        of: the machine; this one if None.
+
+    Raises ValueError when `where` has no port, or there is no such namespace; OSError when the name is not known.
+    """
+    from portside.addr.endpoint import parse
+    from portside.explain.connect import why as decide
+
+    endpoint = parse(where).with_port
+    if endpoint is None or endpoint.port is None or endpoint.path is not None:
+        raise ValueError("an address and a port are needed, such as localhost:8080 or [::1]:8080")
+    want = {"sockets", "owners", "interfaces", "routes", "filter", "settings", "users"}
+    addresses = addresses_of(endpoint)
+    host = endpoint.name or ip.text(addresses[0]) + (f"%{endpoint.zone}" if endpoint.zone else "")
+    return decide(
+        snapshot(want=want) if of is None else of, host, endpoint.port, source=source, addresses=addresses,
+        proto=IPPROTO_UDP if udp or endpoint.proto == IPPROTO_UDP else IPPROTO_TCP,
+        uid=_caller().uid if uid is None else uid,
+    )  # fmt: skip
+
+
+def addresses_of(endpoint: Endpoint, family: int = 0) -> list[int]:
+    """The addresses of an endpoint in the order in which a program tries them; of a port alone, this machine's.
+
+    Raises OSError when the name is not known (getaddrinfo(3)).
+    """
+    import socket
+
+    if endpoint.address is not None:
+        return [endpoint.address]
+    answers = socket.getaddrinfo(endpoint.name or "localhost", endpoint.port, family, socket.SOCK_STREAM)
+    found = [ip.parse(str(where[0]).partition("%")[0]) for _, _, _, _, where in answers]
+    return list(dict.fromkeys(found))
 
 
 def _wildcard(endpoint: Endpoint | None) -> Endpoint:

@@ -14,6 +14,7 @@ from portside.addr import ip
 from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP
 from portside.addr.endpoint import NotationError, parse
 from portside.addr.reading import Endpoint
+from portside.api import addresses_of
 from portside.cli import source as sources
 from portside.cli.source import Complaint, Source
 from portside.explain.connect import ACCEPTED, BEYOND, FAILED, SILENT, UNKNOWN, Why, why
@@ -96,15 +97,11 @@ def _endpoint(where: str) -> Endpoint:
 
 
 def _addresses(endpoint: Endpoint, family: int | None) -> Sequence[int]:
-    """The addresses in the order in which a program tries them (getaddrinfo(3)); a port alone is this machine's."""
-    if endpoint.address is not None:
-        return [endpoint.address]
+    """The addresses in the order in which a program tries them. Raises Complaint."""
     try:
-        answers = socket.getaddrinfo(endpoint.name or "localhost", endpoint.port, family or 0, socket.SOCK_STREAM)
+        return addresses_of(endpoint, family or 0)
     except OSError as error:
         raise Complaint(f"{endpoint.name}: {error.strerror}") from None
-    found = [ip.parse(str(where[0]).partition("%")[0]) for _, _, _, _, where in answers]
-    return list(dict.fromkeys(found))
 
 
 def _attempt(addresses: Sequence[int], endpoint: Endpoint, proto: int, origin: str | None) -> str:
