@@ -353,7 +353,8 @@ class Stack:
         Connections of one moment share a timer of the world: over loopback, where time stands still, that is most.
         Mostly one alone is left of them when it rings, so only several have a dictionary.
         """
-        self._withdraw(tcb)
+        if tcb.armed:
+            self._withdraw(tcb)
         alarms = self._alarms
         if when not in alarms:
             alarms[when] = tcb
@@ -379,18 +380,17 @@ class Stack:
 
     def _withdraw(self, tcb: Tcb | TimeWait) -> None:
         """What was armed before shall not ring, and hold nobody till then."""
-        armed = tcb.armed
-        if armed:
-            same = self._alarms.get(armed)
-            if same is tcb:
-                self._alarms[armed] = None
-            elif isinstance(same, dict):
-                same.pop(tcb, None)
+        same = self._alarms.get(tcb.armed)
+        if same is tcb:
+            self._alarms[tcb.armed] = None
+        elif isinstance(same, dict):
+            same.pop(tcb, None)
 
     def _disarm(self, tcb: Tcb) -> None:
         """A connection that is over needs no timer."""
-        self._withdraw(tcb)
-        tcb.armed = 0
+        if tcb.armed:
+            self._withdraw(tcb)
+            tcb.armed = 0
 
     def entered(self, tcb: Tcb, old: int) -> None:
         """Let the socket table follow the state of a connection."""
