@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket as sockets
 import time
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -196,6 +197,18 @@ def test_nat_that_sends_it_elsewhere() -> None:
     found = look(host(socket("0.0.0.0:80"), chains=(nat,)))
     assert found.words == "this machine only; the filter sends elsewhere the rest (redirect to :8080)"
     assert look(host(socket("0.0.0.0:8080"), chains=(nat,))).reach == EVERYWHERE
+
+
+@pytest.mark.scenario("C7")
+@pytest.mark.parametrize(
+    ("where", "reach"), [("0.0.0.0:80", EVERYWHERE), ("192.168.1.5:80", NETWORK), ("192.168.1.6:80", NOWHERE)]
+)
+def test_a_redirection_leads_to_the_first_address_of_the_interface(where: str, reach: str) -> None:
+    """Whoever listens on another address has lost what comes to it, even on the very port."""
+    nat = chain(rule("redirect", ports(80), to_port=(80, 80)), kind="nat", hook="prerouting")
+    out = replace(nat, hook="output")
+    two = (LO, interface(2, "eth0", "192.168.1.5/24", "192.168.1.6/24"))
+    assert look(host(socket(where), chains=(nat, out), interfaces=two)).reach == reach
 
 
 def test_a_filter_of_sources_splits_them() -> None:

@@ -226,7 +226,9 @@ def _inner_doors(place: Place, socket: Socket) -> list[Door]:
             continue
         if socket.device and socket.device != _arrives_by(place, address, loopback):
             continue
-        asked = Asked(socket.proto, address, socket.lport)
+        loop = ip.V4_LOOPBACK if ip.is_v4(address) else ip.V6_LOOPBACK
+        wild = ip.is_any(socket.laddr) and not socket.device
+        asked = Asked(socket.proto, address, socket.lport, any_address=wild, redirected=loop)
         source = ip.V4_LOOPBACK if address >> 24 == 0xFFFF7F else address
         pieces = packet_filter.from_here(place.snapshot.chains, asked, source)
         verdict, _, because = _sum_up(pieces)
@@ -255,7 +257,11 @@ def _outer_doors(place: Place, socket: Socket) -> list[Door]:
                 continue
             if ip.needs_scope(address) and socket.scope and socket.scope != interface.index:
                 continue
-            asked = Asked(socket.proto, address, socket.lport, interface.name)
+            first = next((e.address for e in interface.addresses if ip.is_v4(e.address) == ip.is_v4(address)), 0)
+            wild = ip.is_any(socket.laddr)
+            asked = Asked(
+                socket.proto, address, socket.lport, interface.name, any_address=wild, redirected=first
+            )  # fmt: skip
             verdict, sources, because = _sum_up(packet_filter.from_outside(place.snapshot.chains, asked))
             found.append(
                 Door(

@@ -67,6 +67,8 @@ class Asked:
     oif: str = ""
     answer: bool = False  # the other way: from that address and port, to whoever asked
     flags: int = SYN
+    any_address: bool = False  # whoever listens takes what is sent to any address of the host
+    redirected: int = 0  # where NAT's redirect leads: the first address of `iif`, or loopback's
     tracked: bool = True  # connection tracking has seen it: chains of a priority below its own come before
 
 
@@ -212,8 +214,9 @@ NOBODY: Final = FirewallRule(text="the policy of the chain")
 def _stays(rule: FirewallRule, asked: Asked) -> bool:
     """Whether NAT leaves it where it was going."""
     same_port = rule.to_port is None or rule.to_port == (asked.port, asked.port)
-    same_address = rule.verdict == "redirect" or rule.to_address in (None, (asked.address, asked.address))
-    return same_port and same_address
+    if rule.verdict == "redirect":
+        return same_port and (asked.any_address or asked.redirected == asked.address)
+    return same_port and rule.to_address in (None, (asked.address, asked.address))
 
 
 def _doubted(box: Box, rule: FirewallRule) -> Box:
