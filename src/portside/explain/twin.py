@@ -139,7 +139,10 @@ class Machine:
         if not self.host.settings.ip6_forwarding:
             routes.failed = layer.neighbors.failed
         routes.changed()
-        layer.validation = Validation(layer, self.host.settings)
+        layer.validation = validation = Validation(layer, self.host.settings)
+        routes.localnet = frozenset(
+            each.index for each in layer.interfaces.values() if validation.takes_loopback(each)
+        )  # fmt: skip
         layer.use_ruleset(None)
 
     def _add_route(self, routes: PolicyRoutes, facts: Route) -> None:

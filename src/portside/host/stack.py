@@ -242,7 +242,7 @@ class Stack:
         source = packet.src if self.ip.is_local(packet.src) else 0
         # ::1 has no way by the interface of arrival, unless a default route is one (rt6_need_strict).
         strict = needs_scope(packet.dst) or packet.dst == V6_LOOPBACK
-        route = self.ip.lookup(packet.dst, source, oif if strict else 0)
+        route = self.ip.lookup_unscoped(packet.dst, source, oif if strict else 0)
         if isinstance(route, Route):
             packet.src = packet.src or route.src
             self.ip.send(packet, route)
@@ -270,7 +270,7 @@ class Stack:
         if mtu:
             self.ip.learn_mtu(packet.dst, mtu)
         if isinstance(packet, TcpSegment):
-            if family == AF_INET6 and self.ip.is_local(message.src):
+            if family == AF_INET6 and self.ip.is_local(message.src, ifindex):
                 ifindex = LOOPBACK_INDEX  # tcp_v6_err looks at skb->dev, not at the address's interface
             entry = lookup.tcp(self.tcp, packet.dst, packet.dport, packet.src, packet.sport, ifindex)
             if entry is not None and entry.state != LISTEN:

@@ -103,7 +103,7 @@ def bridge(layer: IpLayer, packet: Packet, device: Interface, to_host: bool) -> 
     if ruleset is None:
         return True
     if isinstance(packet, NeighborMessage):
-        return to_host or is_v4(packet.dst) or neighbor_passes(ruleset, packet, device, None)
+        return to_host or neighbor_passes(ruleset, packet, device, device)
     before = packet.dst
     ruling = ruleset.prerouting(packet, device)
     renamed = ruling is None and packet.dst != before

@@ -199,6 +199,7 @@ class RouteTable:
     def __init__(self, interfaces: dict[int, Interface]) -> None:
         self.interfaces = interfaces
         self.generation = 0
+        self.localnet: frozenset[int] = frozenset()  # indexes of interfaces with `route_localnet`
         self.mark = 0  # of the packet that is looked up for, where routing rules ask
         self.v4 = PrefixTable(32)
         self.v6_local = PrefixTable(128)
@@ -461,7 +462,8 @@ class RouteTable:
     ) -> Route | Verdict:
         """The rules of __mkroute_output."""
         kind = entry.kind if entry is not None else UNICAST
-        if is_loopback(src) and kind != LOCAL and not interface.loopback:
+        outside = kind != LOCAL and not interface.loopback
+        if outside and is_loopback(src) and interface.index not in self.localnet:
             return Verdict(errno.EINVAL, LOOPBACK_SOURCE, (text(src),), text(dst))
         # A gateway of scope host, one of lo, serves to choose the source only (rt_set_nexthop).
         via = entry.via if entry is not None and not interface.loopback else 0

@@ -143,8 +143,10 @@ class Ruleset:
         return ruling
 
     def neighbor(self, packet: Packet, iif: Interface | None, oif: Interface | None) -> Ruling | None:
-        """Neighbour discovery comes in by an interface, or leaves by one; it belongs to no connection."""
-        hooks = (PREROUTING, INPUT) if oif is None else (OUTPUT, POSTROUTING)
+        """Neighbour discovery comes in by an interface, leaves by one, or both over a bridge: it is no connection's."""
+        hooks: tuple[str, ...] = (PREROUTING, INPUT) if oif is None else (OUTPUT, POSTROUTING)
+        if iif is not None and oif is not None:
+            hooks = (PREROUTING, FORWARD, POSTROUTING)
         passage = Passage(packet)
         passage.state = UNTRACKED
         for hook in hooks:
