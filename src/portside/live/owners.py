@@ -115,19 +115,14 @@ def _add(result: Owners, pid: int, command: str, numbers: list[int], inodes: lis
 
 
 def _may_look(root: str, pid: int) -> bool:
-    """Whether this user may know what the descriptors of a process are; of one that has ended he knows all."""
+    """Whether this user may know what the descriptors of a process are; of one that has ended he knows all.
+
+    The kernel asks the same before it tells of `exe` (proc_fd_access_allowed), and that is one link.
+    """
     try:
-        with os.scandir(f"{root}/{pid}/fd") as entries:
-            for entry in entries:
-                try:
-                    return proc.link(entry.path) is not None
-                except proc.Gone:
-                    continue
-    except OSError as error:
-        if error.errno not in proc.GONE | proc.DENIED:
-            raise
-        return error.errno in proc.GONE
-    return True
+        return proc.link(f"{root}/{pid}/exe") is not None
+    except proc.Gone:  # or a thread of the kernel, which has no program and no descriptors
+        return True
 
 
 def _descriptors(root: str, pid: int) -> int:
