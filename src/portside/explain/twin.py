@@ -279,11 +279,11 @@ class Answers:
         return 0
 
 
-def _passes(machine: Machine, packet: Packet, bridge: Device, to_host: bool) -> bool:
+def _passes(machine: Machine, packet: Packet, bridge: Device, sender: Device, to_host: bool) -> bool:
     """Whether a bridge may carry a packet on: with br_netfilter its host's filter is asked."""
     version = "iptables" if is_v4(packet.dst) else "ip6tables"
     asked = machine.host.settings.extra.get(f"net/bridge/bridge-nf-call-{version}", "0") != "0"
-    return not asked or filtering.bridge(machine.ip, packet, bridge, to_host)
+    return not asked or filtering.bridge(machine.ip, packet, bridge, sender.link_address, to_host)
 
 
 def _addresses(facts: Interface) -> Iterable[InterfaceAddress]:

@@ -71,6 +71,10 @@ class Clock:
         raise AssertionError("no program runs in the world of a twin")
 
 
+Passes = Callable[[Packet, Interface, Interface, bool], bool]
+"""`passes(packet, bridge, sender, to_host)`: whether a bridge may carry a packet on."""
+
+
 class Wire:
     """A veth pair, a bridge with what is plugged into it, or the edge of what is known.
 
@@ -83,7 +87,7 @@ class Wire:
         self.beyond = False
         self.left: Callable[[Packet, Interface], None] | None = None
         self.bridge: Interface | None = None  # whose ports the others hang on
-        self.passes: Callable[[Packet, Interface, bool], bool] | None = None  # what the bridge's host says of a packet
+        self.passes: Passes | None = None  # what the bridge's host says of a packet
         self._interfaces: dict[int, Interface] = {}
         self.carried: dict[int, bool] = {}  # by link address: whether the interface has a carrier
 
@@ -116,7 +120,7 @@ class Wire:
     def _carry(self, packet: Packet, sender: Interface, interface: Interface) -> None:
         """From port to port of a bridge: its host may have a say."""
         bridge, passes = self.bridge, self.passes
-        if passes is None or bridge is None or bridge is sender or passes(packet, bridge, bridge is interface):
+        if passes is None or bridge is None or bridge is sender or passes(packet, bridge, sender, bridge is interface):
             self._arrive(packet, interface)
 
     def _arrive(self, packet: Packet, interface: Interface) -> None:

@@ -70,7 +70,12 @@ def rule_out(
     rule = ruling.rule
     if ruling.verdict == REJECT and rule is not None:
         ruleset.reject(packet)
-        if rule.reject_with == TCP_RESET:
+        if rule.reject_with == TCP_RESET and ruleset.came_by_bridge(packet):
+            # It leaves by the port that the packet came in by, past all hooks (nf_send_reset).
+            layer.use_ruleset(None)
+            layer.effects.tcp_reset(packet, iif)
+            layer.use_ruleset(ruleset)
+        elif rule.reject_with == TCP_RESET:
             layer.effects.tcp_reset(packet, iif)
         else:
             type, code = rejection(packet, rule.reject_with)
@@ -92,11 +97,13 @@ def neighbor_passes(ruleset: Ruleset, message: Packet, iif: Interface | None, oi
     return ruleset.neighbor(packet, iif, oif) is None
 
 
-def bridge(layer: IpLayer, packet: Packet, device: Interface, to_host: bool) -> bool:
+def bridge(layer: IpLayer, packet: Packet, device: Interface, sender: int, to_host: bool) -> bool:
     """Whether a bridge is to carry a packet on as it is, with br_netfilter: the ruleset of its host sees it first.
 
     NAT may give the packet another destination. If that is on the bridge too, it goes there without being routed; else
-    the host takes it in. Args: to_host: it is for the bridge itself, not from port to port.
+    the host takes it in.
+
+    Args: sender: the link address that it came from; to_host: it is for the bridge itself, not from port to port.
     Source: br_nf_pre_routing_finish, br_nf_forward_ip, br_nf_post_routing.
     """
     ruleset = layer.ruleset
@@ -123,17 +130,14 @@ def bridge(layer: IpLayer, packet: Packet, device: Interface, to_host: bool) -> 
     if ruling is None:
         ruling = ruleset.postrouting(packet, device, device)
     if ruling is not None:
-        if ruling.verdict == REJECT and ruling.rule is not None and ruling.rule.reject_with == TCP_RESET:
-            # It leaves by the port that the packet came in by, past all hooks (nf_send_reset).
-            layer.drop(packet, device, ruling)
-            layer.use_ruleset(None)
-            layer.effects.tcp_reset(packet, device)
-            layer.use_ruleset(ruleset)
-            ruleset.answered(packet)
-        else:
-            rule_out(layer, ruleset, packet, device, device, ruling)
+        ruleset.expect(packet)
+        rule_out(layer, ruleset, packet, device, device, ruling)
         layer.run_backlog()
         return False
     if next_hop:
-        layer.neighbors.send(packet, device, next_hop)
+        row = layer.neighbors.rows.get((device.index, next_hop))
+        if row is not None and row.link_address == sender:
+            layer.drop(packet, device, "a bridge sends nothing back by the port that it came from")
+        else:
+            layer.neighbors.send(packet, device, next_hop)
     return not next_hop

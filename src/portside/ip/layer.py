@@ -582,10 +582,14 @@ class IpLayer:
     def unreachable(self, packet: Packet) -> None:
         """No neighbour answered for a packet (arp_error_report, ipv4_link_failure; ndisc_error_report)."""
         came_by = None if self.is_local(packet.src) else self._any_interface_towards(packet.src)
+        if self.ruleset is not None:
+            self.ruleset.regard(packet)
         if is_v4(packet.src):
             self.effects.icmp_error(packet, came_by, 3, 1, 0)
         else:
             self.effects.icmp_error(packet, came_by, 1, 3, 0)
+        if self.ruleset is not None:
+            self.ruleset.answered(packet)
 
     def released(self, packet: Packet) -> None:
         """A packet no longer waits for its neighbour."""

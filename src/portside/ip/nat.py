@@ -36,7 +36,7 @@ class Passage:
     `reply`: it goes the other way than the packet that began its connection. `uid`: whose socket it is of, if any.
     """
 
-    __slots__ = ("connection", "mark", "packet", "reply", "state", "uid")
+    __slots__ = ("bridged", "connection", "mark", "packet", "reply", "state", "uid")
 
     def __init__(self, packet: Packet) -> None:
         self.packet = packet
@@ -45,6 +45,7 @@ class Passage:
         self.reply = False
         self.mark = 0
         self.uid: int | None = None
+        self.bridged = False  # br_netfilter has seen it come in by a port
 
 
 class Tracker:
@@ -61,6 +62,15 @@ class Tracker:
             passage.connection = rejected.connection
             passage.reply = not rejected.reply
             passage.state = RELATED
+
+    def regard(self, packet: Packet, now: int) -> None:
+        """What is sent next is about a packet that has left, with the names that NAT gave it."""
+        key = key_of(packet)
+        connection = self._find(inverted(key), now)
+        if connection is not None:
+            self.attached = passage = Passage(packet)
+            passage.connection = connection
+            passage.reply = key != translated(connection)
 
     def track(self, passage: Passage, now: int) -> None:
         """Say whose connection a packet is of, or that it begins one (nf_conntrack_in)."""

@@ -158,6 +158,16 @@ class Ruleset:
     def expect(self, packet: Packet) -> None:
         """The packet was at the hook `prerouting` already: a bridge showed it."""
         self._expected = packet
+        self._passage(packet).bridged = True
+
+    def came_by_bridge(self, packet: Packet) -> bool:
+        """Whether a bridge showed the packet."""
+        return self._passage(packet).bridged
+
+    def regard(self, packet: Packet) -> None:
+        """What is sent next is about a packet of this host that has left, and belongs to its connection."""
+        if self.tracking:
+            self.tracker.regard(packet, self.surroundings.now)
 
     def reject(self, packet: Packet) -> None:
         """What is sent next answers a packet that a rule rejects (nf_ct_attach)."""
