@@ -8,7 +8,7 @@ import errno
 from typing import Final, Protocol
 
 from portside.addr.abi import AF_INET, IPPROTO_ICMP, IPPROTO_ICMPV6, MILLISECOND, SECOND
-from portside.addr.ip import is_any, is_link_local, is_multicast, is_v4
+from portside.addr.ip import is_any, is_link_local, is_multicast, is_v4, needs_scope
 from portside.facts.settings import Settings
 from portside.wire.packet import Fragment, IcmpMessage, Packet
 
@@ -153,8 +153,8 @@ class IcmpEffects(Protocol):
         """Route a message and send it. `message.src` 0: the route chooses the source; `oif` 0: any interface.
         """
 
-    def is_local(self, address: int) -> bool:
-        """Whether the address is one of this host's."""
+    def is_local(self, address: int, device: int = 0) -> bool:
+        """Whether the address is one of this host's, and of that interface if `device` is not 0."""
 
     def is_unicast(self, address: int) -> bool:
         """Whether the address is neither broadcast nor multicast to this host."""
@@ -192,7 +192,11 @@ class Icmp:
             return False
         if v4 and isinstance(about, Fragment) and about.offset:
             return False
-        local = effects.is_local(about.dst)
+        # A link-local address is another on each link (ipv6_chk_addr): what this host sent to one was not for itself.
+        if needs_scope(about.dst):
+            local = ifindex != 0 and effects.is_local(about.dst, ifindex)
+        else:
+            local = effects.is_local(about.dst)
         too_big_v6 = not v4 and type == V6_PACKET_TOO_BIG
         if not local and not too_big_v6 and not effects.is_unicast(about.dst):
             return False

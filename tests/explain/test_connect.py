@@ -10,6 +10,8 @@ from tests.explain.deep import one
 from tests.live.apart import lacking
 
 MACHINES = 24
+FOUND = (50001, 50040)
+"""Machines of the deep profile that were foretold wrong: a link-local neighbour that is not there, and a redirection."""
 
 
 @pytest.mark.linux
@@ -17,7 +19,7 @@ MACHINES = 24
 def test_what_is_predicted_happens() -> None:
     """Most of the time is spent waiting for what times out: several machines wait at once."""
     with ProcessPoolExecutor(8, mp_context=get_context("spawn")) as pool:
-        found = list(pool.map(one, range(MACHINES), [40] * MACHINES))
+        found = list(pool.map(one, (*range(MACHINES), *FOUND), [40] * MACHINES + [60] * len(FOUND)))
     assert sum(compared for _, compared, *_ in found) > 20 * MACHINES
     differences = [difference for *_, differences, _ in found for difference in differences]
     assert not differences, "\n".join(differences)

@@ -121,8 +121,8 @@ class Host:
             message.src = route.src
             self.ip.send(message, route)
 
-    def is_local(self, address: int) -> bool:
-        return self.ip.is_local(address)
+    def is_local(self, address: int, device: int = 0) -> bool:
+        return self.ip.is_local(address, device)
 
     def is_unicast(self, address: int) -> bool:
         return self.ip.kind_of(address) not in (BROADCAST, MULTICAST)

@@ -234,7 +234,8 @@ class Stack:
 
     def _respond(self, segment: TcpSegment, arrived: Interface | None) -> None:
         """Send a segment that no connection sends (tcp_v6_send_response, ip_send_unicast_reply)."""
-        self._send(segment, 0 if arrived is None or arrived.loopback else arrived.index)
+        anywhere = arrived is None or (arrived.loopback and not needs_scope(segment.dst))
+        self._send(segment, 0 if anywhere or arrived is None else arrived.index)
 
     def _send(self, packet: Packet, oif: int = 0) -> None:
         """Send a packet that no socket has a route for; one that has none is dropped."""
@@ -253,9 +254,9 @@ class Stack:
         """Route an ICMP message and send it; a source of 0 is for the route to choose."""
         self._send(message, oif)
 
-    def is_local(self, address: int) -> bool:
-        """Whether the address is one of this host's."""
-        return self.ip.is_local(address)
+    def is_local(self, address: int, device: int = 0) -> bool:
+        """Whether the address is one of this host's, and of that interface if `device` is not 0."""
+        return self.ip.is_local(address, device)
 
     def is_unicast(self, address: int) -> bool:
         """Whether the address is neither broadcast nor multicast to this host."""
