@@ -189,7 +189,7 @@ class Stack:
         if entry is not None:
             segment_arrives(entry.owner, segment, self.world.now)  # type: ignore[arg-type]
         elif self.is_unicast(segment.dst):  # tcp_v4_rcv: what is not for this host alone is dropped
-            self.tcp_reset(segment, interface)
+            self._refuse(segment, interface)
 
     def _deliver_udp(self, packet: UdpDatagram, interface: Interface) -> None:
         table = self.udp if packet.proto == IPPROTO_UDP else self.udplite
@@ -226,9 +226,13 @@ class Stack:
                 sender.datagram_left()
 
     def tcp_reset(self, packet: Packet, interface: Interface | None) -> None:
-        """Answer a segment for no socket with a reset (RFC 9293 section 3.10.7.1)."""
+        """Reject a segment with a reset, by whatever way there is (nf_send_reset, nf_send_reset6)."""
         assert isinstance(packet, TcpSegment)
-        reset = arrives.reset_for(packet)
+        self._refuse(packet, None if interface is None or interface.loopback else interface)
+
+    def _refuse(self, segment: TcpSegment, interface: Interface | None) -> None:
+        """Answer a segment for no socket with a reset (RFC 9293 section 3.10.7.1)."""
+        reset = arrives.reset_for(segment)
         if reset is not None:
             self._respond(reset, interface)
 
