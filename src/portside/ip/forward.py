@@ -62,7 +62,7 @@ def _forward_v6(layer: IpLayer, packet: Packet, interface: Interface, forwards: 
         layer.drop_with_error(packet, interface, 3, 0)
     elif needs_scope(packet.dst):
         layer.drop(packet, interface, "link-local")
-    elif is_link_local(packet.src):
+    elif is_link_local(packet.src) and route.interface is not interface:  # back onto its own link it may go
         layer.drop_with_error(packet, interface, 1, 2)
     elif 40 + packet.payload_length() > route.mtu:
         layer.drop_with_error(packet, interface, 2, 0, max(route.mtu, IPV6_MIN_MTU))
