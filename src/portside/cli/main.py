@@ -380,14 +380,16 @@ def ls(
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 @_snapshot
 @_namespace
-@click.argument("what", metavar="PORT|ADDRESS|NAME")
+@click.argument("what", metavar="PORT|ADDRESS|PATH|NAME")
 def who(what: str, as_json: bool, file: str | None, namespace: str | None) -> int:
-    """Say who has a port or an address: every process, its user, and how it came to run.
+    """Say who has a port, an address or a UNIX socket: every process, its user, and how it came to run.
 
     \b
       portside who 8080
       portside who [::1]:53/udp
-      portside who nginx
+      portside who localhost               what listens on loopback addresses
+      portside who /run/docker.sock        a UNIX socket; @NAME an abstract one
+      portside who nginx                   what a program of that name has
 
     \b
     Exit codes: 0; 1 when nobody has it.

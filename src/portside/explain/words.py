@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from portside.addr import ip
 from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE
-from portside.facts.state import NAMES
+from portside.facts.state import ESTABLISHED, NAMES
 
 if TYPE_CHECKING:
     from portside.facts.snapshot import Snapshot
@@ -55,7 +55,7 @@ def peer_text(socket: Socket) -> str:
 def state_text(socket: Socket) -> str:
     """The state as ss(8) calls it: a UDP socket without a peer is UNCONN."""
     if socket.proto != IPPROTO_TCP:
-        return "ESTAB" if socket.rport else "UNCONN"
+        return NAMES[ESTABLISHED] if socket.rport else "UNCONN"
     return NAMES.get(socket.state, str(socket.state))
 
 

@@ -1,0 +1,119 @@
+"""`portside who` of UNIX sockets, of loopback addresses and of network namespaces that have no name."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.explain import hand
+
+from portside.cli import who
+from portside.cli.main import cli
+from portside.facts import saved
+from portside.facts.snapshot import Namespace, Snapshot
+from portside.facts.socket import Owner
+
+
+def portside(*arguments: str) -> int:
+    return cli.main(list(arguments), "portside", standalone_mode=False) or 0
+
+
+def of(snapshot: Snapshot, path: Path, *arguments: str) -> int:
+    """`portside ARGUMENTS` of that snapshot."""
+    path.write_text(saved.dump(snapshot), "utf-8")
+    return portside(*arguments, "--snapshot", str(path))
+
+
+@pytest.mark.linux
+@pytest.mark.scenario("E1")
+def test_a_unix_socket_has_an_owner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, other = tmp_path / "x.sock", tmp_path / "link"
+    abstract = f"portside-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        server.bind(str(path))
+        server.listen()
+        receiver.bind("\0" + abstract)
+        other.symlink_to(path)
+        for what in (f"unix:{path}", str(path), str(other)):
+            assert portside("who", what) == 0
+            lines = capsys.readouterr().out.splitlines()
+            assert lines[0].startswith(f"unix stream {path} LISTEN, user ")
+            assert f"(pid {os.getpid()}, fd {server.fileno()})" in lines[1]
+            assert len(lines) == 3
+        assert portside("who", f"@{abstract}", "--json") == 0
+        [found] = json.loads(capsys.readouterr().out)["sockets"]
+    assert (found["protocol"], found["type"], found["text"]) == ("unix", "dgram", f"@{abstract}")
+    assert [owner["pid"] for owner in found["owners"]] == [os.getpid()]
+
+
+@pytest.mark.linux
+@pytest.mark.parametrize("what", ["unix:/x", "/run/portside-has-no-such", "@portside-has-no-such"])
+def test_nobody_has_a_unix_socket_that_is_not_there(what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert portside("who", what) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith(f"nobody has {what}\n")
+
+
+@pytest.mark.parametrize("what", ["0", "127.0.0.1:0", ":0", "70000"])
+def test_what_is_no_port_of_anybody_is_a_sentence(what: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "portside", "who", what], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("portside: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_localhost_is_what_listens_on_loopback_addresses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    snapshot = hand.host(
+        hand.socket("127.0.0.1:81"), hand.socket("[::1]:82"), hand.socket("0.0.0.0:83"), hand.socket("10.9.0.5:84"),
+        hand.socket("127.0.0.1:85", to="127.0.0.1:9"),
+    )  # fmt: skip
+    assert of(snapshot, tmp_path / "s.json", "who", "localhost", "--json") == 0
+    assert [each["port"] for each in json.loads(capsys.readouterr().out)["sockets"]] == [81, 82, 83]
+
+
+def test_a_network_namespace_without_a_name_has_its_inode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = [hand.host(hand.socket("127.0.0.1:9600"), namespace=Namespace(inode=each)) for each in (70, 71, 72)]
+    snapshot = hand.host(hand.socket("127.0.0.1:9600"), namespace=Namespace(inode=70), others=tuple(places[1:]))
+    assert of(snapshot, tmp_path / "s.json", "who", "9600") == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("tcp")]
+    assert [line.partition("user root")[2] for line in told] == [
+        "", " in the network namespace 71", " in the network namespace 72",
+    ]  # fmt: skip
+    assert of(snapshot, tmp_path / "s.json", "who", "9600", "--json") == 0
+    assert [each["namespace"] for each in json.loads(capsys.readouterr().out)["sockets"]] == [None, "71", "72"]
+
+
+def test_a_process_is_told_once_for_all_its_sockets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ports = (8081, 8082, 8083)
+    sockets = [hand.socket(f"0.0.0.0:{port}", owners=(Owner(9, port % 10, "web"),), inode=port) for port in ports]
+    snapshot = hand.host(*sockets, processes=(hand.process(9, "web"), hand.process(1, "init", ppid=0)))
+    assert of(snapshot, tmp_path / "s.json", "who", "web") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in lines[:3]] == [f"tcp 0.0.0.0:{port} LISTEN" for port in ports]
+    assert lines[3].startswith("  web (pid 9, fd 1, 2, 3), user root")
+    assert len(lines) == 5
+
+
+def test_a_long_command_line_is_cut_to_the_width_of_a_terminal_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = hand.process(9, "web")
+    snapshot = hand.host(
+        hand.socket("0.0.0.0:8080", pid=9, command="web"),
+        processes=(type(long)(pid=9, ppid=0, name="web", argv=("web", "x" * 500)),),
+    )
+    assert of(snapshot, tmp_path / "s.json", "who", "8080") == 0
+    assert "x" * 500 in capsys.readouterr().out
+    monkeypatch.setattr(who, "_width", lambda: 80)
+    assert of(snapshot, tmp_path / "s.json", "who", "8080") == 0
+    line = capsys.readouterr().out.splitlines()[1]
+    assert len(line) == 80
+    assert line.endswith("xxx...")
