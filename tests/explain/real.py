@@ -98,6 +98,8 @@ def settle() -> None:
         local = {row.split()[0] for row in routes.splitlines() if int(row.split()[8], 16) & 0x80000000}
         ready = all(row.split()[0] in local and not int(row.split()[4], 16) & 0x40 for row in text.splitlines())
         links = subprocess.run(["ip", "link"], capture_output=True, text=True, check=True).stdout
+        # An end whose carrier is not told yet: the port of a bridge carries nothing until then (linkwatch).
+        ready = ready and not any("LOWER_UP" in line and "DOWN mode" in line for line in links.splitlines())
         if ready and before == (text, routes, links):
             return
         before = (text, routes, links)

@@ -433,7 +433,7 @@ def test_what_a_later_nft_may_print_is_not_understood() -> None:
     )
     assert found == Chain(
         family="ip", table="t", name="c",
-        rules=(FirewallRule(understood=False, text="novel 5 teleport", handle=3),),
+        rules=(FirewallRule(verdict="unknown", understood=False, text="novel 5 teleport", handle=3),),
     )  # fmt: skip
 
 
@@ -476,3 +476,16 @@ def test_rules_of_the_older_iptables_are_missing(tmp_path: Path, monkeypatch: py
     (found,) = nftables._legacy()
     assert "nat, filter" in found.why
     assert found.remedy == "iptables-legacy-save shows them"
+
+
+def test_the_devices_of_a_chain_are_read_where_json_has_none() -> None:
+    entries = [
+        {"chain": {"family": "netdev", "table": "t", "name": name, "handle": 1, "type": "filter", "hook": "ingress",
+                   "prio": 0}} for name in ("one", "two")
+    ]  # fmt: skip
+    lines = [
+        "table netdev t { # handle 1", "\tchain one { # handle 1",
+        '\t\ttype filter hook ingress device "v*" priority filter; policy accept;', "\t}",
+        "\tchain two { # handle 2", "\t\ttype filter hook ingress devices = { va, vb } priority -500; policy accept;",
+    ]  # fmt: skip
+    assert [each.device for each in nftables.parse({"nftables": entries}, lines)] == ["v*", "va vb"]

@@ -113,7 +113,7 @@ class Attempt:
             return f"what is sent to {where} would be lost, and nobody would say so"
         if self.outcome == BEYOND:
             return f"beyond this machine: {self.steps[-1].sentence if self.steps else where}"
-        because = "; ".join(_open_words(each) for each in self.open)
+        because = "; ".join(dict.fromkeys(map(_open_words, self.open)))
         return f"unknown, because this can't be read or foreseen: {because}"
 
 
@@ -211,6 +211,7 @@ def _explore(
         runs += 1
         choices = Choices(script)
         attempt = Run(snapshot, choices, source, uid).attempt(address, port, zone, proto)
+        open_ |= {id(about): about for about in choices.dark}
         found.setdefault((attempt.outcome, attempt.errno, attempt.by), attempt)
         taken = tuple(chosen for _, chosen, _ in choices.made)
         for place in range(len(script), len(choices.made)):
@@ -238,6 +239,7 @@ class Run:
 
     def __init__(self, snapshot: Snapshot, choices: Choices, source: str | None, uid: int) -> None:
         self.twin = Twin(snapshot, choices)
+        self.dark = choices.dark
         machine = self.twin.here if source is None else self.twin.machine(source)
         if machine is None:
             raise ValueError(f"there is no namespace {source!r} in this snapshot")
@@ -268,9 +270,12 @@ class Run:
                 return self._failed(address, port, error)
         tcb = file.tcb
         self.twin.clock.run(
-            PATIENCE, lambda: self.circles or tcb.state not in (SYN_SENT, SYN_RECEIVED) or bool(self.twin.left)
+            PATIENCE,
+            lambda: self.circles or tcb.state not in (SYN_SENT, SYN_RECEIVED) or bool(self.twin.left or self.dark),
         )
         after = self.twin.clock.now
+        if self.dark:
+            return self._unknown(address, port)
         if self.circles:
             return Attempt(
                 address=address, port=port, outcome=UNKNOWN, steps=tuple(self.steps), open=("NAT sends it in circles",)
@@ -321,6 +326,11 @@ class Run:
             address=address, port=port, outcome=FAILED, errno=number, after=self.twin.clock.now, steps=tuple(self.steps)
         )  # fmt: skip
 
+    def _unknown(self, address: int, port: int) -> Attempt:
+        return Attempt(
+            address=address, port=port, outcome=UNKNOWN, steps=tuple(self.steps), open=tuple(self.dark)
+        )  # fmt: skip
+
     def _gone(self, address: int, port: int) -> Attempt:
         machine, device, packet = self.twin.left[0]
         words = f"{packet_words(packet)} leaves by {device.name}, where only the real network knows more"
@@ -356,7 +366,9 @@ class Run:
             file.send(b"\0", 0, None, clock.now)
         except OSError as error:
             return self._failed(address, port, error)
-        clock.run(clock.now + 10 * SECOND, lambda: bool(self.twin.left))
+        clock.run(clock.now + 10 * SECOND, lambda: bool(self.twin.left or self.dark))
+        if self.dark:
+            return self._unknown(address, port)
         number = file.take_error()
         if number:
             return Attempt(address=address, port=port, outcome=FAILED, errno=number, steps=tuple(self.steps))

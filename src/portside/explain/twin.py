@@ -14,6 +14,7 @@ from typing import Final
 from portside.addr.abi import AF_INET, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE
 from portside.addr.ip import V4_LOOPBACK, V6_ANY, V6_LOOPBACK, bits_of, is_link_local, is_v4, prefix_of
 from portside.explain import load
+from portside.explain.frames import Frames, Plug
 from portside.explain.world import Clock, Wire
 from portside.facts.interface import (
     IFA_F_DADFAILED,
@@ -59,6 +60,7 @@ class Choices:
     def __init__(self, script: tuple[int, ...] = ()) -> None:
         self.script = script
         self.made: list[tuple[object, int, int]] = []
+        self.dark: list[object] = []  # beyond these nothing is known
         self._known: dict[int, int] = {}
 
     def choose(self, about: object, count: int) -> int:
@@ -81,6 +83,10 @@ class Choices:
     def which(self, rule: FirewallRule, count: int) -> int:
         """Which of a range of addresses NAT takes: of many, the ends stand for all."""
         return (0, count - 1)[self.choose(rule, 2)]
+
+    def unforeseen(self, about: object) -> None:
+        """Something happens that is not modelled: the attempt's end is not known."""
+        self.dark.append(about)
 
     def way(self, entry: RouteEntry, count: int) -> int:
         """Which of several ways a packet takes."""
@@ -406,8 +412,9 @@ class Twin:
             elif facts.kind != "bridge" and not facts.flags & IFF_LOOPBACK:
                 edges.add(place)
         wires: dict[Place, Wire] = {}
+        watched = any(machine.ip.ruleset is not None and machine.ip.ruleset.frames for machine in self.machines)
         for place in places:
-            self._plug(place, wires)
+            self._plug(place, wires, watched)
         for place in edges:
             wires[self._root(place)].beyond = True
 
@@ -432,7 +439,15 @@ class Twin:
         if one != other:
             self._joined[one] = other
 
-    def _plug(self, place: Place, wires: dict[Place, Wire]) -> None:
+    def _port(self, place: Place, facts: Interface) -> Place | None:
+        """The port of a bridge that is the other end of a veth pair."""
+        peer = self._peer(place, facts)
+        port = self._facts(peer) if peer is not None else None
+        if peer is None or port is None or not port.master or not self._is_bridge((peer[0], port.master)):
+            return None
+        return peer
+
+    def _plug(self, place: Place, wires: dict[Place, Wire], watched: bool) -> None:
         facts = self._facts(place)
         machine = self._by_inode[place[0]]
         assert facts is not None
@@ -444,13 +459,23 @@ class Twin:
         if wire is None:
             wire = wires[root] = Wire(self.clock, facts.name)
             wire.left = self._leaves
+            wire.doubt = self.choices.unforeseen
+            wire.frames = Frames() if watched else None
         if facts.master:
             return  # what comes in by a port of a bridge is the bridge's
         if facts.kind == "bridge":
+            if wire.bridge is not None and watched:
+                wire.through = "what chains of devices and bridges say between two bridges"
             wire.bridge = device
             wire.passes = partial(_passes, machine)
         self._addresses += 1
         device.link_address = self._addresses
+        if wire.frames is not None:
+            port = self._port(place, facts)
+            there = self._by_inode[port[0]].ip if port is not None else None
+            wire.frames.plugs[device.link_address] = Plug(
+                machine.ip, device, there, there.interfaces[port[1]] if there is not None and port is not None else None
+            )
         wire.plug(device, bool(facts.flags & IFF_LOWER_UP) or facts.state == "UNKNOWN")
 
     def _leaves(self, packet: Packet, device: Device) -> None:

@@ -10,6 +10,7 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Final, NoReturn
 
+from portside.explain.frames import Frames
 from portside.host.file import Blocked, Task
 from portside.ip.interface import Interface
 from portside.ip.link import TO_ALL, NeighborMessage
@@ -88,6 +89,9 @@ class Wire:
         self.left: Callable[[Packet, Interface], None] | None = None
         self.bridge: Interface | None = None  # whose ports the others hang on
         self.passes: Passes | None = None  # what the bridge's host says of a packet
+        self.through = ""  # why it is not known what becomes of what is carried here
+        self.doubt: Callable[[object], None] | None = None  # who hears of that
+        self.frames: Frames | None = None  # the chains that see frames, where there are any
         self._interfaces: dict[int, Interface] = {}
         self.carried: dict[int, bool] = {}  # by link address: whether the interface has a carrier
 
@@ -101,6 +105,10 @@ class Wire:
         """Carry a packet to the interface with that link address, or to all but the sender (`ip.link.Link`)."""
         if not self.carried[sender.link_address]:
             return
+        if self.frames is not None and not self.frames.leaves(packet, sender):
+            return
+        if self.through and self.doubt is not None:
+            self.doubt(self.through)
         when = self.clock.now + ON_THE_WAY
         if next_hop == OUTSIDE:
             if self.left is not None:
@@ -120,6 +128,8 @@ class Wire:
     def _carry(self, packet: Packet, sender: Interface, interface: Interface) -> None:
         """From port to port of a bridge: its host may have a say."""
         bridge, passes = self.bridge, self.passes
+        if self.frames is not None and not self.frames.reaches(packet, sender, interface):
+            return
         if passes is None or bridge is None or bridge is sender or passes(packet, bridge, sender, bridge is interface):
             self._arrive(packet, interface)
 

@@ -11,6 +11,7 @@ FORWARD: Final = "forward"
 PREROUTING: Final = "prerouting"
 POSTROUTING: Final = "postrouting"
 INGRESS: Final = "ingress"
+EGRESS: Final = "egress"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,8 @@ class FirewallRule:
     """A rule of a chain: when its matches hold, its verdict applies.
 
     `verdict` is `accept`, `drop`, `reject`, `jump`, `goto`, `return`, `continue`, `dnat`, `snat`,
-    `masquerade`, `redirect`, `notrack` or `queue`. `target` is the chain to go to; `reject_with` is `tcp-reset`,
+    `masquerade`, `redirect`, `notrack`, `queue`, or `unknown`
+    where portside can't read what it decides. `target` is the chain to go to; `reject_with` is `tcp-reset`,
     `port-unreachable`, `admin-prohibited`, `host-unreachable`, `net-unreachable` ...; `to_address` and
     `to_port` are what NAT puts in; `set_mark` is the value that the packet's mark gets, and which bits of it. One
     rule of nft(8) with a map of verdicts is several here, with one handle. `understood` is false when the rule

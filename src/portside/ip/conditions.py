@@ -13,6 +13,7 @@ from portside.facts.verdict import Verdict
 from portside.ip import nat
 from portside.ip.conntrack import STATE_NAMES
 from portside.ip.interface import Interface
+from portside.ip.link import NEIGHBOR_PROTOCOL
 from portside.ip.nat import UNTRACKED, Passage
 from portside.wire.packet import Fragment, IcmpMessage, Packet, TcpSegment, UdpDatagram
 
@@ -106,6 +107,8 @@ class Conditions:
 
     def _meets_headers(self, match: Match, view: View) -> bool | None:
         key, packet, whole = match.key, view.packet, view.whole
+        if packet.proto == NEIGHBOR_PROTOCOL:
+            return None  # ARP has no IP header
         if key == "family":
             return ("ip" if is_v4(packet.dst) else "ip6") in match.values
         if key in ("saddr", "daddr"):

@@ -89,12 +89,14 @@ def neighbor_passes(ruleset: Ruleset, message: Packet, iif: Interface | None, oi
     Args: iif: where it came in; oif: where it leaves. ARP is not IP, and passes. Source: ndisc_send_skb, ip6_input.
     """
     assert isinstance(message, NeighborMessage)
-    if is_v4(message.dst):
-        return True
+    return is_v4(message.dst) or ruleset.neighbor(as_icmp(message), iif, oif) is None
+
+
+def as_icmp(message: NeighborMessage) -> IcmpMessage:
+    """Neighbour discovery as ICMPv6 (RFC 4861 section 4.3)."""
     dst = SOLICITED_NODE | message.dst & 0xFFFFFF if message.request else message.dst
     kind = NEIGHBOR_SOLICITATION if message.request else NEIGHBOR_ADVERTISEMENT
-    packet = IcmpMessage(message.src, dst, IPPROTO_ICMPV6, kind, 0)
-    return ruleset.neighbor(packet, iif, oif) is None
+    return IcmpMessage(message.src, dst, IPPROTO_ICMPV6, kind, 0)
 
 
 def bridge(layer: IpLayer, packet: Packet, device: Interface, sender: int, to_host: bool) -> bool:

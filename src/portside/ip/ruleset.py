@@ -10,10 +10,11 @@ Source: nf_tables_core.c nft_do_chain, nf_conntrack_core.c, nf_nat_core.c nf_nat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Final, Protocol
 
 from portside.addr.ip import is_v4
-from portside.facts.rule import FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING, Chain, FirewallRule
+from portside.facts.rule import EGRESS, FORWARD, INGRESS, INPUT, OUTPUT, POSTROUTING, PREROUTING, Chain, FirewallRule
 from portside.facts.verdict import Verdict
 from portside.ip import nat
 from portside.ip.conditions import NEEDS_TRACKING, Conditions, RouteAgain, Surroundings, View
@@ -34,6 +35,10 @@ SOURCE_NAT: Final = 100
 
 HOOKS: Final = (PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING)
 FAMILIES: Final = {True: ("ip", "inet"), False: ("ip6", "inet")}
+OF_FRAMES: Final = frozenset({
+    "iif", "oif", "family", "saddr", "daddr", "proto", "sport", "dport", "tcp_flags", "icmp_type", "icmp_code",
+})  # fmt: skip
+"""What a rule may ask of a frame, as it stands in its headers."""
 DEEPEST: Final = 16  # jumps within jumps (NFT_JUMP_STACK_SIZE)
 
 
@@ -66,12 +71,15 @@ class Doubts(Protocol):
     def which(self, rule: FirewallRule, count: int) -> int:
         """Which of `count` addresses a NAT rule chooses."""
 
+    def unforeseen(self, about: object) -> None:
+        """What becomes of the packet now can't be foreseen."""
+
 
 class Ruleset:
     """The chains of one host, and the connections that they follow."""
 
     def __init__(self, chains: Iterable[Chain], surroundings: Surroundings, doubts: Doubts) -> None:
-        self.chains = tuple(chains)
+        self.chains = tuple(map(_as_frames, chains))
         self.surroundings = surroundings
         self.doubts = doubts
         self.uid_of: Callable[[Packet], int | None] = _nobody  # whose socket sent a packet
@@ -83,8 +91,11 @@ class Ruleset:
         self._conditions = Conditions(surroundings)
         self._passages: dict[int, Passage] = {}  # of packets on their way, by their identity
         self._expected: Packet | None = None
+        self._stopped: Ruling | None = None
         self.tracking = any(map(_needs_tracking, self.chains))
         self.translating = {True: False, False: False}
+        self.frames = [chain for chain in self.chains if chain.hook is not None and _sees_frames(chain)]
+        self.frames.sort(key=lambda chain: chain.priority)
         for v4, families in FAMILIES.items():
             for hook in HOOKS:
                 base = [chain for chain in self.chains if chain.hook == hook and chain.family in families]
@@ -98,6 +109,8 @@ class Ruleset:
 
     def prerouting(self, packet: Packet, iif: Interface) -> Ruling | None:
         """A packet comes in; None: it may go on, maybe with another destination."""
+        if iif.loopback and not self._loops(packet, iif):
+            return self._stopped
         passage = self._passages.get(id(packet))
         looped = passage is not None and passage.packet is packet
         if self._expected is packet:
@@ -154,6 +167,32 @@ class Ruleset:
             if ruling is not None:
                 return ruling
         return None
+
+    def frame(self, hook: str, packet: Packet, iif: Interface | None, oif: Interface | None, bridge: bool) -> bool:
+        """Whether the chains let a frame pass that see it before IP does, or after it.
+
+        Args: hook: of a device (ingress, egress) or, `bridge`, of the family bridge, with its ports as interfaces.
+        Source: nf_hook_ingress, nf_hook_egress; br_handle_frame, br_forward, br_pass_frame_up.
+        """
+        device = iif if hook == INGRESS else oif
+        for chain in self.frames:
+            if chain.hook != hook or (chain.family == "bridge") is not bridge:
+                continue
+            if not bridge and (device is None or not _is_of(chain, device)):
+                continue
+            ruling = self._ask(chain, View(hook, Passage(packet), iif, oif))
+            if ruling is not None and ruling.verdict != ACCEPT:
+                if ruling.verdict != DROP:
+                    self.doubts.unforeseen(ruling.rule)
+                self._stopped = Ruling(hook, DROP, chain, ruling.rule)
+                return False
+        return True
+
+    def _loops(self, packet: Packet, lo: Interface) -> bool:
+        """Whether the chains of the device `lo` let a packet of this host come back."""
+        if not self.frames:
+            return True
+        return self.frame(EGRESS, packet, None, lo, False) and self.frame(INGRESS, packet, lo, None, False)
 
     def expect(self, packet: Packet) -> None:
         """The packet was at the hook `prerouting` already: a bridge showed it."""
@@ -310,6 +349,15 @@ class Ruleset:
             self.told(ruling, view.packet)
         return ruling
 
+    def _end(self, verdict: str, view: View, chain: Chain, rule: FirewallRule) -> Ruling:
+        """A rule ends the packet's way through the chains of the hook, maybe in a way that is not known."""
+        if verdict == "queue":
+            verdict = ACCEPT if self.doubts.holds(rule, chain) else DROP
+        elif verdict == "unknown":
+            self.doubts.unforeseen(rule)
+            verdict = DROP
+        return Ruling(view.hook, verdict, chain, rule)
+
     def _walk(self, chain: Chain, view: View, base: Chain, depth: int) -> Ruling | None:
         for rule in chain.rules:
             if not self._conditions.hold(rule, view):
@@ -330,17 +378,36 @@ class Ruleset:
             elif verdict == "notrack":
                 if view.passage.connection is None:
                     view.passage.state = UNTRACKED
-            elif verdict == "queue":
-                if self.doubts.holds(rule, chain):
-                    return Ruling(view.hook, ACCEPT, chain, rule)
-                return Ruling(view.hook, DROP, chain, rule)
             elif verdict != "continue":
-                return Ruling(view.hook, verdict, chain, rule)
+                return self._end(verdict, view, chain, rule)
         return None
 
 
 def _needs_tracking(chain: Chain) -> bool:
     return chain.kind == "nat" or any(match.key in NEEDS_TRACKING for rule in chain.rules for match in rule.matches)
+
+
+def _sees_frames(chain: Chain) -> bool:
+    return chain.family in ("netdev", "bridge") or chain.hook in (INGRESS, EGRESS)
+
+
+def _is_of(chain: Chain, device: Interface) -> bool:
+    """Whether a chain hangs on a device: it may name several, and all that begin alike."""
+    return any(
+        device.name.startswith(name[:-1]) if name.endswith("*") else device.name == name
+        for name in chain.device.split()
+    )
+
+
+def _as_frames(chain: Chain) -> Chain:
+    """A chain that sees frames, where what is known only above them can't be read."""
+    if not _sees_frames(chain):
+        return chain
+    return replace(chain, rules=tuple(
+        rule if all(match.key in OF_FRAMES for match in rule.matches) else
+        replace(rule, matches=tuple(match for match in rule.matches if match.key in OF_FRAMES), understood=False)
+        for rule in chain.rules
+    ))  # fmt: skip
 
 
 def _nobody(_packet: Packet) -> int | None:

@@ -70,6 +70,12 @@ def _decides(expression: Mapping[str, Any]) -> bool:
     return kind not in HARMLESS and kind not in ("match", "limit", "quota", "ct count")
 
 
+def _ends(expression: Mapping[str, Any]) -> bool:
+    """Whether a statement that could not be read may end the packet's way: fwd, tproxy, synproxy, an odd map ..."""
+    (kind,) = list(expression)[:1] or [""]
+    return _decides(expression) and kind not in ("mangle", "xt")
+
+
 def _marks(mangle: Any) -> bool:
     """Whether it sets the mark of the packet: all else that can be set is of no weight for its way."""
     key = mangle.get("key", {}) if isinstance(mangle, dict) else {}
@@ -85,15 +91,18 @@ def _read(expressions: list[dict[str, Any]], lookup: Lookup) -> tuple[list[list[
     conditions: list[list[Matches]] = []
     outcomes: list[Outcome] = []
     marks: list[tuple[int, int]] = []
-    understood = True
+    understood, unread = True, False
     for expression in expressions:
         try:
             _take(expression, lookup, conditions, outcomes, marks)
         except (NotUnderstoodError, KeyError, TypeError, ValueError, AttributeError, IndexError):
             # Whatever form a version of nft(8) gives to what this one does not know.
             understood = False
+            unread = unread or _ends(expression)
     mark = marks[0] if marks else None
     understood = understood and len(marks) < 2
+    if unread and not outcomes:
+        outcomes = [((), FirewallRule(verdict="unknown"))]
     return (
         conditions,
         [(further, replace(outcome, set_mark=mark)) for further, outcome in outcomes or [((), NOTHING)]],

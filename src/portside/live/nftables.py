@@ -81,6 +81,9 @@ def _legacy() -> tuple[Missing, ...]:
 # -- text --
 
 _HANDLE: Final = re.compile(r"^\s*(.*?)\s*# handle (\d+)$")
+_CHAIN: Final = re.compile(r"^\tchain (\S+) \{")
+_HOOKED: Final = re.compile(r"^\t\ttype \S+ hook \S+ devices? (.*?) ?priority ")
+_NAMED: Final = re.compile(r'[^\s{}=,"]+')
 _TABLE: Final = re.compile(r"^table (\S+) (\S+) \{")
 
 
@@ -112,6 +115,21 @@ def dormant_of(lines: Iterable[str]) -> set[Key]:
     return found
 
 
+def devices_of(lines: Iterable[str]) -> dict[tuple[str, str, str], str]:
+    """The devices of base chains by family, table and name, which nft(8) does not always tell in JSON."""
+    found: dict[tuple[str, str, str], str] = {}
+    family = table = name = ""
+    for line in lines:
+        opening, chain, hooked = _TABLE.match(line), _CHAIN.match(line), _HOOKED.match(line)
+        if opening is not None:
+            family, table = opening.groups()
+        elif chain is not None:
+            name = chain[1]
+        elif hooked is not None:
+            found[family, table, name] = " ".join(_NAMED.findall(hooked[1]))
+    return found
+
+
 # -- JSON: libnftables-json(5) --
 
 
@@ -120,7 +138,7 @@ def parse(listed: Mapping[str, Any], lines: Sequence[str]) -> tuple[Chain, ...]:
 
     Args: listed: what `nft -j list ruleset` prints; lines: what `nft -a list ruleset` does.
     """
-    texts, dormant = texts_of(lines), dormant_of(lines)
+    texts, dormant, devices = texts_of(lines), dormant_of(lines), devices_of(lines)
     entries = [next(iter(entry.items())) for entry in listed["nftables"]]
     sets = {(_table(what), what["name"]): what for kind, what in entries if kind in ("set", "map")}
     contents: dict[tuple[Key, str], list[FirewallRule]] = {}
@@ -130,7 +148,7 @@ def parse(listed: Mapping[str, Any], lines: Sequence[str]) -> tuple[Chain, ...]:
             text = texts.get((*table, what.get("handle", 0))) or json.dumps(what.get("expr"))
             contents.setdefault((table, what["chain"]), []).extend(rules(what, text, _lookup(sets, table)))
     return tuple(
-        _chain(what, tuple(contents.get((_table(what), what["name"]), ())))
+        _chain(what, devices, tuple(contents.get((_table(what), what["name"]), ())))
         for kind, what in entries
         if kind == "chain" and _table(what) not in dormant
     )
@@ -150,8 +168,10 @@ def _lookup(sets: Mapping[tuple[Key, str], Mapping[str, Any]], table: Key) -> Lo
     return lookup
 
 
-def _chain(what: Mapping[str, Any], found: tuple[FirewallRule, ...]) -> Chain:
-    device = what.get("dev", "")
+def _chain(
+    what: Mapping[str, Any], devices: Mapping[tuple[str, str, str], str], found: tuple[FirewallRule, ...]
+) -> Chain:
+    device = what.get("dev", "") or devices.get((*_table(what), what["name"]), "")
     return Chain(
         family=what["family"],
         table=what["table"],

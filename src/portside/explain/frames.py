@@ -1,0 +1,69 @@
+"""The chains that see the frames of a wire: of devices (netdev, inet ingress) and of bridges (the family bridge)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from portside.addr.ip import is_v4
+from portside.facts.rule import EGRESS, FORWARD, INGRESS, INPUT, OUTPUT, POSTROUTING, PREROUTING
+from portside.ip.filtering import as_icmp
+from portside.ip.interface import Interface
+from portside.ip.link import NeighborMessage
+from portside.wire.packet import Packet
+
+if TYPE_CHECKING:
+    from portside.ip.layer import IpLayer
+
+
+class Plug(NamedTuple):
+    """What hangs on a wire: an interface of a host, and the port of a bridge that is its veth pair's other end."""
+
+    layer: IpLayer
+    interface: Interface
+    bridge: IpLayer | None = None
+    port: Interface | None = None
+
+
+class Frames:
+    """Asks the chains of everything that a frame passes on one wire. `plugs` are by link address."""
+
+    def __init__(self) -> None:
+        self.plugs: dict[int, Plug] = {}
+
+    def leaves(self, packet: Packet, sender: Interface) -> bool:
+        """Whether a frame gets out of an interface, and into the bridge that it is plugged into."""
+        plug = self.plugs[sender.link_address]
+        packet = _seen(packet)
+        return (
+            _asked(plug.layer, EGRESS, packet, None, plug.interface)
+            and (plug.bridge is None or _asked(plug.bridge, INGRESS, packet, plug.port, None))
+            and (plug.bridge is None or _asked(plug.bridge, PREROUTING, packet, plug.port, None, bridge=True))
+        )
+
+    def reaches(self, packet: Packet, sender: Interface, receiver: Interface) -> bool:
+        """Whether a frame gets through the bridge, and into an interface."""
+        came, goes = self.plugs[sender.link_address], self.plugs[receiver.link_address]
+        packet = _seen(packet)
+        if came.bridge is goes.layer and not _asked(goes.layer, INPUT, packet, came.port, None, bridge=True):
+            return False
+        if goes.bridge is not None:
+            hook = OUTPUT if came.layer is goes.bridge and came.bridge is None else FORWARD
+            if not (
+                _asked(goes.bridge, hook, packet, came.port, goes.port, bridge=True)
+                and _asked(goes.bridge, POSTROUTING, packet, None, goes.port, bridge=True)
+                and _asked(goes.bridge, EGRESS, packet, None, goes.port)
+            ):
+                return False
+        return _asked(goes.layer, INGRESS, packet, receiver, None)
+
+
+def _seen(packet: Packet) -> Packet:
+    """Neighbour discovery of IPv6 is ICMPv6 to a filter; ARP is what it is."""
+    return as_icmp(packet) if isinstance(packet, NeighborMessage) and not is_v4(packet.dst) else packet
+
+
+def _asked(
+    layer: IpLayer, hook: str, packet: Packet, iif: Interface | None, oif: Interface | None, *, bridge: bool = False
+) -> bool:
+    ruleset = layer.ruleset
+    return ruleset is None or not ruleset.frames or ruleset.frame(hook, packet, iif, oif, bridge)
