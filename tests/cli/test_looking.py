@@ -60,7 +60,7 @@ class TestSimulated:
         assert status == 0
         assert out.splitlines()[0].split() == ["PROTO", "ADDRESS", "PROCESS", "USER", "FAMILIES", "FROM", "WHERE"]
         assert "tcp    0.0.0.0:8080" in out
-        assert "the filter drops the rest" in out or "10.0.0.128" in out
+        assert "everywhere, but for 10.0.0.0/25 (saddr 10.0.0.0-10.0.0.127 drop)" in out
 
     @pytest.mark.scenario("C4")
     def test_alone_it_is_ls(self, simulated) -> None:
@@ -69,7 +69,9 @@ class TestSimulated:
     def test_json(self, simulated) -> None:
         _, out, _ = simulated("ls", "--json")
         [listener] = json.loads(out)["listeners"]
-        assert (listener["text"], listener["reach"]) == ("0.0.0.0:8080", "network")
+        assert (listener["text"], listener["reach"], listener["but_for"]) == (
+            "0.0.0.0:8080", "everywhere", ["10.0.0.0/25"],
+        )  # fmt: skip
 
     @pytest.mark.parametrize(
         ("arguments", "count"),

@@ -22,11 +22,11 @@ from portside.explain.exposure import (
     Exposure,
     exposures,
     is_listener,
-    ranges_text,
 )
 from portside.explain.packet_filter import DROPPED, OPEN, REJECTED, UNKNOWN
+from portside.explain.ranges import ranges_text
 from portside.facts.rule import Chain, FirewallRule, Match
-from portside.facts.snapshot import Missing, Snapshot
+from portside.facts.snapshot import ONLY_ROOT_ENTERS, UNENTERED, Missing, Snapshot
 from portside.facts.socket import Socket
 from portside.facts.state import CLOSED
 from portside.host.snapshot import snapshot
@@ -70,12 +70,12 @@ def look(snapshot: Snapshot) -> Exposure:
         ("[::]:22", EVERYWHERE, "everywhere", "IPv4 and IPv6"),
         ("127.0.0.1:22", MACHINE, "this machine only", "IPv4"),
         ("[::1]:22", MACHINE, "this machine only", "IPv6"),
-        ("192.168.1.5:22", NETWORK, "this network only: 192.168.1.0/24 (eth0)", "IPv4"),
-        ("10.9.0.5:22", NETWORK, "this network only: 10.9.0.0/16 (eth1)", "IPv4"),
-        ("[fd00:1::5]:22", NETWORK, "this network only: fd00:1::/64 (eth0)", "IPv6"),
+        ("192.168.1.5:22", NETWORK, "this network: 192.168.1.0/24 (eth0), and who has a route to it", "IPv4"),
+        ("10.9.0.5:22", NETWORK, "this network: 10.9.0.0/16 (eth1), and who has a route to it", "IPv4"),
+        ("[fd00:1::5]:22", NETWORK, "this network: fd00:1::/64 (eth0), and who has a route to it", "IPv6"),
         ("[fe80::5%eth0]:22", NETWORK, "this network only: fe80::/64 (eth0)", "IPv6"),
         ("192.168.1.9:22", NOWHERE, "nowhere: no interface has the address, or none is up", "IPv4"),
-        ("[::ffff:192.168.1.5]:22", NETWORK, "this network only: 192.168.1.0/24 (eth0)", "IPv4"),
+        ("[::ffff:192.168.1.5]:22", NETWORK, "this network: 192.168.1.0/24 (eth0), and who has a route to it", "IPv4"),
         ("0.0.0.0:53/udp", EVERYWHERE, "everywhere", "IPv4"),
     ],
 )
@@ -105,7 +105,7 @@ def test_without_a_network_everywhere_is_here() -> None:
 
 def test_a_device_is_the_only_door() -> None:
     found = look(host(socket("0.0.0.0:22", device=3)))
-    assert (found.reach, found.words) == (NETWORK, "this network only: 10.9.0.0/16 (eth1)")
+    assert (found.reach, found.words) == (NETWORK, "this network: 10.9.0.0/16 (eth1), and who has a route to it")
     assert found.calls == ("10.9.0.5:22",)
     assert [ip.text(door.address) for door in found.inner] == ["10.9.0.5"]  # for a device, that comes in by eth1
 
@@ -124,7 +124,8 @@ def test_a_device_is_the_only_door() -> None:
         ([chain(rule("drop", TCP, ports(81)))], EVERYWHERE, "everywhere"),
         ([chain(rule("accept", TCP, ports(22, 80)), policy="drop")], EVERYWHERE, "everywhere"),
         ([chain(rule("accept", iif("eth1")), policy="drop")], NETWORK,
-         "this network only: 10.9.0.0/16 (eth1); the filter drops the rest (policy drop of chain input)"),
+         "this network: 10.9.0.0/16 (eth1), and who has a route to it; "
+         "the filter drops the rest (policy drop of chain input)"),
         ([chain(rule("accept", prefix("10.0.0.0/8")), policy="drop")], NETWORK,
          "this network only: 10.0.0.0/8 (eth0), 10.0.0.0/8 (eth1); "
          "the filter drops the rest (policy drop of chain input)"),
@@ -176,8 +177,66 @@ def test_a_filter_that_could_not_be_read_is_not_taken_for_none() -> None:
     missing = (Missing(what="the packet filter", why="only root may read its rules"),)
     said = "if the packet filter lets it (it could not be read)"
     assert look(host(socket("0.0.0.0:80"), missing=missing)).words == f"everywhere, {said}"
-    assert look(host(socket("10.9.0.5:80"), missing=missing)).words == f"this network only: 10.9.0.0/16 (eth1), {said}"
+    assert look(host(socket("10.9.0.5:80"), missing=missing)).words == (
+        f"this network: 10.9.0.0/16 (eth1), and who has a route to it, {said}"
+    )
     assert look(host(socket("127.0.0.1:80"), missing=missing)).words == "this machine only"
+
+
+def keeps(address: str, **more: object) -> FirewallRule:
+    return rule("drop", prefix(f"{address}/32"), text=f"ip saddr {address} drop", **more)
+
+
+NOT_V4 = rule("drop", Match(key="family", values=("ip",)), text="no v4")
+
+
+@pytest.mark.scenario("C4")
+@pytest.mark.parametrize(
+    ("where", "rules", "reach", "words", "but_for"),
+    [
+        ("0.0.0.0:80", [keeps("10.9.0.9")], EVERYWHERE, "everywhere, but for 10.9.0.9 (ip saddr 10.9.0.9 drop)",
+         ("10.9.0.9",)),
+        ("10.9.0.5:80", [keeps("10.9.0.9")], NETWORK,
+         "this network: 10.9.0.0/16 (eth1), and who has a route to it, but for 10.9.0.9 (ip saddr 10.9.0.9 drop)",
+         ("10.9.0.9",)),
+        ("0.0.0.0:80", [rule("drop", prefix("10.9.0.9/32"), iif("eth1"), text="x")], EVERYWHERE,
+         "everywhere, but for 10.9.0.9 (eth1) (x)", ("10.9.0.9 (eth1)",)),
+        # one family alone, by whichever interface it comes
+        ("[::]:80", [NOT_V4], EVERYWHERE, "everywhere, over IPv6 alone; the filter drops the rest (no v4)", ()),
+        ("[::]:80", [rule("drop", iif("eth1"), text="x")], NETWORK,
+         "this network: 192.168.1.0/24 (eth0), fd00:1::/64 (eth0), fe80::/64 (eth0), and who has a route to it; "
+         "the filter drops the rest (x)", ()),
+        # a limit holds at times
+        ("0.0.0.0:80", [keeps("10.9.0.9", understood=False)], EVERYWHERE,
+         "everywhere, but perhaps for 10.9.0.9 (ip saddr 10.9.0.9 drop)", ("10.9.0.9",)),
+        ("10.9.0.5:80", [rule("accept", prefix("10.0.0.0/8")), rule("drop", understood=False, text="limit 1")], NETWORK,
+         "this network only: 10.0.0.0/8 (eth0), 10.0.0.0/8 (eth1); "
+         "over the rest a rule decides that can't be foreseen (limit 1)", ()),
+    ],
+)  # fmt: skip
+def test_who_is_kept_out_of_what_is_open(
+    where: str, rules: list[FirewallRule], reach: str, words: str, but_for: tuple[str, ...]
+) -> None:
+    found = look(host(socket(where, v6only=False), chains=(chain(*rules),)))
+    assert (found.reach, found.words, found.kept_out) == (reach, words.replace("10.0.0.0/8 (eth0), ", ""), but_for)
+
+
+@pytest.mark.scenario("C4")
+def test_the_rule_that_could_not_be_read_is_named() -> None:
+    """Not the policy, which decides only when the rule does not."""
+    unread = rule("accept", understood=False, text="tcp option maxseg size 1460 accept")
+    found = look(host(socket("0.0.0.0:80"), chains=(chain(unread, policy="drop"),)))
+    assert found.words.endswith("a rule of the filter that could not be read: tcp option maxseg size 1460 accept")
+    late = look(host(socket("0.0.0.0:80"), chains=(chain(unread, rule("drop", text="drop")),)))
+    assert late.words == found.words
+
+
+@pytest.mark.scenario("C4")
+def test_nothing_is_made_up_about_a_network_namespace_that_was_not_entered() -> None:
+    missing = (Missing(what=UNENTERED, why=ONLY_ROOT_ENTERS),)
+    for where in ("127.0.0.1:80", "0.0.0.0:80", "10.0.0.1:80"):
+        found = look(host(socket(where), interfaces=(), missing=missing))
+        assert (found.reach, found.words) == ("unknown", "unknown: only root may look into that network namespace")
 
 
 def test_jumps_return_and_go() -> None:

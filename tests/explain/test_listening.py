@@ -16,7 +16,7 @@ from portside.explain.matrix import matrix
 from portside.explain.mistakes import NOTE, WARNING
 from portside.explain.words import address_text, peer_text, programs, state_text
 from portside.facts.rule import Chain, FirewallRule, Match
-from portside.facts.snapshot import Namespace, Snapshot
+from portside.facts.snapshot import ONLY_ROOT_ENTERS, UNENTERED, Missing, Namespace, Snapshot
 from portside.facts.socket import Owner, Socket
 
 V4_ONLY = (LO, interface(2, "eth0", "192.168.1.5/24"))
@@ -44,13 +44,34 @@ def named(listener: Listener, level: str = WARNING) -> list[str]:
         (socket("0.0.0.0:80", pid=9, command="nginx"), []),
         (socket("0.0.0.0:80", accept_queue=129, backlog=128), ["queue-full"]),
         (socket("0.0.0.0:80", accept_queue=128, backlog=128), []),
-        (socket("0.0.0.0:80", drops=3), ["queue-overflowed"]),
+        (socket("0.0.0.0:80", drops=3), ["connections-dropped"]),
         (socket("0.0.0.0:53/udp", drops=3), ["drops"]),
         (socket("10.77.0.1:80"), ["not-here"]),
     ],
 )
 def test_what_is_likely_a_mistake(one: Socket, names: list[str]) -> None:
     assert named(look(one, interfaces=V4_ONLY)) == names
+
+
+@pytest.mark.scenario("C4")
+def test_a_namespace_that_was_not_entered_has_no_warnings() -> None:
+    closed = host(
+        socket("127.0.0.1:5000"), socket("10.7.7.7:80"), interfaces=(), namespace=Namespace(name="pid 7"),
+        missing=(Missing(what=UNENTERED, why=ONLY_ROOT_ENTERS),),
+    )  # fmt: skip
+    found = listeners(host(others=(closed,)))
+    assert [(each.namespace, each.findings, each.reach) for each in found] == [("pid 7", (), "unknown")] * 2
+
+
+@pytest.mark.scenario("C4")
+def test_what_was_dropped_is_counted_and_its_cause_is_not_made_up() -> None:
+    [one] = look(socket("0.0.0.0:80", drops=1), interfaces=V4_ONLY).warnings
+    assert one.sentence == (
+        "1 packet dropped on the way to a connection: its accept queue was full then (backlog 128), no route led back, "
+        "or a check failed; the kernel counts these together"
+    )
+    [full] = look(socket("0.0.0.0:80", accept_queue=1, backlog=0), interfaces=V4_ONLY).warnings
+    assert full.sentence.startswith("1 connection waiting to be accepted, no more fit (backlog 0)")
 
 
 @pytest.mark.scenario("C5")
@@ -191,7 +212,7 @@ def test_json_has_every_key_and_survives_hostile_names() -> None:
         "protocol": "tcp", "address": "0.0.0.0", "port": 8080, "text": "0.0.0.0:8080", "service": "http-alt",
         "families": ["IPv4"], "v6only": False, "device": None, "reach": "everywhere", "words": "everywhere",
         "filter_read": True,
-        "networks": ["192.168.1.0/24 (eth0)"], "call": ["http://127.0.0.1:8080/", "http://192.168.1.5:8080/"],
+        "networks": ["192.168.1.0/24 (eth0)"], "but_for": [], "call": ["http://127.0.0.1:8080/", "http://192.168.1.5:8080/"],
         "user": "www", "uid": 33, "inode": 5009,
         "owners": [{"pid": 9, "fd": 3, "command": hostile, "argv": [hostile], "unit": "web.service",
                     "container": None}],

@@ -71,7 +71,7 @@ def test_an_accept_queue_that_overflows() -> None:
         assert late.connect_ex(("127.0.0.1", port)) == errno.EINPROGRESS  # its SYN is dropped
         server.accept()[0].close()
         [listener] = found(port)
-    assert [each.name for each in listener.warnings] == ["queue-overflowed"]
+    assert [each.name for each in listener.warnings] == ["connections-dropped"]
     assert listener.socket.drops == 1
 
 

@@ -14,6 +14,9 @@ import traceback
 import pytest
 from tests.live.conftest import unshare_network
 
+from portside.cli.ls import WANT
+from portside.cli.source import Complaint, _in_namespace
+from portside.explain.listening import listeners
 from portside.facts import saved
 from portside.facts.snapshot import Namespace
 from portside.live import descriptors, machine, namespaces
@@ -358,3 +361,47 @@ def test_without_proc_there_are_sockets_at_least(fresh, keep):
     assert [each.lport for each in seen.sockets] == [keep[0].getsockname()[1]]
     assert (seen.processes, seen.sockets[0].owners) == ((), ())
     assert "who holds 1 socket" in {one.what for one in seen.missing}
+
+
+def test_a_stranger_is_told_nothing_made_up_about_namespaces_that_only_root_may_enter(other):
+    pid, place, _ = other
+    machine.read(want=WANT)
+
+    def look():
+        seen = machine.read(want=WANT)
+        rows = [
+            (each.namespace, each.reach, each.exposure.words, each.findings)
+            for each in listeners(seen)
+            if each.port == place[1]
+        ]
+        named = []
+        for name in (f"pid {pid}", "nosuch"):
+            with pytest.raises(Complaint) as caught:
+                _in_namespace(seen, name)
+            named.append(str(caught.value))
+        return rows, named
+
+    rows, (closed, none) = as_stranger(look)
+    assert rows == [(f"pid {pid}", "unknown", "unknown: only root may look into that network namespace", ())]
+    assert closed == f"the network namespace pid {pid}: only root may enter it"
+    assert none.startswith("there is no network namespace 'nosuch'; there are ")
+    assert f"pid {pid}" in none
+
+
+def test_a_strangers_namespace_of_a_name_can_only_be_entered_by_root(fresh):
+    if not shutil.which("ip"):
+        pytest.skip("ip(8) is needed")
+    name = f"ps-expl-{os.getpid()}"
+    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
+    if made.returncode:
+        pytest.skip(f"ip netns does not work here: {made.stderr.strip()}")
+    try:
+        inode = os.stat(f"/run/netns/{name}").st_ino
+        machine.read(want=WANT)
+        seen = as_stranger(lambda: machine.read(want=WANT))
+        (there,) = (one for one in seen.others if one.namespace == Namespace(inode=inode, name=name))
+        assert not there.entered
+        with pytest.raises(Complaint, match=f"the network namespace {name}: only root may enter it"):
+            _in_namespace(seen, name)
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=True)

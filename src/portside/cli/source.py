@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
-from portside.facts.snapshot import Snapshot
+from portside.facts.snapshot import ONLY_ROOT_ENTERS, Snapshot
 
 if TYPE_CHECKING:
     from portside.host.processes import Process
@@ -131,6 +131,8 @@ def _saved(path: str) -> Snapshot:
 def _in_namespace(found: Snapshot, name: str) -> Snapshot:
     for each in (found, *found.others):
         if name in (each.namespace.name, str(each.namespace.inode)):
+            if not each.entered:
+                raise Complaint(f"the network namespace {name}: {ONLY_ROOT_ENTERS}")
             everyone = {process.pid: process for process in (*each.processes, *found.processes)}
             return replace(  # whoever holds a socket of a namespace may live in another
                 each,

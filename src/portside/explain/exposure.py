@@ -16,6 +16,7 @@ from portside.addr.kind import kind_of
 from portside.explain import packet_filter
 from portside.explain.packet_filter import DIVERTED, DROPPED, OPEN, REJECTED, UNKNOWN, Asked, Piece, Range
 from portside.explain.place import Place, Prefix
+from portside.explain.ranges import merged, ranges_text, size, without
 from portside.facts.interface import IFF_LOOPBACK, IFF_UP, Interface
 from portside.facts.snapshot import Snapshot
 from portside.facts.socket import Socket
@@ -37,7 +38,8 @@ class Door:
 
     `interface` is `lo` for calls from this machine itself. `direct` is false for an address of another interface, or of
     none: it is reached only by whoever has a route to it by way of this machine. `verdict` is OPEN, PARTLY (then
-    `sources` are those that pass), DROPPED, REJECTED, DIVERTED or UNKNOWN; `because` is the rule that says so.
+    `sources` are those that pass, and `doubted` tells that of the others a rule decides that can't be foreseen),
+    DROPPED, REJECTED, DIVERTED or UNKNOWN; `because` is the rule that says so.
     """
 
     interface: str
@@ -47,11 +49,31 @@ class Door:
     verdict: str = OPEN
     sources: tuple[Range, ...] = ()
     because: str = ""
+    doubted: bool = False
 
     @property
     def passes(self) -> bool:
         """Whether somebody certainly comes through."""
         return self.verdict in (OPEN, PARTLY)
+
+    @property
+    def family(self) -> int:
+        """AF_INET or AF_INET6."""
+        return ip.family_of(self.address)
+
+    @property
+    def kept_out(self) -> tuple[Range, ...]:
+        """Who does not pass by a door that is PARTLY open, if those are few beside the others; else nothing."""
+        if self.verdict != PARTLY:
+            return ()
+        everybody = packet_filter.sources(self.address)
+        out = without(everybody, self.sources)
+        return out if size(out) < size(self.sources) else ()
+
+    @property
+    def open_to_most(self) -> bool:
+        """Whether everybody passes, or all but some who can be named."""
+        return self.verdict == OPEN or bool(self.kept_out)
 
 
 @dataclass(frozen=True)
@@ -91,7 +113,10 @@ class Exposure:
 
     @cached_property
     def reach(self) -> str:
-        """MACHINE, NETWORK, EVERYWHERE, NOWHERE, or UNKNOWN where a rule of the filter could not be read."""
+        """MACHINE, NETWORK, EVERYWHERE, NOWHERE, or UNKNOWN where a rule of the filter could not be read, or nothing
+        but the sockets of the network namespace."""
+        if not self.snapshot.entered:
+            return UNKNOWN
         outer = self.outer
         through = [door for door in outer if door.passes]
         if not through:
@@ -100,17 +125,31 @@ class Exposure:
             if any(door.passes for door in self.inner):
                 return EVERYWHERE if self.wildcard and not outer and not self.socket.device else MACHINE
             return UNKNOWN if any(door.verdict == UNKNOWN for door in self.inner) else NOWHERE
-        everybody = all(door.verdict == OPEN for door in outer)
+        everybody = bool(self._families_for_all)
         if everybody and not self.socket.device and (self.wildcard or _is_public(self.socket.laddr)):
             return EVERYWHERE
         return NETWORK
+
+    @cached_property
+    def _families_for_all(self) -> tuple[int, ...]:
+        """The families over which it answers (nearly) everybody, whichever way they come in: all, or else the one that
+        the filter lets in by every interface."""
+        families = tuple(dict.fromkeys(door.family for door in self.outer))
+        through = tuple(
+            family for family in families if all(door.open_to_most for door in self.outer if door.family == family)
+        )
+        if through == families:
+            return families
+        ways = {door.interface for door in self.doors if door.interface != "lo"}
+        passed = {door.interface for door in self.doors if door.family in through and door.open_to_most}
+        return through if ways <= passed else ()
 
     @cached_property
     def networks(self) -> tuple[str, ...]:
         """The networks from which it is reached, with their interface: `192.168.1.0/24 (eth0)`."""
         found = []
         for door in self.outer:
-            if door.verdict == OPEN:
+            if door.open_to_most:
                 found += [f"{_prefix_text(each)} ({door.interface})" for each in door.networks]
             elif door.verdict == PARTLY:
                 found += [f"{each} ({door.interface})" for each in ranges_text(door.sources)]
@@ -133,7 +172,9 @@ class Exposure:
         if self.reach == MACHINE:
             return "this machine only" + self._shut_words()
         if self.reach == NETWORK:
-            return f"this network only: {', '.join(self.networks)}" + self._shut_words()
+            return self._network_words() + self._shut_words()
+        if not self.snapshot.entered:
+            return "unknown: only root may look into that network namespace"
         if self.reach == UNKNOWN:
             rule = next(door.because for door in (*self.outer, *self.inner) if door.verdict == UNKNOWN)
             return f"unknown: it depends on a rule of the filter that could not be read: {rule}"
@@ -141,13 +182,47 @@ class Exposure:
             if not self.doors:
                 return "nowhere: no interface has the address, or none is up"
             return "nowhere" + self._shut_words()
-        return "everywhere" if self.outer else "everywhere, but this machine is on no network"
+        if not self.outer:
+            return "everywhere, but this machine is on no network"
+        over = self._families_for_all
+        alone = f", over {FAMILY_NAMES[over[0]]} alone" if {door.family for door in self.outer} != set(over) else ""
+        return "everywhere" + alone + self._but_words() + (self._shut_words() if alone else "")
+
+    def _network_words(self) -> str:
+        """The networks on whose link it is; beside them, whoever has a route comes through as well."""
+        routed = any(door.open_to_most and not ip.needs_scope(door.address) for door in self.outer)
+        if not routed:
+            return f"this network only: {', '.join(self.networks)}"
+        return f"this network: {', '.join(self.networks)}, and who has a route to it" + self._but_words()
+
+    @cached_property
+    def kept_out(self) -> tuple[str, ...]:
+        """The sources that the filter keeps out, where it lets in most; with the interface where it is not the same by
+        all of them."""
+        found: list[str] = []
+        for door in (each for each in self.outer if each.kept_out):
+            beside = [each.kept_out for each in self.outer if each.family == door.family and each.open_to_most]
+            where = "" if all(each == door.kept_out for each in beside) else f" ({door.interface})"
+            found += [each + where for each in ranges_text(door.kept_out)]
+        return tuple(dict.fromkeys(found))
+
+    def _but_words(self) -> str:
+        if not self.kept_out:
+            return ""
+        door = next(each for each in self.outer if each.kept_out)
+        perhaps = "perhaps " if door.doubted else ""
+        return f", but {perhaps}for {', '.join(self.kept_out)} ({door.because})"
 
     def _shut_words(self) -> str:
         """What the filter keeps out, and by which rule."""
         doing = {DROPPED: "drops", REJECTED: "rejects", DIVERTED: "sends elsewhere", PARTLY: "keeps out"}
-        shut = [door for door in self.doors if door.verdict in doing and door.direct]
-        said = dict.fromkeys(f"the filter {doing[door.verdict]} the rest ({door.because})" for door in shut)
+        shut = [door for door in self.doors if door.verdict in doing and door.direct and not door.kept_out]
+        said = dict.fromkeys(
+            f"over the rest a rule decides that can't be foreseen ({door.because})"
+            if door.doubted
+            else f"the filter {doing[door.verdict]} the rest ({door.because})"
+            for door in shut
+        )
         return "".join(f"; {each}" for each in list(said)[:1])
 
     @property
@@ -231,7 +306,7 @@ def _inner_doors(place: Place, socket: Socket) -> list[Door]:
         asked = Asked(socket.proto, address, socket.lport, any_address=wild, redirected=loop)
         source = ip.V4_LOOPBACK if address >> 24 == 0xFFFF7F else address
         pieces = packet_filter.from_here(place.snapshot.chains, asked, source)
-        verdict, _, because = _sum_up(pieces)
+        verdict, _, because, _ = _sum_up(pieces)
         found.append(Door(interface="lo", address=address, verdict=verdict, because=because))
     return found
 
@@ -262,7 +337,7 @@ def _outer_doors(place: Place, socket: Socket) -> list[Door]:
             asked = Asked(
                 socket.proto, address, socket.lport, interface.name, any_address=wild, redirected=first
             )  # fmt: skip
-            verdict, sources, because = _sum_up(packet_filter.from_outside(place.snapshot.chains, asked))
+            verdict, sources, because, doubted = _sum_up(packet_filter.from_outside(place.snapshot.chains, asked))
             found.append(
                 Door(
                     interface=interface.name,
@@ -272,6 +347,7 @@ def _outer_doors(place: Place, socket: Socket) -> list[Door]:
                     verdict=verdict,
                     sources=sources,
                     because=because,
+                    doubted=doubted,
                 )
             )
     return found
@@ -286,52 +362,30 @@ def _networks(interface: Interface, address: int) -> tuple[Prefix, ...]:
     )
 
 
-def _sum_up(pieces: list[Piece]) -> tuple[str, tuple[Range, ...], str]:
-    """One verdict for all sources, those that pass where it is PARTLY, and what keeps the others out."""
+def _sum_up(pieces: list[Piece]) -> tuple[str, tuple[Range, ...], str, bool]:
+    """One verdict for all sources, those that pass where it is PARTLY, what keeps the others out, and whether that is
+    in doubt."""
     verdicts = {piece.verdict for piece in pieces}
     shut = [piece for piece in pieces if piece.verdict not in (OPEN, UNKNOWN)]
-    because = shut[0].because if shut else ""
+    doubted = [piece for piece in pieces if piece.verdict == UNKNOWN]
     if verdicts == {OPEN}:
-        return OPEN, (), ""
+        return OPEN, (), "", False
     if OPEN in verdicts:
-        through = _merged(piece.box.addresses for piece in pieces if piece.verdict == OPEN)
-        everybody = through == _merged(piece.box.addresses for piece in pieces)  # but for some of their ports
-        return (OPEN, (), "") if everybody else (PARTLY, through, because)
-    if UNKNOWN in verdicts:
-        return UNKNOWN, (), next(piece.because for piece in pieces if piece.verdict == UNKNOWN)
+        through = merged(piece.box.addresses for piece in pieces if piece.verdict == OPEN)
+        everybody = through == merged(piece.box.addresses for piece in pieces)  # but for some of their ports
+        if everybody:
+            return OPEN, (), "", False
+        return PARTLY, through, (shut or doubted)[0].because, not shut
+    if doubted:
+        return UNKNOWN, (), doubted[0].because, False
     # Who is refused most often is the rule, in the number of sources that it keeps out.
     widest = max(shut, key=lambda piece: piece.box.addresses[1] - piece.box.addresses[0])
-    return widest.verdict, (), widest.because
-
-
-def _merged(ranges: Iterable[Range]) -> tuple[Range, ...]:
-    found: list[Range] = []
-    for first, last in sorted(ranges):
-        if found and first <= found[-1][1] + 1:
-            found[-1] = (found[-1][0], max(found[-1][1], last))
-        else:
-            found.append((first, last))
-    return tuple(found)
-
-
-def ranges_text(ranges: Iterable[Range]) -> list[str]:
-    """Ranges of addresses as people write them: a prefix, an address, or first and last."""
-    found = []
-    for first, last in ranges:
-        size = last - first + 1
-        bits = size.bit_length() - 1
-        if size == 1:
-            found.append(ip.text(first))
-        elif size == 1 << bits and first % size == 0:
-            found.append(f"{ip.text(first)}/{ip.bits_of(first) - bits}")
-        else:
-            found.append(f"{ip.text(first)}-{ip.text(last)}")
-    return found
-
-
-def _prefix_text(prefix: Prefix) -> str:
-    return f"{ip.text(prefix[0])}/{prefix[1]}"
+    return widest.verdict, (), widest.because, False
 
 
 def _is_public(address: int) -> bool:
     return kind_of(address).name == "public address"
+
+
+def _prefix_text(prefix: Prefix) -> str:
+    return f"{ip.text(prefix[0])}/{prefix[1]}"

@@ -8,9 +8,10 @@ from typing import Final
 
 from portside.addr import ip, services
 from portside.addr.abi import AF_INET
-from portside.explain.exposure import Door, Exposure, exposure, is_listener, ranges_text
+from portside.explain.exposure import Door, Exposure, exposure, is_listener
 from portside.explain.mistakes import WARNING, Finding, findings
 from portside.explain.place import Place
+from portside.explain.ranges import ranges_text
 from portside.explain.words import address_text, device_name, protocol_text, user_name
 from portside.facts.process import Process
 from portside.facts.snapshot import Snapshot
@@ -87,6 +88,7 @@ class Listener:
             "words": self.exposure.words,
             "filter_read": self.exposure.filter_read,
             "networks": list(self.exposure.networks),
+            "but_for": list(self.exposure.kept_out),
             "doors": [_door_json(door) for door in self.exposure.doors],
             "call": list(self.exposure.calls),
             "user": self.user,

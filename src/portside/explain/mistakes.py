@@ -96,20 +96,24 @@ def _inside_a_container(exposure: Exposure, inner: bool) -> Iterator[Finding]:
 def _queue(socket: Socket) -> Iterator[Finding]:
     if socket.proto != IPPROTO_TCP:
         if socket.drops:
-            yield Finding("drops", f"{socket.drops} datagrams were dropped: its buffer was full")
+            yield Finding("drops", f"{_count(socket.drops, 'datagram')} dropped, mostly for want of room in its buffer")
         return
     if socket.accept_queue > socket.backlog:
         yield Finding(
             "queue-full",
-            f"{socket.accept_queue} connections wait to be accepted, no more fit (backlog {socket.backlog}): new ones "
-            "are dropped until it accepts",
+            f"{_count(socket.accept_queue, 'connection')} waiting to be accepted, no more fit (backlog "
+            f"{socket.backlog}): new ones are dropped until it accepts",
         )
     elif socket.drops:
         yield Finding(
-            "queue-overflowed",
-            f"{socket.drops} connections were dropped: its accept queue was full (backlog {socket.backlog}); "
-            "accept faster, or listen with more",
+            "connections-dropped",
+            f"{_count(socket.drops, 'packet')} dropped on the way to a connection: its accept queue was full then "
+            f"(backlog {socket.backlog}), no route led back, or a check failed; the kernel counts these together",
         )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _group(exposure: Exposure, beside: Sequence[Exposure]) -> Iterator[Finding]:
@@ -197,6 +201,8 @@ def _split_port(exposure: Exposure, beside: Sequence[Exposure]) -> Iterator[Find
 
 
 def _not_here(exposure: Exposure) -> Iterator[Finding]:
+    if not exposure.snapshot.entered:
+        return
     if not exposure.doors and not exposure.wildcard and not ip.is_multicast(exposure.socket.laddr):
         yield Finding("not-here", f"no interface has the address {ip.text(exposure.socket.laddr)}: nobody reaches it")
 

@@ -44,7 +44,7 @@ class Box:
     """Sources that all rules so far have treated alike: addresses and ports, both ends included.
 
     `doubt` is a rule that may have stopped them before; in the chain at hand, `may_stop` is one that may stop them, and
-    `may_pass` tells that one may accept them. `mark` is the packet's, `state` that of its connection.
+    `may_pass` one that may accept them. `mark` is the packet's, `state` that of its connection.
     """
 
     addresses: Range
@@ -53,7 +53,7 @@ class Box:
     state: str = NEW
     doubt: FirewallRule | None = None
     may_stop: FirewallRule | None = None
-    may_pass: bool = False
+    may_pass: FirewallRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +89,14 @@ class Piece:
         return f"policy {self.chain.policy} of chain {self.chain.name}" if self.chain is not None else ""
 
 
+def sources(address: int) -> tuple[Range, ...]:
+    """Who can send to that address from outside."""
+    return V4_SOURCES if is_v4(address) else V6_SOURCES
+
+
 def from_outside(chains: tuple[Chain, ...], asked: Asked) -> list[Piece]:
     """What happens to connections that come in by `asked.iif`, of every source that there can be."""
-    sources = V4_SOURCES if is_v4(asked.address) else V6_SOURCES
-    found = _judge(chains, asked, [Box(each) for each in sources], (INGRESS, PREROUTING, INPUT))
+    found = _judge(chains, asked, [Box(each) for each in sources(asked.address)], (INGRESS, PREROUTING, INPUT))
     answer = replace(asked, iif="", oif=asked.iif, answer=True, flags=SYN | ACK)
     found = _and_then(found, chains, answer, (OUTPUT, POSTROUTING))
     return _and_then(found, chains, replace(asked, flags=ACK), (INGRESS, PREROUTING, INPUT))
@@ -151,7 +155,7 @@ class _Walk:
         """Those that go on to the next base chain."""
         for box in self._chain(self.base, boxes, 0):
             self._end(box, "accept" if self.base.policy == "accept" else "drop", None)
-        return [replace(box, may_stop=None, may_pass=False) for box in self.passed]
+        return [replace(box, may_stop=None, may_pass=None) for box in self.passed]
 
     def _chain(self, chain: Chain, boxes: list[Box], depth: int) -> list[Box]:
         """Those that come to the chain's end, or return from it."""
@@ -198,17 +202,15 @@ class _Walk:
     def _end(self, box: Box, verdict: str, rule: FirewallRule | None) -> None:
         """The chain has decided: what it accepts goes on, unless something before may have stopped it."""
         if verdict in ("dnat", "redirect") and rule is not None and not _stays(rule, self.asked):
-            self.stopped.append(Piece(box, UNKNOWN if box.may_pass or box.may_stop else DIVERTED, rule, self.base))
+            unsure = box.may_stop or box.may_pass
+            self.stopped.append(Piece(box, UNKNOWN if unsure else DIVERTED, unsure or rule, self.base))
         elif verdict in ("drop", "reject"):
             if box.may_pass:
-                self.passed.append(replace(box, doubt=box.doubt or box.may_stop or rule or NOBODY))
+                self.passed.append(replace(box, doubt=box.doubt or box.may_stop or box.may_pass))
             else:
                 self.stopped.append(Piece(box, REJECTED if verdict == "reject" else DROPPED, rule, self.base))
         else:
             self.passed.append(replace(box, doubt=box.doubt or box.may_stop))
-
-
-NOBODY: Final = FirewallRule(text="the policy of the chain")
 
 
 def _stays(rule: FirewallRule, asked: Asked) -> bool:
@@ -223,7 +225,8 @@ def _doubted(box: Box, rule: FirewallRule) -> Box:
     """What a rule leaves open: it may stop these, or accept them, or neither."""
     accepts = rule.verdict not in ("drop", "reject")
     stops = rule.verdict != "accept"
-    return replace(box, may_pass=box.may_pass or accepts, may_stop=box.may_stop or (rule if stops else None))
+    may_pass, may_stop = box.may_pass or (rule if accepts else None), box.may_stop or (rule if stops else None)
+    return replace(box, may_pass=may_pass, may_stop=may_stop)
 
 
 def _split(rule: FirewallRule, box: Box, asked: Asked) -> tuple[list[Box], list[Box], bool]:

@@ -4,7 +4,7 @@ at."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:  # a command that needs a few of them must not wait for all: each dataclass takes time to be made
     from portside.facts.interface import Interface, Neighbor
@@ -30,9 +30,17 @@ class Missing:
     remedy: str = ""
 
 
+UNENTERED: Final = "interfaces, routes, packet filter and settings of the network namespace"
+"""What is missing (`Missing.what`) from a network namespace that could only be looked at from outside."""
+ONLY_ROOT_ENTERS: Final = "only root may enter it"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Namespace:
-    """A network namespace: its identity, and the name people know it by (`ip netns`, a container)."""
+    """A network namespace: its identity, and the name people know it by (`ip netns`, a container).
+
+    `inode` is 0 where it could not be read; the name is then that of a process in it, `pid 4711`.
+    """
 
     inode: int = 0
     name: str = ""
@@ -64,3 +72,8 @@ class Snapshot:
     users: tuple[tuple[int, str], ...] = ()  # uid, name
     others: tuple[Snapshot, ...] = ()
     missing: tuple[Missing, ...] = ()
+
+    @property
+    def entered(self) -> bool:
+        """Whether its interfaces, routes and filter were read: those of a namespace seen from outside are unknown."""
+        return not any(each.what == UNENTERED for each in self.missing)

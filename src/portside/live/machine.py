@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from portside.facts.process import Process
-from portside.facts.snapshot import Missing, Namespace, Snapshot
+from portside.facts.snapshot import ONLY_ROOT_ENTERS, UNENTERED, Missing, Namespace, Snapshot
 from portside.facts.socket import Socket, UnixSocket
 from portside.live import inet_diag, owners, proc, processes, tables
 from portside.live import namespaces as spaces
@@ -179,7 +179,7 @@ def _refused(reading: _Reading) -> Callable[[Refused], None]:
 
 
 def _others(reading: _Reading, found: Namespaces, doors: Mapping[int, int]) -> Iterator[_Place]:
-    closed = list(found.closed)
+    closed: list[Found] = []
     for one in found.found.values():
         if one.inode != found.own:
             try:
@@ -189,23 +189,26 @@ def _others(reading: _Reading, found: Namespaces, doors: Mapping[int, int]) -> I
                     closed.append(one)
                 elif error.errno not in proc.GONE:
                     raise
+    closed += found.closed
     for one in closed:
-        yield from _from_outside(reading, one)
+        yield _from_outside(reading, one)
     if closed:
         what = f"all but the sockets of {_count(len(closed), 'other network namespace')}"
         reading.lacks(Missing(what=what, why="only root may enter them", remedy=_remedy("CAP_SYS_ADMIN")))
 
 
-def _from_outside(reading: _Reading, one: Found) -> Iterator[_Place]:
-    """What everybody may read of a namespace without entering it."""
+def _from_outside(reading: _Reading, one: Found) -> _Place:
+    """What everybody may read of a namespace without entering it. One of unknown inode is named by a process in it."""
+    named = one.name or (f"pid {one.pids[0]}" if one.pids and not one.inode else "")
+    place = _Place(Namespace(inode=one.inode, name=named))
+    place.rest["missing"] = (Missing(what=UNENTERED, why=ONLY_ROOT_ENTERS, remedy=_remedy("CAP_SYS_ADMIN")),)
     if not one.pids or "sockets" not in reading.want:
-        return
-    place = _Place(Namespace(inode=one.inode, name=one.name))
+        return place
     sockets, unix = tables.of_process(one.pids[0], proc.PROC)
     place.sockets += [each for each in sockets if reading.port in (None, each.lport)]
     inet_diag.set_owners(place.sockets, reading.known.found)
     place.unix += unix if "unix" in reading.want else ()
-    yield place
+    return place
 
 
 def _strays(reading: _Reading, places: list[_Place], found: Namespaces, opened: ExitStack) -> Iterator[_Place]:
