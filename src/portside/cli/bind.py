@@ -108,9 +108,9 @@ def _caller(user: str | None, source: Source, found: Snapshot) -> Caller:
     if process is not None:
         return Caller(process.euid, process.effective)
     if source.file is None:
-        from portside.live import processes
+        from portside.live import rights
 
-        capabilities = processes.one(os.getpid()).capabilities
+        capabilities = rights.in_network_namespace()
         if capabilities is not None:
             return Caller(os.geteuid(), capabilities)
     return Caller.user(os.geteuid())

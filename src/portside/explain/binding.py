@@ -16,7 +16,7 @@ from typing import Final
 from portside.addr import ip
 from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_TCP
 from portside.addr.reading import Endpoint
-from portside.explain.load import everything, on_port, tables, unknown_options, words
+from portside.explain.load import everything, is_queued, listener_of, on_port, tables, unknown_options, words
 from portside.explain.place import Caller, Place
 from portside.explain.words import user_name
 from portside.facts.snapshot import Snapshot
@@ -66,12 +66,14 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A socket in the way: in words, and the processes that have it open."""
+    """A socket in the way: in words, and the processes that have it open. `queue_of` is the listener in whose accept
+    queue it waits."""
 
     socket: Socket
     text: str
     owners: tuple[Owner, ...]
     user: str
+    queue_of: Socket | None = None
 
     @property
     def who(self) -> str:
@@ -79,6 +81,9 @@ class Holder:
         if self.owners:
             names = dict.fromkeys(f"{owner.command or '?'} (pid {owner.pid})" for owner in self.owners)
             return ", ".join(names)
+        if is_queued(self.socket):
+            whose = "" if self.queue_of is None else f" of {words(self.queue_of)}"
+            return f"no process yet: it waits in the accept queue{whose}"
         return "no process any more: the kernel keeps it" if not self.socket.inode else "a process that can't be seen"
 
 
@@ -271,7 +276,8 @@ def _depends_on(attempt: Attempt, holders: tuple[Holder, ...]) -> tuple[str, ...
 def _holder(snapshot: Snapshot, entry: Entry) -> Holder:
     socket = entry.owner
     assert isinstance(socket, Socket)
-    return Holder(socket, str(entry), socket.owners, user_name(snapshot, socket.uid))
+    queue_of = listener_of(snapshot.sockets, socket) if is_queued(socket) else None
+    return Holder(socket, str(entry), socket.owners, user_name(snapshot, socket.uid), queue_of)
 
 
 def attempt_of(endpoint: Endpoint, snapshot: Snapshot, **options: object) -> Attempt:

@@ -7,16 +7,17 @@ came last to a port that is shared (the kernel remembers the last one that was l
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Final
 
 from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_RAW
-from portside.addr.ip import V6_ANY, is_v4
+from portside.addr.ip import V6_ANY, family_of, is_any, is_v4
 from portside.facts.settings import Settings
 from portside.facts.snapshot import Snapshot
 from portside.facts.socket import Socket
-from portside.facts.state import CLOSED, LISTEN, SYN_RECEIVED, TIME_WAIT
+from portside.facts.state import CLOSE_WAIT, CLOSED, ESTABLISHED, LISTEN, SYN_RECEIVED, TIME_WAIT
+from portside.sockets.conflict import families_met
 from portside.sockets.entry import Entry
 from portside.sockets.table import SocketTable
 
@@ -45,8 +46,51 @@ def on_port(snapshot: Snapshot, proto: int, port: int) -> tuple[Socket, ...]:
     a hundred thousand connections of a server are as easily asked about as one."""
     found = [each for each in snapshot.sockets if each.proto == proto and each.lport == port and holds_port(each)]
     if proto == IPPROTO_TCP:
-        found = list({_kind(each): each for each in found}.values())
+        listening = [each for each in found if each.state == LISTEN]
+        found = list({_kind(each): each for each in (_as_its_listener(listening, each) for each in found)}.values())
     return tuple(_by_age(found))
+
+
+def is_queued(socket: Socket) -> bool:
+    """Whether it is a connection that no program has accepted yet; the peer may have closed it already."""
+    return socket.proto == IPPROTO_TCP and not socket.inode and socket.state in (ESTABLISHED, CLOSE_WAIT)
+
+
+def listener_of(sockets: Iterable[Socket], socket: Socket) -> Socket | None:
+    """In whose accept queue a connection waits: the listener on its address, or else on the wildcard. Of several that
+    share one address by SO_REUSEPORT, the first."""
+    best: tuple[int, Socket] | None = None
+    for each in sockets:
+        if each.state != LISTEN or each.proto != socket.proto or each.lport != socket.lport:
+            continue
+        if each.laddr != socket.laddr and not _takes(each, socket):
+            continue
+        score = (each.laddr == socket.laddr) * 4 + bool(each.device) * 2 + (each.family == socket.family)
+        if best is None or score > best[0]:
+            best = (score, each)
+    return None if best is None else best[1]
+
+
+def _takes(wild: Socket, socket: Socket) -> bool:
+    """Whether a listener on a wildcard answers at the address of a connection."""
+    families = families_met(wild.family, wild.laddr, bool(wild.v6only))
+    return is_any(wild.laddr) and family_of(socket.laddr) in families
+
+
+def _as_its_listener(listening: list[Socket], socket: Socket) -> Socket:
+    """A connection in a queue with the options of its listener, where its own could not be read: it has inherited them
+    (inet_csk_clone_lock)."""
+    if not is_queued(socket) or None not in (socket.reuseaddr, socket.reuseport, socket.v6only):
+        return socket
+    listener = listener_of(listening, socket)
+    if listener is None:
+        return socket
+    return replace(
+        socket,
+        reuseaddr=listener.reuseaddr if socket.reuseaddr is None else socket.reuseaddr,
+        reuseport=listener.reuseport if socket.reuseport is None else socket.reuseport,
+        v6only=listener.v6only if socket.v6only is None else socket.v6only,
+    )
 
 
 def _kind(socket: Socket) -> tuple[object, ...]:

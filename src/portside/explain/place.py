@@ -87,7 +87,12 @@ class Place:
         )
 
     def is_broadcast_address(self, address: int) -> bool:
-        """Whether it is 255.255.255.255 or the broadcast address of a network of the host."""
+        """Whether it is 255.255.255.255 or the broadcast address of a network of the host.
+
+        Without a table `local` every IPv4 address is taken for one (__inet_dev_addr_type), and may be bound.
+        """
+        if self.snapshot.local_table is False and is_v4(address):
+            return True
         return address in self.broadcast_v4
 
     def has_interface(self, index: int) -> bool:

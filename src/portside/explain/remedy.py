@@ -8,12 +8,15 @@ from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL, EINVAL
 from typing import Final
 
 from portside.addr import ip
-from portside.addr.abi import AF_INET6, IPPROTO_TCP
+from portside.addr.abi import AF_INET6, IPPROTO_TCP, SECOND
 from portside.addr.port import MAX_PORT
 from portside.explain.binding import Answer, Attempt, Remedy, decide
+from portside.explain.load import on_port
 from portside.explain.place import Caller, Place
 from portside.explain.words import user_name
 from portside.facts.interface import IFF_UP
+from portside.facts.snapshot import Snapshot
+from portside.facts.state import TIME_WAIT
 from portside.sockets import rules
 
 TRIES: Final = 64
@@ -37,10 +40,12 @@ def _works(place: Place, attempt: Attempt) -> bool:
 def _when_taken(place: Place, answer: Answer) -> Iterator[Remedy]:
     attempt = answer.attempt
     yield from _with_options(place, attempt)
+    yield from _after_time_wait(place, answer)
     yield from _as_the_same_user(place, answer)
     yield from _on_another_address(place, attempt)
     yield from _on_another_port(place, attempt)
-    living = sorted({(owner.pid, owner.command) for holder in answer.in_way for owner in holder.owners})
+    held = [holder.socket if holder.queue_of is None else holder.queue_of for holder in answer.in_way]
+    living = sorted({(owner.pid, owner.command) for socket in held for owner in socket.owners})
     if living:
         named = ", ".join(f"{pid} ({command})" if command else str(pid) for pid, command in living)
         yield Remedy(
@@ -58,6 +63,40 @@ def _with_options(place: Place, attempt: Attempt) -> Iterator[Remedy]:
     changed = replace(attempt, v6only=True)
     if attempt.family == AF_INET6 and attempt.address == ip.V6_ANY and not attempt.v6only and _works(place, changed):
         yield Remedy("v6only", "the same with IPV6_V6ONLY, for IPv6 alone", changed)
+
+
+def _after_time_wait(place: Place, answer: Answer) -> Iterator[Remedy]:
+    """A server that was restarted meets the connections of its predecessor in TIME-WAIT: they can be shared by
+    SO_REUSEADDR if the predecessor had it too, which the kernel does not tell, and they end by themselves."""
+    attempt = answer.attempt
+    if attempt.proto != IPPROTO_TCP:
+        return
+    left = [each for each in on_port(place.snapshot, attempt.proto, attempt.port) if each.state == TIME_WAIT]
+    if not left or not any(holder.socket.state == TIME_WAIT for holder in answer.in_way):
+        return
+    shared = replace(attempt, reuseaddr=True)
+    had = replace(place, snapshot=_without_time_wait(place.snapshot, attempt.port, reuseaddr=True))
+    if not attempt.reuseaddr and not _works(place, shared) and _works(had, shared):
+        sentence = (
+            "the same with SO_REUSEADDR, if who left the connections in TIME-WAIT had it set too: most servers do"
+        )
+        yield Remedy("reuseaddr", sentence, shared)
+    if _works(replace(place, snapshot=_without_time_wait(place.snapshot, attempt.port)), attempt):
+        waiting = (each for each in place.snapshot.sockets if each.lport == attempt.port and each.state == TIME_WAIT)
+        seconds = -(-max(each.timer_left for each in waiting) // SECOND)
+        if seconds:
+            yield Remedy("wait", f"the same, once TIME-WAIT is over: wait {seconds} s", attempt)
+
+
+def _without_time_wait(snapshot: Snapshot, port: int, reuseaddr: bool = False) -> Snapshot:
+    """The machine without a port's sockets in TIME-WAIT; or with these, as if they had SO_REUSEADDR."""
+    found = []
+    for each in snapshot.sockets:
+        if each.lport != port or each.state != TIME_WAIT:
+            found.append(each)
+        elif reuseaddr:
+            found.append(replace(each, reuseaddr=True))
+    return replace(snapshot, sockets=tuple(found))
 
 
 def _as_the_same_user(place: Place, answer: Answer) -> Iterator[Remedy]:

@@ -67,6 +67,7 @@ class Snapshot:
     neighbors: tuple[Neighbor, ...] = ()
     routes: tuple[Route, ...] = ()
     policy_rules: tuple[PolicyRule, ...] = ()
+    local_table: bool | None = None  # IPv4 has the table `local`, which comes with a namespace's first address
     chains: tuple[Chain, ...] = ()
     settings: Settings = field(default_factory=_defaults)
     users: tuple[tuple[int, str], ...] = ()  # uid, name

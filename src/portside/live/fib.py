@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -13,6 +14,7 @@ from portside.live.netlink import NETLINK_ROUTE, Netlink, address_of, attributes
 
 RTM_GETROUTE: Final = 26
 RTM_GETRULE: Final = 34
+TABLE_LOCAL: Final = 255
 
 # struct rtmsg: family, destination and source prefix length, tos, table, protocol, scope, type, flags.
 _ROUTE: Final = struct.Struct("=BBBBBBBBI")
@@ -70,6 +72,21 @@ def routes() -> tuple[Route, ...]:
             messages = netlink.whole(RTM_GETROUTE, _ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0))
             found += _routes(body for _, body in messages)
     return tuple(found)
+
+
+def has_local_table() -> bool:
+    """Whether IPv4 has the table `local` here: the kernel makes it for the first address or route (fib_new_table).
+
+    Raises OSError.
+    """
+    with Netlink(NETLINK_ROUTE, strict=True) as netlink:
+        try:
+            netlink.whole(RTM_GETROUTE, _ROUTE.pack(AF_INET, 0, 0, 0, TABLE_LOCAL, 0, 0, 0, 0))
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            return False
+    return True
 
 
 def _routes(bodies: Iterable[memoryview]) -> Iterator[Route]:

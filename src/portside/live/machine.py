@@ -154,6 +154,7 @@ def _place(reading: _Reading, one: Found, doors: Mapping[int, int]) -> _Place:
         from portside.live import fib
 
         place.rest.update(routes=fib.routes(), policy_rules=fib.policy_rules())
+        place.rest["local_table"] = fib.has_local_table()
     if "filter" in want:
         from portside.live import nftables
 
