@@ -212,6 +212,9 @@ NOT_V4 = rule("drop", Match(key="family", values=("ip",)), text="no v4")
         ("10.9.0.5:80", [rule("accept", prefix("10.0.0.0/8")), rule("drop", understood=False, text="limit 1")], NETWORK,
          "this network only: 10.0.0.0/8 (eth0), 10.0.0.0/8 (eth1); "
          "over the rest a rule decides that can't be foreseen (limit 1)", ()),
+        ("10.9.0.5:80", [keeps("10.0.0.0"), rule("accept", prefix("10.0.0.0/8")), rule("drop", understood=False,
+         text="limit 1")], NETWORK, "this network only: 10.0.0.1-10.255.255.255 (eth1); "
+         "over the rest a rule decides that can't be foreseen (limit 1)", ()),
     ],
 )  # fmt: skip
 def test_who_is_kept_out_of_what_is_open(

@@ -375,12 +375,17 @@ def _sum_up(pieces: list[Piece]) -> tuple[str, tuple[Range, ...], str, bool]:
         everybody = through == merged(piece.box.addresses for piece in pieces)  # but for some of their ports
         if everybody:
             return OPEN, (), "", False
-        return PARTLY, through, (shut or doubted)[0].because, not shut
+        most = max(shut + doubted, key=_width)
+        return PARTLY, through, most.because, most.verdict == UNKNOWN
     if doubted:
         return UNKNOWN, (), doubted[0].because, False
     # Who is refused most often is the rule, in the number of sources that it keeps out.
-    widest = max(shut, key=lambda piece: piece.box.addresses[1] - piece.box.addresses[0])
+    widest = max(shut, key=_width)
     return widest.verdict, (), widest.because, False
+
+
+def _width(piece: Piece) -> int:
+    return piece.box.addresses[1] - piece.box.addresses[0]
 
 
 def _is_public(address: int) -> bool:

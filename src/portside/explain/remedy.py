@@ -80,12 +80,12 @@ def _after_time_wait(place: Place, answer: Answer) -> Iterator[Remedy]:
         sentence = (
             "the same with SO_REUSEADDR, if who left the connections in TIME-WAIT had it set too: most servers do"
         )
-        yield Remedy("reuseaddr", sentence, shared)
+        yield Remedy("reuseaddr", sentence)
     if _works(replace(place, snapshot=_without_time_wait(place.snapshot, attempt.port)), attempt):
         waiting = (each for each in place.snapshot.sockets if each.lport == attempt.port and each.state == TIME_WAIT)
         seconds = -(-max(each.timer_left for each in waiting) // SECOND)
         if seconds:
-            yield Remedy("wait", f"the same, once TIME-WAIT is over: wait {seconds} s", attempt)
+            yield Remedy("wait", f"the same, once TIME-WAIT is over: wait {seconds} s")
 
 
 def _without_time_wait(snapshot: Snapshot, port: int, reuseaddr: bool = False) -> Snapshot:
