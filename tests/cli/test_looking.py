@@ -18,7 +18,7 @@ from tests.explain import hand
 from portside import Network
 from portside.cli.main import cli
 from portside.facts import saved
-from portside.facts.snapshot import Namespace
+from portside.facts.snapshot import ONLY_ROOT_ENTERS, UNENTERED, Missing, Namespace
 
 SERVER = """
 import socket, sys, time
@@ -259,3 +259,36 @@ def test_watching_ends_with_an_interrupt() -> None:
         _, errors = watching.communicate(timeout=60)
     assert watching.returncode == 130
     assert b"Traceback" not in errors
+
+
+@pytest.fixture
+def with_others(tmp_path: Path) -> str:
+    """A machine with a network namespace that has no name, and one that was only looked at from outside."""
+    missing = (Missing(what=UNENTERED, why=ONLY_ROOT_ENTERS),)
+    nameless = hand.host(hand.socket("0.0.0.0:81"), hand.socket("0.0.0.0:81", to="10.0.0.1:9"),
+                         namespace=Namespace(inode=7))  # fmt: skip
+    closed = hand.host(hand.socket("127.0.0.1:82"), interfaces=(), namespace=Namespace(name="pid 9"), missing=missing)
+    mine = hand.host(hand.socket("0.0.0.0:80"), namespace=Namespace(inode=6, name="mine"), others=(nameless, closed))
+    file = tmp_path / "others.json"
+    file.write_text(saved.dump(mine), "utf-8")
+    return str(file)
+
+
+def test_a_namespace_is_looked_at_alone(with_others: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert portside("ls", "--snapshot", with_others, "--namespace", "mine", "--json") == 0
+    assert [each["port"] for each in json.loads(capfd.readouterr().out)["listeners"]] == [80]
+
+
+def test_sockets_and_listeners_call_a_namespace_the_same(with_others: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert portside("ls", "--snapshot", with_others, "--all", "--json") == 0
+    answer = json.loads(capfd.readouterr().out)
+    assert [(each["port"], each["namespace"]) for each in answer["listeners"]] == [
+        (80, None), (81, "7"), (82, "pid 9"),
+    ]  # fmt: skip
+    assert [each["namespace"] for each in answer["sockets"]] == ["7"]
+
+
+@pytest.mark.scenario("B9")
+def test_a_matrix_of_what_was_not_entered_says_so(with_others: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert portside("ls", "--snapshot", with_others, "--matrix", "-p", "82", "--no-color") == 0
+    assert capfd.readouterr().out.split("\n")[-2].split() == ["tcp", "127.0.0.1:82", "unknown"]

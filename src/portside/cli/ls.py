@@ -16,7 +16,7 @@ from portside.cli import source as sources
 from portside.cli.source import Complaint, Source
 from portside.explain import listening
 from portside.explain.exposure import is_listener
-from portside.explain.listening import FORMAT, Listener
+from portside.explain.listening import FORMAT, Listener, title
 from portside.explain.words import address_text, peer_text, programs, protocol_text, state_text, user_name
 from portside.facts.snapshot import Snapshot
 from portside.facts.socket import Socket
@@ -46,6 +46,8 @@ def run(source: Source, options: Options, watch: float | None = None) -> int:
     choose = chooser(options)
     while True:
         found = sources.snapshot(source, WANT, everywhere=source.namespace is None)
+        if source.namespace is not None:
+            found = replace(found, others=())
         if watch is not None and sys.stdout.isatty():
             click.echo(CLEAR, nl=False)
         present(found, options, choose)
@@ -137,7 +139,7 @@ def as_json(
                 "user": user_name(place, each.uid),
                 "inode": each.inode,
                 "owners": [{"pid": owner.pid, "fd": owner.fd, "command": owner.command} for owner in each.owners],
-                "namespace": place.namespace.name or None,
+                "namespace": None if place.namespace == found.namespace else title(place.namespace),
             }
             for each, place in others
         ]

@@ -14,7 +14,7 @@ from portside.explain.place import Place
 from portside.explain.ranges import ranges_text
 from portside.explain.words import address_text, device_name, protocol_text, user_name
 from portside.facts.process import Process
-from portside.facts.snapshot import Snapshot
+from portside.facts.snapshot import Namespace, Snapshot
 from portside.facts.socket import Owner, Socket
 
 FORMAT: Final = 1
@@ -107,10 +107,15 @@ def listeners(snapshot: Snapshot) -> tuple[Listener, ...]:
     """Who listens on the machine, in its own network namespace and the others: by port, then by address."""
     found = list(_of(snapshot, ""))
     for other in snapshot.others:
-        name = other.namespace.name or str(other.namespace.inode)
+        name = title(other.namespace)
         missing = other.missing or snapshot.missing
         found += _of(replace(other, users=other.users or snapshot.users, missing=missing), name)
     return tuple(found)
+
+
+def title(namespace: Namespace) -> str:
+    """What a network namespace is called: its name, or else its inode."""
+    return namespace.name or str(namespace.inode)
 
 
 def _of(snapshot: Snapshot, namespace: str) -> Iterator[Listener]:

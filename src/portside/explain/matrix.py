@@ -30,6 +30,9 @@ def matrix(rows: Sequence[Listener], snapshot: Snapshot) -> tuple[list[str], lis
     heading = ["PROTO", "ADDRESS", "this machine", *(_title(each) for each in outer)]
     cells = []
     for row in rows:
+        if not snapshot.entered:
+            cells.append([row.protocol, row.address, WORDS[UNKNOWN]])
+            continue
         doors = row.exposure.doors
         here = [_cell([door for door in doors if door.interface == name]) for name in ("lo", *(e.name for e in outer))]
         cells.append([row.protocol, row.address, *here])
