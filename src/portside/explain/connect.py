@@ -333,6 +333,10 @@ class Run:
 
     def _gone(self, address: int, port: int) -> Attempt:
         machine, device, packet = self.twin.left[0]
+        here = self.twin.holder(packet.dst)
+        if here is not None and self.twin.is_stacked(machine, device):
+            self.dark.append(f"how {text(packet.dst)} of {here.name} is reached by {device.name} of {machine.name}")
+            return self._unknown(address, port)
         words = f"{packet_words(packet)} leaves by {device.name}, where only the real network knows more"
         self._say(machine, "edge", words)
         return Attempt(address=address, port=port, outcome=BEYOND, steps=tuple(self.steps))

@@ -15,16 +15,19 @@ from portside.addr.abi import AF_INET, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE
 from portside.addr.ip import V4_LOOPBACK, V6_ANY, V6_LOOPBACK, bits_of, is_link_local, is_v4, prefix_of
 from portside.explain import load
 from portside.explain.frames import Frames, Plug
-from portside.explain.world import Clock, Wire
+from portside.explain.world import NOBODY, OUTSIDE, Clock, Wire
 from portside.facts.interface import (
     IFA_F_DADFAILED,
     IFA_F_TENTATIVE,
     IFF_LOOPBACK,
     IFF_LOWER_UP,
+    IFF_NOARP,
+    IFF_POINTOPOINT,
     IFF_UP,
     SCOPE_HOST,
     SCOPE_LINK,
     Interface,
+    Neighbor,
 )
 from portside.facts.route import LOCAL, TABLE_LOCAL, TABLE_MAIN, Route
 from portside.facts.rule import Chain, FirewallRule
@@ -38,6 +41,8 @@ from portside.ip import filtering, source
 from portside.ip.interface import Interface as Device
 from portside.ip.interface import InterfaceAddress
 from portside.ip.layer import IpLayer
+from portside.ip.neighbor import REACHABLE
+from portside.ip.neighbor import Neighbor as Row
 from portside.ip.policy import DEFAULT_RULES, PolicyRoutes
 from portside.ip.route import Route as Way
 from portside.ip.route import RouteEntry
@@ -389,6 +394,19 @@ class Twin:
                 return machine
         return None
 
+    def holder(self, address: int) -> Machine | None:
+        """The namespace that has an address which is not only its own."""
+        for machine in self.machines:
+            for each in machine.snapshot.interfaces:
+                if any(own.address == address and own.scope < SCOPE_LINK for own in each.addresses):
+                    return machine
+        return None
+
+    def is_stacked(self, machine: Machine, device: Device) -> bool:
+        """Whether an interface is none of hardware: macvlan, vlan, a tunnel ... lead to other namespaces, too."""
+        facts = self._facts((machine.snapshot.namespace.inode, device.index))
+        return facts is not None and facts.kind not in ("", "veth", "bridge")
+
     def _facts(self, place: Place) -> Interface | None:
         machine = self._by_inode.get(place[0])
         found = (each for each in machine.snapshot.interfaces if each.index == place[1]) if machine else iter(())
@@ -417,6 +435,47 @@ class Twin:
             self._plug(place, wires, watched)
         for place in edges:
             wires[self._root(place)].beyond = True
+        for place in places:
+            self._stack(place, wires)
+        for machine in self.machines:
+            for each in machine.snapshot.neighbors:
+                self._know(machine, each)
+
+    def _stack(self, place: Place, wires: dict[Place, Wire]) -> None:
+        """Tell the wire of the interface below which addresses lie on it: of macvlan, ipvlan, vlan ..."""
+        facts = self._facts(place)
+        assert facts is not None
+        if facts.kind == "veth" or not facts.link:
+            return
+        below = self._facts((place[0] if facts.link_namespace is None else facts.link_namespace, facts.link))
+        if below is None or below.flags & IFF_LOOPBACK:
+            return
+        wire = wires[self._root((place[0] if facts.link_namespace is None else facts.link_namespace, facts.link))]
+        name = f"how {facts.name} of {self._by_inode[place[0]].name} ({facts.kind}) is reached by {below.name}"
+        wire.stacked |= dict.fromkeys((each.address for each in facts.addresses), name)
+
+    def _know(self, machine: Machine, facts: Neighbor) -> None:
+        """A neighbour that was set by hand: the frame goes to whoever has that link address, or to nobody."""
+        device = machine.ip.interfaces.get(facts.interface)
+        if facts.state != "PERMANENT" or device is None or not isinstance(device.link, Wire):
+            return
+        found = self._with_mac((machine.snapshot.namespace.inode, device.index), facts.mac)
+        row = Row(facts.address, device)
+        row.state, row.permanent = REACHABLE, True
+        row.link_address = found or (OUTSIDE if device.link.beyond else NOBODY)
+        machine.ip.neighbors.rows[device.index, facts.address] = row
+
+    def _with_mac(self, place: Place, mac: bytes) -> int:
+        """The link address of what has a MAC on the wire of a place; a bridge has those of its ports, too."""
+        root = self._root(place)
+        for machine in self.machines:
+            for each in machine.snapshot.interfaces:
+                other = (machine.snapshot.namespace.inode, each.index)
+                if each.mac != mac or other == place or self._root(other) != root:
+                    continue
+                owner = each.master if each.master and self._is_bridge((other[0], each.master)) else each.index
+                return machine.ip.interfaces[owner].link_address
+        return 0
 
     def _is_bridge(self, place: Place) -> bool:
         facts = self._facts(place)
@@ -470,8 +529,13 @@ class Twin:
             wire.passes = partial(_passes, machine)
         self._addresses += 1
         device.link_address = self._addresses
+        port = self._port(place, facts)
+        below = self._facts(port) if port is not None else None
+        if below is not None and below.isolated:
+            wire.isolated.add(device.link_address)
+        if facts.flags & IFF_NOARP and not (facts.flags & IFF_POINTOPOINT):
+            wire.mute[device.link_address] = f"what becomes of frames of {facts.name} in {machine.name}: arp is off"
         if wire.frames is not None:
-            port = self._port(place, facts)
             there = self._by_inode[port[0]].ip if port is not None else None
             wire.frames.plugs[device.link_address] = Plug(
                 machine.ip, device, there, there.interfaces[port[1]] if there is not None and port is not None else None

@@ -19,6 +19,8 @@ from portside.wire.packet import Packet
 ON_THE_WAY: Final = 1_000
 """ns that a packet takes from host to host."""
 
+NOBODY: Final = 0xFFFE_0000_0000
+"""A link address that nobody has."""
 OUTSIDE: Final = 0xFFFF_0000_0000
 """The link address that answers for whoever is beyond this machine."""
 
@@ -76,6 +78,11 @@ Passes = Callable[[Packet, Interface, Interface, bool], bool]
 """`passes(packet, bridge, sender, to_host)`: whether a bridge may carry a packet on."""
 
 
+def is_mine(interface: Interface, address: int) -> bool:
+    """Whether an interface has an address."""
+    return any(each.address == address for each in interface.addresses)
+
+
 class Wire:
     """A veth pair, a bridge with what is plugged into it, or the edge of what is known.
 
@@ -91,6 +98,10 @@ class Wire:
         self.passes: Passes | None = None  # what the bridge's host says of a packet
         self.through = ""  # why it is not known what becomes of what is carried here
         self.doubt: Callable[[object], None] | None = None  # who hears of that
+        self.isolated: set[int] = set()  # link addresses behind ports of the bridge that do not hear each other
+        self.mute: dict[int, str] = {}  # link addresses of those that do not ask who is who, nor answer (arp off)
+        self.stacked: dict[int, str] = {}  # by address: the interface that has it, and lies on one of these
+        self.heard: set[int] = set()  # addresses that somebody has answered for
         self.frames: Frames | None = None  # the chains that see frames, where there are any
         self._interfaces: dict[int, Interface] = {}
         self.carried: dict[int, bool] = {}  # by link address: whether the interface has a carrier
@@ -107,20 +118,21 @@ class Wire:
             return
         if self.frames is not None and not self.frames.leaves(packet, sender):
             return
-        if self.through and self.doubt is not None:
-            self.doubt(self.through)
+        self._note(packet, sender, next_hop)
         when = self.clock.now + ON_THE_WAY
         if next_hop == OUTSIDE:
             if self.left is not None:
                 self.left(packet, sender)
         elif next_hop != TO_ALL:
             interface = self._interfaces.get(next_hop)
-            if interface is not None:
+            if interface is not None and not self._apart(sender, interface):
                 self.clock.at(when, self._carry, packet, sender, interface)
         else:
             for interface in self._interfaces.values():
-                if interface is not sender:
+                if interface is not sender and not self._apart(sender, interface):
                     self.clock.at(when, self._carry, packet.copy(), sender, interface)
+            if isinstance(packet, NeighborMessage) and packet.request and packet.dst in self.stacked:
+                self.clock.at(when + ON_THE_WAY * 2, self._unsure_of, packet.dst)
             if self.beyond and isinstance(packet, NeighborMessage) and packet.request:
                 # Whoever is on this machine answers first.
                 self.clock.at(when + ON_THE_WAY * 3, self._answer_for_others, packet, sender)
@@ -133,7 +145,29 @@ class Wire:
         if passes is None or bridge is None or bridge is sender or passes(packet, bridge, sender, bridge is interface):
             self._arrive(packet, interface)
 
+    def _note(self, packet: Packet, sender: Interface, next_hop: int) -> None:
+        """Say what is not known of a packet's way, and remember who answers."""
+        unsure = self.through or self.mute.get(sender.link_address) or self.mute.get(next_hop)
+        if unsure and self.doubt is not None:
+            self.doubt(unsure)
+        if isinstance(packet, NeighborMessage) and not packet.request:
+            self.heard.add(packet.src)
+
+    def _apart(self, sender: Interface, interface: Interface) -> bool:
+        """Whether a bridge keeps two ports apart (br_skb_isolated)."""
+        return sender.link_address in self.isolated and interface.link_address in self.isolated
+
+    def _unsure_of(self, address: int) -> None:
+        """Nobody of these has answered: whether the interface does that lies on one of them is not modelled."""
+        if address not in self.heard and self.doubt is not None:
+            self.doubt(self.stacked[address])
+
     def _arrive(self, packet: Packet, interface: Interface) -> None:
+        unsure = self.mute.get(interface.link_address)
+        if unsure and self.doubt is not None and isinstance(packet, NeighborMessage) and packet.request:
+            if is_mine(interface, packet.dst):
+                self.doubt(unsure)
+            return
         if interface.up and self.carried[interface.link_address]:
             interface.receiver(packet, interface)
 

@@ -71,6 +71,7 @@ class Interface:
     queue_length: int = 0
     group: str = "default"
     master: int = 0  # index of the bridge or bond that it belongs to
+    isolated: bool = False  # as the port of a bridge: it reaches no other port that is isolated, too
     link: int = 0  # index of the interface it is stacked on, or its veth peer's
     link_namespace: int | None = None  # inode of the namespace of `link`, where it is another one; 0: not known which
     addresses: tuple[Address, ...] = ()

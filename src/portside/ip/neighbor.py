@@ -49,13 +49,14 @@ class NeighborEffects(Protocol):
 class Neighbor:
     """One row of the table (`ip neighbour`): an address on a link, and its link address once it is known."""
 
-    __slots__ = ("address", "interface", "link_address", "probes", "queue", "queued_bytes", "state")
+    __slots__ = ("address", "interface", "link_address", "permanent", "probes", "queue", "queued_bytes", "state")
 
     def __init__(self, address: int, interface: Interface) -> None:
         self.address = address
         self.interface = interface
         self.state = INCOMPLETE
         self.link_address = 0
+        self.permanent = False  # set by hand: no answer changes it
         self.probes = 0  # requests sent
         self.queue: deque[Packet] = deque()  # what waits for the answer
         self.queued_bytes = 0
@@ -143,7 +144,7 @@ class NeighborTable:
         if row is None and message.request and not is_any(message.src):
             # Who asks will be answered in a moment by TCP or UDP too: arp_process makes a row of the asker.
             row = self.rows[interface.index, message.src] = Neighbor(message.src, interface)
-        if row is not None:
+        if row is not None and not row.permanent:
             self._learn(row, message.link_address)
         if message.request:
             reply = NeighborMessage(message.dst, message.src, interface.link_address, request=False)

@@ -36,6 +36,9 @@ IFLA_STATS64: Final = 23
 IFLA_GROUP: Final = 27
 IFLA_LINK_NETNSID: Final = 37
 IFLA_INFO_KIND: Final = 1
+IFLA_INFO_SLAVE_KIND: Final = 4
+IFLA_INFO_SLAVE_DATA: Final = 5
+IFLA_BRPORT_ISOLATED: Final = 33  # <linux/if_link.h>
 
 # struct ifaddrmsg: family, prefix length, flags, scope, index.
 _ADDRESS: Final = struct.Struct("=BBBBI")
@@ -114,6 +117,7 @@ def _link(body: memoryview, addresses: Mapping[int, list[Address]]) -> Interface
         queue_length=number_of(found.get(IFLA_TXQLEN)),
         group=group_name(group),
         master=number_of(found.get(IFLA_MASTER)),
+        isolated=_isolated(found.get(IFLA_LINKINFO)),
         link=number_of(found.get(IFLA_LINK)),
         link_namespace=number_of(found[IFLA_LINK_NETNSID]) if IFLA_LINK_NETNSID in found else None,
         addresses=tuple(addresses.get(index, ())),
@@ -137,6 +141,14 @@ def _kind(info: memoryview | None) -> str:
     if info is None:
         return ""
     return text_of(dict(attributes(info)).get(IFLA_INFO_KIND))
+
+
+def _isolated(info: memoryview | None) -> bool:
+    """Whether it is an isolated port of a bridge (IFLA_INFO_SLAVE_DATA)."""
+    found = {} if info is None else dict(attributes(info))
+    if IFLA_INFO_SLAVE_DATA not in found or text_of(found.get(IFLA_INFO_SLAVE_KIND)) != "bridge":
+        return False
+    return any(dict(attributes(found[IFLA_INFO_SLAVE_DATA])).get(IFLA_BRPORT_ISOLATED, b"\0"))
 
 
 def _state(value: memoryview | None) -> str:

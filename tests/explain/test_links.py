@@ -1,0 +1,90 @@
+"""Links that are not plain cables: what the kernel does there is foreseen, or said to be unknown."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+from tests.explain.compare import predict
+from tests.explain.machines import Listener, Machine, Space, Target
+from tests.explain.real import attempt_all, build, run, settle, snapshot
+from tests.explain.test_frames import machine
+from tests.live.apart import apart, ip, lacking
+
+from portside.explain.connect import ACCEPTED, FAILED, UNKNOWN, Attempt
+from portside.facts.snapshot import Snapshot
+
+pytestmark = [pytest.mark.linux, pytest.mark.skipif(lacking("ip") != "", reason=lacking("ip"))]
+
+
+def tried(made: Machine) -> list[tuple[Attempt, str]]:
+    facts, results = apart(run, made)
+    return [(predict(facts, target), outcome) for target, outcome, _ in results]
+
+
+def words(attempt: Attempt) -> str:
+    return errno.errorcode[attempt.errno] if attempt.outcome == FAILED else attempt.outcome
+
+
+def with_commands(made: Machine, number: int, *commands: str) -> Machine:
+    made.spaces[number].commands += commands
+    return made
+
+
+def test_isolated_ports_do_not_hear_each_other() -> None:
+    isolated = ("link set pa type bridge_slave isolated on", "link set pb type bridge_slave isolated on")
+    found = tried(with_commands(machine({}, True), 2, *isolated))
+    assert [words(attempt) for attempt, _ in found] == [outcome for _, outcome in found]
+    assert sorted(outcome for _, outcome in found) == ["EHOSTUNREACH", "EHOSTUNREACH", "accepted"]
+
+
+def test_one_isolated_port_is_reached_by_the_others() -> None:
+    found = tried(with_commands(machine({}, True), 2, "link set pa type bridge_slave isolated on"))
+    assert [attempt.outcome for attempt, _ in found] == [outcome for _, outcome in found] == [ACCEPTED] * 3
+
+
+@pytest.mark.parametrize("mac", ["02:00:00:00:00:09", "02:00:00:00:00:02"])
+def test_a_neighbour_that_was_set_by_hand_has_the_mac_that_was_set(mac: str) -> None:
+    made = with_commands(machine({}), 1, "link set vb address 02:00:00:00:00:02")
+    with_commands(made, 0, f"neigh replace 10.1.0.2 lladdr {mac} dev va nud permanent",
+                  f"neigh replace fd01::2 lladdr {mac} dev va nud permanent")  # fmt: skip
+    found = tried(made)
+    expected = "ETIMEDOUT" if mac.endswith("9") else ACCEPTED
+    assert [words(attempt) for attempt, _ in found] == [outcome for _, outcome in found] == [expected] * 2
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_arp_that_is_off_is_told(number: int) -> None:
+    attempt, outcome = tried(with_commands(machine({}), number, f"link set {'va' if not number else 'vb'} arp off"))[0]
+    assert outcome != ACCEPTED
+    assert attempt.outcome == UNKNOWN
+    assert "arp is off" in attempt.sentence
+
+
+def with_upper(made: Machine, kind: str) -> tuple[Snapshot, list[tuple[Target, str, int]]]:
+    """As `run`, with an interface on `vb` of s1 that is in s2, where it has 10.1.0.2."""
+    built = build(made)
+    built.enter(1)
+    ip(f"link add link vb name up0 type {kind}", f"link set up0 netns /proc/{os.getpid()}/fd/{built.descriptors[2]}")
+    built.enter(2)
+    ip("link set up0 up", "address add 10.1.0.2/24 dev up0")
+    settle()
+    facts = snapshot(built)
+    return facts, [(one.target, one.outcome, one.inode) for one in attempt_all(built)]
+
+
+@pytest.mark.parametrize("kind", ["macvlan mode bridge", "macvlan mode vepa"])
+def test_what_lies_on_an_interface_in_another_namespace_is_not_foreseen(kind: str) -> None:
+    made = Machine(1, [Space(0), Space(1), Space(2)], [(0, "va", 1, "vb")])
+    made.spaces[0].commands = ["link set va up", "address add 10.1.0.1/24 dev va"]
+    made.spaces[1].commands = ["link set vb up"]
+    made.spaces[2].listeners = [Listener("dual", 80)]
+    made.targets = [Target(0, "10.1.0.2", 80), Target(2, "10.1.0.1", 81), Target(0, "10.1.0.77", 80)]
+    facts, results = apart(with_upper, made, kind)
+    into, out, nobody = [predict(facts, target) for target, _, _ in results]
+    assert [outcome for _, outcome, _ in results] == ["accepted", "ECONNREFUSED", "EHOSTUNREACH"]
+    assert (into.outcome, out.outcome) == (UNKNOWN, UNKNOWN)
+    assert "up0" in into.sentence
+    assert "up0" in out.sentence
+    assert words(nobody) == "EHOSTUNREACH"
