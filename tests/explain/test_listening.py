@@ -68,7 +68,12 @@ def test_what_was_dropped_is_counted_and_its_cause_is_not_made_up() -> None:
     [one] = look(socket("0.0.0.0:80", drops=1), interfaces=V4_ONLY).warnings
     assert one.sentence == (
         "1 packet dropped on the way to a connection: its accept queue was full then (backlog 128), no route led back, "
-        "or a check failed; the kernel counts these together"
+        "or a check failed; the kernel does not tell which"
+    )
+    [other] = look(socket("0.0.0.0:80", drops=2), interfaces=V4_ONLY, listen_overflows=0).warnings
+    assert other.sentence == (
+        "2 packets dropped on the way to a connection: no route led back, or a check failed; "
+        "the kernel does not tell which"
     )
     [full] = look(socket("0.0.0.0:80", accept_queue=1, backlog=0), interfaces=V4_ONLY).warnings
     assert full.sentence.startswith("1 connection waiting to be accepted, no more fit (backlog 0)")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
+from tests.live.apart import CLONE_NEWNET, apart, ip, lacking, libc, unshare
 
 import portside
 from portside.explain.listening import Listener
@@ -71,8 +74,46 @@ def test_an_accept_queue_that_overflows() -> None:
         assert late.connect_ex(("127.0.0.1", port)) == errno.EINPROGRESS  # its SYN is dropped
         server.accept()[0].close()
         [listener] = found(port)
-    assert [each.name for each in listener.warnings] == ["connections-dropped"]
+    [warning] = listener.warnings
+    assert warning.name == "connections-dropped"
+    assert "its accept queue was full then (backlog 0)" in warning.sentence
     assert listener.socket.drops == 1
+
+
+@pytest.mark.scenario("D3")
+def test_what_was_dropped_for_want_of_a_way_back_is_not_laid_to_the_queue() -> None:
+    if missing := lacking("ip"):
+        pytest.skip(missing)
+    assert apart(without_a_way_back) == [
+        "on the way to a connection: no route led back, or a check failed; the kernel does not tell which"
+    ]
+
+
+def without_a_way_back() -> list[str]:
+    """A SYN comes in from a network to which this machine has no route."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    ip("link set lo up")
+    unshare()
+    ip("link add name vb type veth peer name va", f"link set va netns /proc/{os.getpid()}/fd/{home}",
+       "addr add 10.0.1.1/24 dev vb", "addr add 10.0.9.9/32 dev vb", "link set vb up")  # fmt: skip
+    there = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    libc.setns(home, CLONE_NEWNET)
+    ip("addr add 10.0.1.2/24 dev va", "link set va up")
+    for each in ("all", "va"):
+        Path(f"/proc/sys/net/ipv4/conf/{each}/rp_filter").write_text("0")
+    with socket.socket() as server:
+        server.bind(("10.0.1.2", 85))
+        server.listen()
+        libc.setns(there, CLONE_NEWNET)
+        with socket.socket() as client:
+            client.setblocking(False)
+            client.bind(("10.0.9.9", 0))
+            client.connect_ex(("10.0.1.2", 85))
+            libc.setns(home, CLONE_NEWNET)
+            while True:
+                [listener] = [each for each in portside.listeners() if each.port == 85 and not each.namespace]
+                if listener.socket.drops:
+                    return [each.sentence.partition(" dropped ")[2] for each in listener.warnings]
 
 
 @pytest.mark.scenario("C5")

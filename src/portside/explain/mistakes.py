@@ -56,7 +56,7 @@ def findings(exposure: Exposure, beside: Sequence[Exposure], inner: bool = False
     return (
         *_database(exposure),
         *_inside_a_container(exposure, inner),
-        *_queue(exposure.socket),
+        *_queue(exposure.socket, exposure.snapshot.listen_overflows),
         *_group(exposure, beside),
         *_one_family(exposure, beside),
         *_split_port(exposure, beside),
@@ -93,7 +93,9 @@ def _inside_a_container(exposure: Exposure, inner: bool) -> Iterator[Finding]:
         )
 
 
-def _queue(socket: Socket) -> Iterator[Finding]:
+def _queue(socket: Socket, overflows: int | None) -> Iterator[Finding]:
+    """A full accept queue, and what was dropped. `overflows` is of all listeners together: if there was none, it was
+    another cause; the kernel counts all that it drops of a listener together."""
     if socket.proto != IPPROTO_TCP:
         if socket.drops:
             yield Finding("drops", f"{_count(socket.drops, 'datagram')} dropped, mostly for want of room in its buffer")
@@ -105,10 +107,11 @@ def _queue(socket: Socket) -> Iterator[Finding]:
             f"{socket.backlog}): new ones are dropped until it accepts",
         )
     elif socket.drops:
+        full = "" if overflows == 0 else f"its accept queue was full then (backlog {socket.backlog}), "
         yield Finding(
             "connections-dropped",
-            f"{_count(socket.drops, 'packet')} dropped on the way to a connection: its accept queue was full then "
-            f"(backlog {socket.backlog}), no route led back, or a check failed; the kernel counts these together",
+            f"{_count(socket.drops, 'packet')} dropped on the way to a connection: {full}no route led back, or a check "
+            "failed; the kernel does not tell which",
         )
 
 

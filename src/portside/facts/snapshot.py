@@ -69,6 +69,7 @@ class Snapshot:
     policy_rules: tuple[PolicyRule, ...] = ()
     local_table: bool | None = None  # IPv4 has the table `local`, which comes with a namespace's first address
     chains: tuple[Chain, ...] = ()
+    listen_overflows: int | None = None  # how often any listener's accept queue was full: TcpExtListenOverflows
     settings: Settings = field(default_factory=_defaults)
     users: tuple[tuple[int, str], ...] = ()  # uid, name
     others: tuple[Snapshot, ...] = ()

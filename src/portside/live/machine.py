@@ -163,7 +163,7 @@ def _place(reading: _Reading, one: Found, doors: Mapping[int, int]) -> _Place:
     if "settings" in want:
         from portside.live import sysctls
 
-        place.rest["settings"] = sysctls.settings()
+        place.rest.update(settings=sysctls.settings(), listen_overflows=sysctls.listen_overflows())
     return place
 
 

@@ -1,4 +1,4 @@
-"""The network settings of the calling thread's network namespace, out of /proc/sys/net."""
+"""The network settings of the calling thread's network namespace, out of /proc/sys/net, and a counter of it."""
 
 from __future__ import annotations
 
@@ -49,6 +49,18 @@ def _read(path: str) -> str | None:
             return file.read().strip()
     except FileNotFoundError:
         return None
+
+
+def listen_overflows(path: str = "/proc/thread-self/net/netstat") -> int | None:
+    """How often a connection found a listener's accept queue full, since the network namespace was made (the counter
+    TcpExtListenOverflows of nstat(8)); None where it is not told."""
+    try:
+        with open(path, encoding="ascii") as file:
+            rows = [line.split() for line in file if line.startswith("TcpExt:")]
+    except FileNotFoundError:
+        return None
+    told = dict(zip(*rows, strict=True)) if len(rows) == 2 else {}
+    return int(told["ListenOverflows"]) if "ListenOverflows" in told else None
 
 
 Value = int | str | tuple[int, ...] | frozenset[int]
