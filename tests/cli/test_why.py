@@ -98,6 +98,9 @@ class TestSaved:
         (("unix:/run/x",), "for TCP and UDP"),
         (("127.0.0.1:80:80",), "127.0.0.1:80:80"),
         (("--from", "blue", "127.0.0.1:80"), "no namespace 'blue'"),
+        (("-4", "[::1]:80"), "is no address of IPv4"),
+        (("--uid", "no-such-user", "127.0.0.1:80"), "no user 'no-such-user'"),
+        (("no-such-host.invalid:80",), "check the spelling"),
         (("--try", "--udp", "127.0.0.1:80"), "--try is for TCP"),
         (("--try", "--from", "here", "127.0.0.1:80"), "--try begins here"),
     ])  # fmt: skip
@@ -119,3 +122,11 @@ class TestHere:
         assert done.returncode == 0, done.stderr
         assert "127.0.0.1: connected" in done.stdout
         assert f"(pid {os.getpid()})" in done.stdout
+
+    def test_a_real_refusal_beyond_is_the_answer(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+        path = tmp_path / "machine.json"
+        path.write_text(saved.dump(hand.host(hand.socket(f"0.0.0.0:{port}"))))
+        assert portside("why", "--snapshot", str(path), "--try", f"127.0.0.1:{port}") == 1
+        assert capsys.readouterr().out.splitlines()[-1].startswith("to change: that host is there and refuses")

@@ -263,3 +263,37 @@ def test_used_up_ports_are_found() -> None:
     machine = hand.host(hand.socket("0.0.0.0:80"), *sockets)
     machine.settings.ip_local_port_range = (40000, 40002)
     assert why(machine, "127.0.0.1", 80).errno == errno.EADDRNOTAVAIL
+
+
+class TestWhatToChange:
+    def test_the_answer_is_true_when_it_would_be_accepted(self) -> None:
+        machine = hand.host(hand.socket("0.0.0.0:80"))
+        assert why(machine, "127.0.0.1", 80)
+        assert not why(machine, "127.0.0.1", 81)
+
+    def test_who_is_not_there_is_said(self) -> None:
+        assert "nobody on that link answers for 10.1.0.9" in why(pair(), "10.1.0.9", 80).remedy
+
+    def test_a_broadcast_is_no_slow_server(self) -> None:
+        answer = why(pair(), "224.0.0.1", 80)
+        assert "multicast" in answer.remedy
+        assert "accept faster" not in answer.remedy
+
+    def test_used_up_ports_have_their_remedies(self) -> None:
+        sockets = [hand.socket(f"127.0.0.1:{port}", to="127.0.0.1:80", inode=port) for port in range(40000, 40003)]
+        machine = hand.host(hand.socket("0.0.0.0:80"), *sockets)
+        machine.settings.ip_local_port_range = (40000, 40002)
+        assert "ip_local_port_range" in why(machine, "127.0.0.1", 80).remedy
+
+    def test_a_datagram_that_is_refused_is_explained(self) -> None:
+        assert "nobody listens on UDP port 53" in why(hand.host(), "127.0.0.1", 53, proto=IPPROTO_UDP).remedy
+        near = hand.host(hand.socket("127.0.0.1:53/udp", pid=3, command="dns"))
+        assert "only on 127.0.0.1" in why(near, "192.168.1.5", 53, proto=IPPROTO_UDP).remedy
+
+    def test_who_takes_it_is_told_where_it_is(self) -> None:
+        machine = pair(there={"sockets": (hand.socket("0.0.0.0:80", pid=9, command="web"),)})
+        assert why(machine, "10.1.0.2", 80).attempts[0].steps[-1].machine == "blue"
+
+    def test_a_name_comes_first(self) -> None:
+        step = why(hand.host(), "localhost", 80).attempts[0].steps[0]
+        assert (step.what, step.sentence) == ("name", "localhost is ::1, then 127.0.0.1, tried in this order")

@@ -520,7 +520,7 @@ def execute(timeout: float, trace: bool, command: tuple[str, ...]) -> int:
 @click.option("-u", "--udp", is_flag=True, help="A datagram; a TCP connection by default.")
 @click.option("-4", "family", flag_value=2, type=int, default=None, help="Only over IPv4.")
 @click.option("-6", "family", flag_value=10, type=int, help="Only over IPv6.")
-@click.option("--uid", "user", type=click.IntRange(min=0), metavar="UID", help="Who connects; by default who asks.")
+@click.option("--uid", "user", metavar="UID|NAME", help="Who connects; by default who asks.")
 @click.option("--try", "really", is_flag=True, help="Also make one real attempt, and say what its end means.")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 @_snapshot
@@ -530,7 +530,7 @@ def why(
     origin: str | None,
     udp: bool,
     family: int | None,
-    user: int | None,
+    user: str | None,
     really: bool,
     as_json: bool,
     file: str | None,

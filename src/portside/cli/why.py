@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pwd
 import socket
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
@@ -41,7 +43,7 @@ MEANINGS: Final = {
 
 def run(
     where: str, source: Source, *, origin: str | None = None, udp: bool = False, family: int | None = None,
-    user: int | None = None, really: bool = False, as_json: bool = False,
+    user: str | None = None, really: bool = False, as_json: bool = False,
 ) -> int:  # fmt: skip
     """Print what would become of a connection. Returns the exit code. Raises Complaint."""
     endpoint = _endpoint(where)
@@ -53,18 +55,20 @@ def run(
     try:
         answer = why(
             found, host, endpoint.port, source=origin, proto=proto, addresses=addresses,
-            uid=os.geteuid() if user is None else user,
+            uid=_user(user), names="here" if origin is not None else "",
         )  # fmt: skip
     except ValueError as error:
         raise Complaint(str(error)) from None
     real = _attempt(addresses, endpoint, proto, origin) if really else None
+    if real is not None and (answer.outcome in (BEYOND, UNKNOWN) or bool(answer) is not real.connected):
+        answer = replace(answer, remedy=real.remedy)
     if as_json:
         said = answer.json()
-        click.echo(json.dumps(said if real is None else {**said, "tried": real}))
+        click.echo(json.dumps(said if real is None else {**said, "tried": real.sentence}))
     else:
-        _tell(answer, real)
+        _tell(answer, real.sentence if real is not None else None)
         click.echo(sources.missing(found), nl=False, err=True)
-    return STATUS[answer.outcome]
+    return STATUS[answer.outcome] if real is None else int(not real.connected)
 
 
 def _tell(answer: Why, real: str | None) -> None:
@@ -98,19 +102,43 @@ def _endpoint(where: str) -> Endpoint:
 
 def _addresses(endpoint: Endpoint, family: int | None) -> Sequence[int]:
     """The addresses in the order in which a program tries them. Raises Complaint."""
+    if endpoint.address is not None and family not in (None, ip.family_of(endpoint.address)):
+        raise Complaint(f"{ip.text(endpoint.address)} is no address of IPv{'4' if family == AF_INET else '6'}")
     try:
         return addresses_of(endpoint, family or 0)
     except OSError as error:
-        raise Complaint(f"{endpoint.name}: {error.strerror}") from None
+        raise Complaint(
+            f"{endpoint.name}: {error.strerror}: check the spelling, add it to /etc/hosts, or give an address"
+        ) from None
 
 
-def _attempt(addresses: Sequence[int], endpoint: Endpoint, proto: int, origin: str | None) -> str:
+def _user(user: str | None) -> int:
+    """A user by name or number; None: who asks. Raises Complaint."""
+    if user is None:
+        return os.geteuid()
+    if user.isdecimal():
+        return int(user)
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise Complaint(f"there is no user {user!r}") from None
+
+
+class Real(NamedTuple):
+    """How the real attempt ended, and what to change then."""
+
+    connected: bool
+    sentence: str
+    remedy: str
+
+
+def _attempt(addresses: Sequence[int], endpoint: Endpoint, proto: int, origin: str | None) -> Real:
     """Make the one real attempt, and say what its end means."""
     if origin is not None:
         raise Complaint("--try begins here: run it in the namespace itself (ip netns exec, docker exec)")
     if proto == IPPROTO_UDP:
         raise Complaint("--try is for TCP: a datagram that is not answered tells nothing")
-    said = ""
+    said = meaning = ""
     for address in addresses:
         family = AF_INET if ip.is_v4(address) else AF_INET6
         name = ip.text(address) + (f"%{endpoint.zone}" if endpoint.zone else "")
@@ -119,10 +147,12 @@ def _attempt(addresses: Sequence[int], endpoint: Endpoint, proto: int, origin: s
             try:
                 client.connect(socket.getaddrinfo(name, endpoint.port, family, socket.SOCK_STREAM)[0][4])
             except TimeoutError:
-                said = f"{name}: no answer in {PATIENCE:.0f} s: {MEANINGS[errno.ETIMEDOUT]}"
+                meaning = MEANINGS[errno.ETIMEDOUT]
+                said = f"{name}: no answer in {PATIENCE:.0f} s: {meaning}"
             except OSError as error:
                 number = error.errno or 0
-                said = f"{name}: {error.strerror}: {MEANINGS.get(number, errno.errorcode.get(number, ''))}"
+                meaning = MEANINGS.get(number, errno.errorcode.get(number, ""))
+                said = f"{name}: {error.strerror}: {meaning}"
             else:
-                return f"{name}: connected"
-    return said
+                return Real(True, f"{name}: connected", "nothing: it works")
+    return Real(False, said, meaning)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -138,6 +138,10 @@ class Why:
             "missing": [{"what": each.what, "why": each.why, "remedy": each.remedy} for each in self.missing],
         }  # fmt: skip
 
+    def __bool__(self) -> bool:
+        """Whether it would certainly be accepted."""
+        return self.outcome == ACCEPTED
+
     @property
     def outcome(self) -> str:
         """How the last attempt ends, which is the whole's: a program tries the addresses until one is accepted."""
@@ -164,12 +168,14 @@ def why(
     family: int | None = None,
     addresses: Sequence[int] | None = None,
     uid: int = 0,
+    names: str = "",
 ) -> Why:
     """What a connection to HOST:PORT would meet.
 
     Args: host: an address, with %INTERFACE where it needs one, or a name. source: the namespace that it begins in, by
     name or inode; None: the snapshot's own. proto: IPPROTO_TCP or IPPROTO_UDP. family: AF_INET or AF_INET6, None for
-    both. addresses: what the name stands for, in the order to try them. uid: of the program that connects.
+    both. addresses: what the name stands for, in the order to try them. uid: of the program that connects. names: where
+    the name was looked up, to be told.
     Raises ValueError for a name without `addresses`, and a namespace that is not in the snapshot.
     """
     from portside.explain.advice import advice
@@ -182,9 +188,28 @@ def why(
         attempts.append(attempt)
         if attempt.outcome != FAILED:
             break
+    if attempts and not is_address(literal):
+        known = Step(machine=(source or snapshot.host), what="name", sentence=_name_words(host, targets, names))
+        attempts[0] = replace(attempts[0], steps=(known, *attempts[0].steps))
     said = advice(attempts[-1]) if attempts else f"{host} has no address of that family"
     missing = tuple(each for each in snapshot.missing if "packet filter" in each.what or "namespace" in each.what)
     return Why(host=host, port=port, proto=proto, attempts=tuple(attempts), remedy=said, missing=missing)
+
+
+def is_address(host: str) -> bool:
+    """Whether it is an address, and no name."""
+    try:
+        parse(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _name_words(host: str, targets: Sequence[int], names: str) -> str:
+    """What a name stands for."""
+    said = f"{host} is {', then '.join(map(text, targets))}"
+    order = ", tried in this order" if len(targets) > 1 else ""
+    return said + order + (f" (looked up {names})" if names else "")
 
 
 def _targets(host: str, addresses: Sequence[int] | None) -> Sequence[int]:
@@ -247,6 +272,7 @@ class Run:
         self.uid = uid
         self.steps: list[Step] = []
         self._seen: set[tuple[str, str, str]] = set()
+        self._reached: tuple[Machine, UdpDatagram] | None = None  # who has the datagram
         self._forwards = 0
         self._translations = 0
         for each in self.twin.machines:
@@ -343,7 +369,7 @@ class Run:
 
     def _accepted(self, address: int, port: int, after: int) -> Attempt:
         by: list[Socket] = []
-        place, unheard = "", False
+        place, unheard, holder = "", False, self.machine
         for machine in self.twin.machines:
             for owner, facts in machine.sockets.items():
                 if not isinstance(owner, Tcb) or owner.listener is None:
@@ -352,9 +378,10 @@ class Run:
                 if len(owner.listener.accept_queue) > facts.accept_queue:
                     by += _group(machine, owner, facts)
                     place = machine.name if machine is not self.machine else ""
+                    holder = machine
         if by:
             words = " or ".join(dict.fromkeys(map(owner_words, by)))
-            self._say(self.machine, "listener", f"{words} takes the connection", because=tuple(by))
+            self._say(holder, "listener", f"{words} takes the connection", because=tuple(by))
         elif unheard:
             self._say(self.machine, "answer", "connect(2) succeeds, but the server does not hear of it")
         return Attempt(
@@ -374,6 +401,10 @@ class Run:
         if self.dark:
             return self._unknown(address, port)
         number = file.take_error()
+        if number == errno.ECONNREFUSED and self._reached is not None and not any(step.errno for step in self.steps):
+            there, packet = self._reached
+            near = nearly(there.snapshot, packet, IPPROTO_UDP)
+            self._say(there, "listener", near or f"nobody listens on UDP port {packet.dport} here", number)
         if number:
             return Attempt(address=address, port=port, outcome=FAILED, errno=number, steps=tuple(self.steps))
         by: list[Socket] = []
@@ -421,6 +452,8 @@ class Run:
 
     def _deliver(self, machine: Machine, packet: Packet, interface: Interface) -> None:
         """Why a listener takes a SYN, or none does. Whoever has the packet is the one that answers."""
+        if isinstance(packet, UdpDatagram):
+            self._reached = machine, packet
         if not isinstance(packet, TcpSegment):
             return
         table = machine.host.stack.tcp
@@ -456,13 +489,13 @@ def _group(machine: Machine, owner: object, facts: Socket) -> Iterable[Socket]:
     return tuple(machine.sockets[member.owner] for member in entry.group.members if member.owner in machine.sockets)
 
 
-def nearly(snapshot: Snapshot, packet: TcpSegment) -> str:
+def nearly(snapshot: Snapshot, packet: TcpSegment | UdpDatagram, proto: int = IPPROTO_TCP) -> str:
     """Who listens on the port, and why it is not for this packet; empty when nobody does."""
     for each in snapshot.sockets:
-        if each.proto != IPPROTO_TCP or each.lport != packet.dport or each.rport:
+        if each.proto != proto or each.lport != packet.dport or each.rport:
             continue
         who = owner_words(each)
-        if NAMES[each.state] != "LISTEN":
+        if proto == IPPROTO_TCP and NAMES[each.state] != "LISTEN":
             return f"{who} is bound to port {each.lport}, but does not listen"
         if each.device:
             return f"{who} listens on port {each.lport}, but only on interface {each.device}"
