@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from portside import Network
+from portside.cli import exec as executor
 from portside.cli.main import cli
 from portside.cli.source import Complaint
 
@@ -171,3 +172,50 @@ def test_on_a_simulated_host_there_is_nothing_to_start() -> None:
         program = network.host("web").spawn(command)
         network.run()
     assert program.result.startswith("exec starts processes of this machine")
+
+
+UNIX = """
+import os, socket, sys
+os.chdir(os.path.dirname(sys.argv[0]))  # the whole path may be too long for an address
+server = socket.socket(socket.AF_UNIX)
+server.bind("unix.sock")
+server.listen()
+os.read(int(sys.argv[2]), 1)
+"""
+
+
+def test_a_unix_socket_that_the_server_listens_on_is_reported(tmp_path: Path) -> None:
+    with execute(tmp_path / "server.py", UNIX) as running:
+        line = running.told("reached from")
+        assert re.fullmatch(
+            r"portside: unix unix.sock, python\S* \(\d+\): reached from programs of this machine only\n", line
+        )
+        assert running.end() == 0
+
+
+class Dying:
+    """A program that has ended, whose child is about to: it has no number any more, and has not been waited for."""
+
+    command = ("server",)
+    status = 0
+    not_run = ""
+    childless = False
+
+    def living(self) -> tuple[int, ...]:
+        return ()
+
+
+def test_nobody_goes_on_in_the_background_when_all_are_about_to_end(capsys: pytest.CaptureFixture[str]) -> None:
+    watch = executor._Watch(Dying(), 1.0)  # type: ignore[arg-type]
+    watch.inodes.add(1)
+    assert watch._end() == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_it_is_not_up_before_its_rest_has_had_time_to_end_too() -> None:
+    watch = executor._Watch(Dying(), 1000.0)  # type: ignore[arg-type]
+    watch.inodes.add(1)
+    now = watch.changed
+    watch.changed = now - 1000
+    assert not watch._is_up(now + 1000)
+    assert watch._is_up(now - 1000)

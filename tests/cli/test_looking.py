@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,8 +18,10 @@ from tests.explain import hand
 
 from portside import Network
 from portside.cli.main import cli
+from portside.cli.source import Complaint
 from portside.facts import saved
 from portside.facts.snapshot import ONLY_ROOT_ENTERS, UNENTERED, Missing, Namespace
+from portside.lab.errors import ProgramFailed
 
 SERVER = """
 import socket, sys, time
@@ -84,6 +87,39 @@ class TestSimulated:
     def test_filters(self, simulated, arguments: tuple[str, ...], count: int) -> None:
         _, out, _ = simulated("ls", "--json", *arguments)
         assert len(json.loads(out)["listeners"]) == count
+
+    @pytest.mark.parametrize(
+        ("arguments", "sentence"),
+        [
+            (("ls", "--port", "99999"), "port 99999 is more than 65535"),
+            (("ls", "--port", "83-80"), "'83-80' holds no port: it ends before it begins"),
+            (("ls", "--state", "foo"), "'foo' is no state; there are established, "),
+            (("ls", "--user", "nosuch"), "there is no user 'nosuch' in what was looked at"),
+            (("free", "3", "--from", "90", "--to", "80"), "--from 90 --to 80 holds no port: it ends before it begins"),
+        ],
+    )
+    def test_a_filter_that_means_nothing(self, simulated, arguments: tuple[str, ...], sentence: str) -> None:
+        with pytest.raises(ProgramFailed, match=re.escape(sentence)) as failed:
+            simulated(*arguments)
+        assert isinstance(failed.value.__cause__, Complaint)
+        assert failed.value.__cause__.exit_code == 2
+
+    @pytest.mark.parametrize(
+        ("arguments", "sentence"),
+        [
+            (("--port", "1"), "nothing like that listens"), (("--user", "nobody"), "nothing like that listens"),
+            (("--state", "estab"), "no socket is like that"), (("--all", "--port", "1"), "no socket is like that"),
+        ],
+    )  # fmt: skip
+    def test_an_empty_list_is_a_sentence(self, simulated, arguments: tuple[str, ...], sentence: str) -> None:
+        status, out, errors = simulated("ls", *arguments)
+        assert (status, errors) == (0, f"portside: {sentence}\n")
+        assert out.split()[0] == "PROTO"
+        assert out.count("\n") == 1
+
+    @pytest.mark.parametrize("state", ["listen", "LISTEN", "listening"])
+    def test_a_state_by_each_of_its_names(self, simulated, state: str) -> None:
+        assert "0.0.0.0:8080" in simulated("ls", "--state", state)[1]
 
     @pytest.mark.scenario("B9")
     def test_the_matrix(self, simulated) -> None:

@@ -107,7 +107,7 @@ def world(request: pytest.FixtureRequest) -> World:
 
 def hosts() -> HostNames:
     """The names that the tools find."""
-    return HostNames(Path("/etc/hosts").read_text(encoding="utf-8"))
+    return HostNames(Path("/etc/hosts").read_text(encoding="utf-8"), Path("/etc/services").read_text(encoding="utf-8"))
 
 
 # -- ss --

@@ -21,7 +21,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from portside.addr import services
 from portside.facts import saved
 from portside.facts.snapshot import Snapshot
 from portside.live import machine, rtnetlink
@@ -61,20 +60,6 @@ def network() -> None:
         subprocess.run(["ip", *command.split()], check=True)
 
 
-def portside_name(port: int, protocol: str) -> str | None:
-    """What portside calls the port."""
-    found = services.by_port(port, protocol)
-    return None if found is None else found.name
-
-
-def system_name(port: int, protocol: str) -> str | None:
-    """What /etc/services calls it: it has names that portside has not, and the other way round."""
-    try:
-        return socket.getservbyport(port, protocol)
-    except OSError:
-        return None
-
-
 class Maker:
     """Sockets by chance. Each process keeps its own list; a forked one those of its parent as well."""
 
@@ -85,10 +70,8 @@ class Maker:
 
     def next_port(self) -> int:
         """A port that nothing else has."""
-        while True:
-            self.port += self.random.choice((1, 1, 7))
-            if all(portside_name(self.port, kind) == system_name(self.port, kind) for kind in ("tcp", "udp")):
-                return self.port
+        self.port += self.random.choice((1, 1, 7))
+        return self.port
 
     def listener(self, family: int) -> socket.socket:
         """One that listens: by chance on the wildcard, dual-stack or not, on an interface, with a group."""

@@ -15,12 +15,14 @@ import click
 from portside.addr import ip
 from portside.addr.abi import IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE
 from portside.cli import source as sources
+from portside.cli import who_unix
 from portside.cli.ls import WANT
 from portside.cli.source import Complaint
 from portside.explain.binding import Attempt, would_bind
 from portside.explain.listening import Listener, listeners
 from portside.explain.place import Caller
 from portside.explain.words import programs
+from portside.facts.socket import Owner, UnixSocket
 from portside.facts.state import LISTEN
 from portside.live import descriptors, machine, owners, proc, processes, tables
 from portside.live.offspring import Offspring
@@ -88,7 +90,8 @@ class _Watch:
     def _is_up(self, ended: float) -> bool:
         """Whether a daemon has said all that it will say: it listens, or has had time enough."""
         now = time.monotonic()
-        return now - ended > self.timeout or bool(self.inodes and now - self.changed > SETTLED)
+        # What ended its parent, such as a signal to the group, may be about to end the rest.
+        return now - ended > self.timeout or bool(self.inodes and now - max(self.changed, ended) > SETTLED)
 
     def _end(self) -> int:
         status = self.program.status or 0
@@ -102,9 +105,8 @@ class _Watch:
                 _say(f"{name} runs in the background, and listens on nothing yet")
             if status and not self.refused:
                 self._suspect()
-        elif not self.program.childless:
-            living = ", ".join(f"{_name_of(pid)} ({pid})" for pid in self.program.living())
-            _say(f"it goes on in the background: {living}")
+        elif not self.program.childless and (living := self.program.living()):
+            _say(f"it goes on in the background: {', '.join(f'{_name_of(pid)} ({pid})' for pid in living)}")
         return status
 
     # -- where it listens --
@@ -117,6 +119,8 @@ class _Watch:
             for each in tables.inet(lambda _: None, ask=0, tcp_states=1 << LISTEN)
             if each.inode and not each.rport and each.lport
         }
+        unix = {each.inode: each for each in tables.unix() if each.inode and each.state == LISTEN}
+        found |= set(unix)
         if found <= self.seen:
             self.seen = found
             return
@@ -129,6 +133,8 @@ class _Watch:
         for each in listeners(machine.read(want=WANT)):
             if each.socket.inode in held:
                 _report(each)
+        for inode in held.keys() & unix.keys():
+            _report_unix(unix[inode], held[inode])
 
     # -- what it was refused --
 
@@ -219,6 +225,11 @@ def _report(found: Listener) -> None:
         _say(f"  type {', '.join(found.exposure.calls)}")
     for finding in found.warnings:
         _say(f"  {finding.level}: {finding.sentence}")
+
+
+def _report_unix(found: UnixSocket, held: tuple[Owner, ...]) -> None:
+    name = who_unix.name(found)
+    _say(f"unix {name}, {programs(held)}: reached from programs of this machine only")
 
 
 def _from(found: Listener) -> str:

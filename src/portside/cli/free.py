@@ -10,7 +10,7 @@ import click
 
 from portside.addr.abi import IPPROTO_TCP, IPPROTO_UDP
 from portside.cli import source as sources
-from portside.cli.source import Source
+from portside.cli.source import Complaint, Source
 from portside.explain.ephemeral import free_ports
 
 WANT: Final = frozenset({"sockets", "interfaces", "routes", "settings"})
@@ -19,7 +19,9 @@ TOO_FEW: Final = 1
 
 
 def run(count: int, source: Source, *, udp: bool = False, first: int, last: int) -> int:
-    """Print so many free ports, one a line. Returns the exit code: 0, or 1 when there are fewer."""
+    """Print so many free ports, one a line. Returns the exit code: 0, or 1 when there are fewer. Raises Complaint."""
+    if last < first:
+        raise Complaint(f"--from {first} --to {last} holds no port: it ends before it begins")
     found = sources.snapshot(source, WANT)
     process = sources.simulated()
     uid = os.geteuid() if process is None else process.euid

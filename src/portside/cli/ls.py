@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-from portside.addr import services
+from portside.addr import port, services
 from portside.cli import source as sources
 from portside.cli.source import Complaint, Source
 from portside.explain import listening
@@ -20,9 +20,19 @@ from portside.explain.listening import FORMAT, Listener, title
 from portside.explain.words import address_text, peer_text, programs, protocol_text, state_text, user_name
 from portside.facts.snapshot import Snapshot
 from portside.facts.socket import Socket
+from portside.facts.state import NAMES
 from portside.views.table import clean, show
 
 WANT: Final = frozenset({"sockets", "owners", "processes", "interfaces", "routes", "filter", "settings", "users"})
+SHORT_STATES: Final = {
+    "ESTAB": "ESTABLISHED",
+    "LISTENING": "LISTEN",
+    "SYN-RECV": "SYN-RECEIVED",
+    "CLOSE": "CLOSED",
+    "UNCONNECTED": "UNCONN",
+    **{name.replace("-WAIT", "WAIT").replace("WAIT-", "WAIT"): name for name in NAMES.values()},
+}
+"""States as other tools write them."""
 CLEAR: Final = "\x1b[H\x1b[2J"
 
 
@@ -44,10 +54,12 @@ class Options:
 def run(source: Source, options: Options, watch: float | None = None) -> int:
     """Print the table, once or every `watch` seconds until it is interrupted. Returns the exit code."""
     choose = chooser(options)
+    _check_states(options.states)
     while True:
         found = sources.snapshot(source, WANT, everywhere=source.namespace is None)
         if source.namespace is not None:
             found = replace(found, others=())
+        _check_users(options.users, found, source)
         if watch is not None and sys.stdout.isatty():
             click.echo(CLEAR, nl=False)
         present(found, options, choose)
@@ -67,15 +79,24 @@ def present(found: Snapshot, options: Options, choose: Callable[[Socket, Snapsho
     if options.as_json:
         click.echo(json.dumps(as_json(found, rows, others, options.everything or bool(options.states))))
         return
-    if options.matrix:
+    if options.matrix and rows:
         _matrices(rows, options)
         return
     _table(rows, others, options)
+    if not rows and not others:
+        click.echo(f"portside: {_nothing(options)}", err=True)
     for each in rows:
         for finding in each.findings if options.notes else each.warnings:
             name = programs(each.owners) or f"user {each.user}"
             click.echo(clean(f"{finding.level}: {each.protocol} {each.address}, {name}: {finding.sentence}"))
     click.echo(sources.missing(found), nl=False, err=True)
+
+
+def _nothing(options: Options) -> str:
+    """The sentence for an empty list."""
+    if options.ports or options.processes or options.users or options.states:
+        return "no socket is like that" if options.everything or options.states else "nothing like that listens"
+    return "there are no sockets" if options.everything else "nothing listens"
 
 
 def _matrices(rows: list[Listener], options: Options) -> None:
@@ -156,8 +177,37 @@ def _others(found: Snapshot, choose: Callable[[Socket, Snapshot], bool]) -> Iter
 
 
 def _has_state(socket: Socket, states: tuple[str, ...]) -> bool:
-    name = state_text(socket).lower()
-    return any(state.lower().replace("_", "-") in (name, name.replace("established", "estab")) for state in states)
+    return state_text(socket) in {_state(state) for state in states}
+
+
+def _state(text: str) -> str | None:
+    """The state as it is printed, from what is typed: `listening`, `syn_recv`, `TIME-WAIT`; None if there is none."""
+    name = text.upper().replace("_", "-")
+    name = SHORT_STATES.get(name, name)
+    return name if name in NAMES.values() or name == "UNCONN" else None
+
+
+def _check_states(states: tuple[str, ...]) -> None:
+    for text in states:
+        if _state(text) is None:
+            known = ", ".join((*NAMES.values(), "UNCONN")).lower()
+            raise Complaint(f"{text!r} is no state; there are {known}")
+
+
+def _check_users(users: tuple[str, ...], found: Snapshot, source: Source) -> None:
+    """A user who has no socket may be asked for, one that there is not is a mistake. A number is always a user."""
+    known = {name for place in (found, *found.others) for _, name in place.users}
+    for text in users:
+        if text in known or text.isdecimal():
+            continue
+        if source.file is not None or sources.simulated() is not None:
+            raise Complaint(f"there is no user {text!r} in what was looked at")
+        import pwd
+
+        try:
+            pwd.getpwnam(text)
+        except (KeyError, ValueError):
+            raise Complaint(f"there is no user {text!r} on this machine") from None
 
 
 def chooser(options: Options) -> Callable[[Socket, Snapshot], bool]:
@@ -181,8 +231,14 @@ def chooser(options: Options) -> Callable[[Socket, Snapshot], bool]:
 def _ports(text: str) -> range:
     """A port, a range `8000-8100`, or the name of a service."""
     first, dash, last = text.partition("-")
-    if text.isdecimal() or (dash and first.isdecimal() and last.isdecimal()):
-        return range(int(first), int(last or first) + 1)
+    try:
+        if text.isdecimal() or (dash and first.isdecimal() and last.isdecimal()):
+            found = range(port.parse(first), port.parse(last or first) + 1)
+            if not found:
+                raise Complaint(f"{text!r} holds no port: it ends before it begins")
+            return found
+    except ValueError as error:
+        raise Complaint(str(error)) from None
     service = services.by_name(text)
     if service is None:
         raise Complaint(f"{text!r} is no port, no range such as 8000-8100, and no service that portside knows")

@@ -21,6 +21,7 @@ WRONG = 2
 """The exit code when what was asked for is not understood, or is not there."""
 
 HOSTS = "/etc/hosts"
+SERVICES = "/etc/services"
 
 
 class Source(NamedTuple):
@@ -86,6 +87,18 @@ def hosts_file(source: Source = HERE) -> str:
     try:
         return Path(HOSTS).read_text("utf-8", "surrogateescape")
     except OSError:  # gethostbyaddr(3) does without it too
+        return ""
+
+
+def services_file(source: Source = HERE) -> str | None:
+    """The text of this machine's services file, by which its own tools name ports; None for a simulated host and a
+    saved snapshot, which have portside's table.
+    """
+    if source.file is not None or simulated() is not None:
+        return None
+    try:
+        return Path(SERVICES).read_text("utf-8", "surrogateescape")
+    except OSError:  # then getservbyport(3) knows no name
         return ""
 
 

@@ -69,7 +69,7 @@ _VIEWS: Final = {"ss": _ss, "netstat": _netstat, "lsof": _lsof, "fuser": _fuser,
 def run(tool: str, arguments: Sequence[str], source: Source, *, as_json: bool = False) -> int:
     """Print what the tool prints. Returns its exit code. Raises Complaint when the arguments are not understood."""
     wants, show, select = _VIEWS[tool](source)
-    names = HostNames(sources.hosts_file(source))
+    names = HostNames(sources.hosts_file(source), sources.services_file(source))
     try:
         wanted = wants(arguments, names)
         found = sources.snapshot(source, wanted - {OTHERS}, everywhere=OTHERS in wanted)

@@ -14,6 +14,7 @@ from portside.addr import ip
 from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_RAW
 from portside.addr.kind import kind_of
 from portside.explain import packet_filter
+from portside.explain.browsing import scheme_of
 from portside.explain.packet_filter import DIVERTED, DROPPED, OPEN, REJECTED, UNKNOWN, Asked, Piece, Range
 from portside.explain.place import Place, Prefix
 from portside.explain.ranges import merged, ranges_text, size, without
@@ -235,26 +236,11 @@ class Exposure:
         v4 = ip.is_v4(door.address)
         zone = f"%{door.interface}" if ip.needs_scope(door.address) else ""
         host = ip.text(door.address) if v4 else f"[{ip.text(door.address)}{zone}]"
-        scheme = scheme_of(self.socket)
+        scheme = scheme_of(self.socket, self.snapshot.processes)
         if not scheme or zone:  # browsers take no zones
             return f"{host}:{self.socket.lport}"
         usual = {"http": 80, "https": 443}[scheme] == self.socket.lport
         return f"{scheme}://{host}/" if usual else f"{scheme}://{host}:{self.socket.lport}/"
-
-
-HTTP_PORTS: Final = frozenset({
-    80, 591, 3000, 3001, 4000, 4200, 5000, 5173, 5601, 7860, 8000, 8001, 8008, 8080, 8081, 8082, 8088, 8090, 8265,
-    8501, 8888, 9000, 9090, 9091, 9200, 15672,
-})  # fmt: skip
-"""Where programs that speak HTTP are found."""
-HTTPS_PORTS: Final = frozenset({443, 8443, 9443, 6443, 10443})
-
-
-def scheme_of(socket: Socket) -> str:
-    """`http` or `https` for a port where browsers are used, else empty."""
-    if socket.proto != IPPROTO_TCP:
-        return ""
-    return "http" if socket.lport in HTTP_PORTS else "https" if socket.lport in HTTPS_PORTS else ""
 
 
 def is_listener(socket: Socket) -> bool:

@@ -133,7 +133,7 @@ def _sockets(
         peers = names.addresses(host) if host else []
     except ValueError as error:
         raise Misuse(str(error)) from None
-    own, other = port(local) if local else None, port(remote) if remote else None
+    own, other = port(local, names) if local else None, port(remote, names) if remote else None
     for socket in snapshot.sockets:
         if socket.proto != _SPACES[space] or (families and socket.family not in families):
             continue
@@ -171,7 +171,7 @@ class _Writer:
         for pid in sorted(owners):
             self.parts.append((1, f"{pid:6}"))
             if self.asked.user:
-                self.parts.append((2, f"({self._user(pid)})"))
+                self.parts.append((2, self._login(pid)))
         self.parts.append((2, "\n"))
 
     def _verbose(self, title: str, owners: Sequence[Owner]) -> None:
@@ -180,11 +180,24 @@ class _Writer:
         if not owners:
             self.parts.append((2, f"{title}\n"))
         for index, owner in enumerate(owners):
-            self.parts.append((2, f"{'' if index else title:<20} {self._user(owner.pid):<9}"))
+            self.parts.append((2, f"{'' if index else title:<20} {self._user(owner.pid)}"))
             self.parts.append((1, f"{owner.pid:6}"))
-            login = f"({self._user(owner.pid)})" if self.asked.user else ""
+            login = self._login(owner.pid) if self.asked.user else ""
             self.parts.append((2, f" F.... {login}{clean(owner.command)}\n"))
 
     def _user(self, pid: int) -> str:
+        """The column of the user; one without a name has a space more, as in the tool."""
+        name = self._name(pid)
+        return "(unknown) " if name is None else f"{name:<9}"
+
+    def _login(self, pid: int) -> str:
+        name = self._name(pid)
+        return " (unknown) " if name is None else f"({name})"
+
+    def _name(self, pid: int) -> str | None:
+        """What the user is called whom a process belongs to; None for one that has no name."""
         uid = self.uids.get(pid)
-        return "?" if uid is None else clean(user(self.snapshot, uid))
+        if uid is None:
+            return "?"
+        name = user(self.snapshot, uid)
+        return None if name == str(uid) else clean(name)

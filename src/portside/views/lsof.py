@@ -23,7 +23,7 @@ from portside.facts.snapshot import Snapshot
 from portside.facts.socket import Owner, Socket, UnixSocket
 from portside.facts.state import CLOSED, ESTABLISHED, LISTEN
 from portside.views.lsof_options import ANY, STATE_NAMES, Internet, Options, options
-from portside.views.names import NO_NAMES, PROTOCOLS, HostNames, service, user
+from portside.views.names import NO_NAMES, PROTOCOLS, HostNames, user
 from portside.views.table import Misuse, Report, clean, printed, unix_name
 
 _UNIX_TYPES: Final = {SOCK_STREAM: "STREAM", SOCK_DGRAM: "DGRAM", SOCK_SEQPACKET: "SEQPACKET"}
@@ -251,7 +251,7 @@ class _Writer:
         else:
             named = self.names.name(address) if self.asked.hosts else None
             host = clean(named) if named else ip.text(address) if ip.is_v4(address) else f"[{ip.text(address)}]"
-        named = service(port, socket.proto) if self.asked.ports and port else None
+        named = self.names.service(port, socket.proto) if self.asked.ports and port else None
         return f"{host}:{named or port or '*'}"
 
     def _state(self, socket: Socket) -> str:

@@ -235,13 +235,13 @@ def internet(text: str, names: HostNames) -> Internet:
         raise Misuse(f"-i {text}: {error}") from None
     if family:
         addresses = tuple(address for address in addresses if ip.family_of(address) == family)
-    ports = tuple(_range(word) for word in (match["ports"] or "").split(",") if word)
+    ports = tuple(_range(word, names) for word in (match["ports"] or "").split(",") if word)
     return Internet(text, family, _PROTOCOLS.get(protocol, ()), addresses, ports)
 
 
-def _range(text: str) -> tuple[int, int]:
+def _range(text: str, names: HostNames) -> tuple[int, int]:
     """A port, the name of a service (which may have a hyphen), or two ports with a hyphen between them."""
     low, hyphen, high = text.partition("-")
     if hyphen and low.isdecimal() and high.isdecimal():
         return port(low), port(high)
-    return port(text), port(text)
+    return port(text, names), port(text, names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Final
 
 from portside.addr import ip, services
@@ -16,10 +17,39 @@ RAW_NAMES: Final = {1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 41: "ipv6", 47: "
 """Names of IP protocols that raw sockets are made for: IANA's registry, as /etc/protocols has them."""
 
 
-class HostNames:
-    """The names of a hosts file (hosts(5)): which name an address has, and which address a name."""
+class ServiceNames:
+    """The names of a services file (services(5)): the first line of a port, or of a name or alias, counts."""
 
-    def __init__(self, text: str = "") -> None:
+    def __init__(self, text: str) -> None:
+        self._names: dict[tuple[int, str], str] = {}
+        self._ports: dict[str, int] = {}
+        for line in text.splitlines():
+            words = line.partition("#")[0].split()
+            number, slash, protocol = words[1].partition("/") if len(words) > 1 else ("", "", "")
+            if not slash or not (number.isascii() and number.isdecimal()):
+                continue  # getservbyport(3) passes over such a line too
+            self._names.setdefault((int(number), protocol), words[0])
+            for name in (words[0], *words[2:]):
+                self._ports.setdefault(name, int(number))
+
+    def name(self, port: int, protocol: str) -> str | None:
+        """What the port is called; None when it has no name."""
+        return self._names.get((port, protocol))
+
+    def port(self, name: str) -> int | None:
+        """The port of that name; None when there is none."""
+        return self._ports.get(name)
+
+
+class HostNames:
+    """The names of a hosts file (hosts(5)): which name an address has, and which address a name.
+
+    Args: services: the text of the services file of the machine, where it is one's own: then ports have the names that
+    its other tools show. None: those of portside's own table.
+    """
+
+    def __init__(self, text: str = "", services: str | None = None) -> None:
+        self._services_text = services
         self._names: dict[int, str] = {}
         self._addresses: dict[str, list[int]] = {}
         for line in text.splitlines():
@@ -36,6 +66,29 @@ class HostNames:
     def name(self, address: int) -> str | None:
         """The first name of the address; None when it has none."""
         return self._names.get(address)
+
+    @cached_property
+    def _services(self) -> ServiceNames | None:
+        return None if self._services_text is None else ServiceNames(self._services_text)
+
+    def service(self, port: int, proto: int) -> str | None:
+        """What a port of the protocol is called; None when it has no name."""
+        protocol = PROTOCOLS.get(proto)
+        if protocol is None:
+            return RAW_NAMES.get(port)
+        protocol = "udp" if protocol == "udplite" else protocol
+        if self._services is not None:
+            return self._services.name(port, protocol)
+        found = services.by_port(port, protocol)
+        return None if found is None else found.name
+
+    def port(self, name: str) -> int | None:
+        """The port of a service: by the machine's own name for it, or by one that portside knows."""
+        known = None if self._services is None else self._services.port(name)
+        if known is not None:
+            return known
+        found = services.by_name(name)
+        return None if found is None else found.port
 
     def addresses(self, name: str) -> list[int]:
         """The addresses of a name, or the one that its text stands for.
@@ -63,12 +116,3 @@ def user(snapshot: Snapshot, uid: int) -> str:
 def interface(snapshot: Snapshot, index: int) -> str:
     """The name of an interface, `if7` where there is none of that index."""
     return next((each.name for each in snapshot.interfaces if each.index == index), f"if{index}")
-
-
-def service(port: int, proto: int) -> str | None:
-    """The registered name of a port; None when there is none."""
-    name = PROTOCOLS.get(proto)
-    if name is None:
-        return RAW_NAMES.get(port)
-    found = services.by_port(port, "udp" if name == "udplite" else name)
-    return None if found is None else found.name

@@ -36,7 +36,7 @@ from portside.facts.state import (
     TIME_WAIT,
 )
 from portside.views import netstat_tables, netstat_windows
-from portside.views.names import NO_NAMES, PROTOCOLS, HostNames, service, user
+from portside.views.names import NO_NAMES, PROTOCOLS, HostNames, user
 from portside.views.table import Misuse, Report, clean, printed, unix_name
 
 STATE_NAMES: Final = {
@@ -274,7 +274,7 @@ class _Writer:
     def _port(self, port: int, socket: Socket) -> str:
         if not port:
             return "*"
-        named = service(port, socket.proto if _kind(socket) != "raw" else 255) if self.asked.ports else None
+        named = self.names.service(port, socket.proto if _kind(socket) != "raw" else 255) if self.asked.ports else None
         return named or str(port)
 
     def _programs(self, owners: Sequence[Owner]) -> str:

@@ -22,7 +22,7 @@ from portside.facts.state import (
     SYN_SENT,
     TIME_WAIT,
 )
-from portside.views.names import HostNames, service
+from portside.views.names import HostNames
 from portside.views.table import clean
 
 STATE_NAMES: Final = {
@@ -100,7 +100,7 @@ def _endpoint(address: int, port: int, socket: Socket, names: HostNames | None) 
     host = ip.text(address) if ip.is_v4(address) else f"[{ip.text(address)}{_zone(address, socket)}]"
     if names is None:
         return f"{host}:{number}"
-    return f"{clean(names.name(address) or host)}:{service(port, socket.proto) or number}"
+    return f"{clean(names.name(address) or host)}:{names.service(port, socket.proto) or number}"
 
 
 def _zone(address: int, socket: Socket) -> str:

@@ -23,7 +23,7 @@ from portside.facts.state import CLOSED, ESTABLISHED, LISTEN, SYN_RECEIVED
 from portside.facts.state import NAMES as RFC_NAMES
 from portside.views import ss_details as details
 from portside.views import ss_filter
-from portside.views.names import NO_NAMES, PROTOCOLS, HostNames, interface, service
+from portside.views.names import NO_NAMES, PROTOCOLS, HostNames, interface
 from portside.views.table import Misuse, Report, clean, printed, unix_name
 
 STATE_NAMES: Final = {**RFC_NAMES, ESTABLISHED: "ESTAB", CLOSED: "UNCONN", SYN_RECEIVED: "SYN-RECV"}
@@ -338,7 +338,7 @@ class _Writer:
         if self.asked.numeric or low <= port <= high:
             return str(port)
         kind = socket.proto if _netid(socket) != "raw" else 255
-        return service(port, kind) or str(port)
+        return self.names.service(port, kind) or str(port)
 
     def _unix_ends(self, socket: UnixSocket) -> list[str]:
         return [(unix_name(socket.path) or "*") + " ", str(socket.inode), "* ", str(socket.peer)]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
 
-from portside.addr import ip, services
+from portside.addr import ip
 from portside.facts.socket import Socket, UnixSocket
 from portside.facts.state import (
     CLOSE_WAIT,
@@ -23,7 +23,7 @@ from portside.facts.state import (
     SYN_SENT,
     TIME_WAIT,
 )
-from portside.views.names import HostNames
+from portside.views.names import NO_NAMES, HostNames
 from portside.views.table import Misuse, unix_name
 
 BOUND_INACTIVE: Final = 13  # TCP_BOUND_INACTIVE of <net/tcp_states.h>: a TCP socket that has a port and no more
@@ -213,7 +213,7 @@ class _Parser:
 
     def _port(self) -> tuple[Callable[[int, int], bool], int]:
         compare = _COMPARISONS[self.take("a port")] if self.peek() in _COMPARISONS else operator.eq
-        return compare, port(self.take("a port").rpartition(":")[2])
+        return compare, port(self.take("a port").rpartition(":")[2], self.names)
 
     def _src(self) -> Predicate:
         equal, matches = self._equality("an address"), self._address()
@@ -251,17 +251,17 @@ class _Parser:
 _CONDITIONS: Final = ("src", "dst", "sport", "dport", "dev", "fwmark", "autobound")
 
 
-def port(text: str) -> int:
+def port(text: str, names: HostNames = NO_NAMES) -> int:
     """A port by number or by the name of its service.
 
     Raises Misuse.
     """
     if text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) <= 65535:
         return int(text)
-    found = services.by_name(text)
+    found = names.port(text)
     if found is None:
         raise Misuse(f"{text!r} is no port: write a number up to 65535 or the name of a service")
-    return found.port
+    return found
 
 
 def _is_autobound(path: bytes | None) -> bool:
@@ -278,7 +278,7 @@ def _unix_pattern(pattern: str) -> Callable[[Either, bool], bool]:
 
 def _endpoint(word: str, names: HostNames) -> Callable[[Either, bool], bool]:
     """Whether an end of a socket has the address, in the network, the port, or both."""
-    host, wanted = _split(word)
+    host, wanted = _split(word, names)
     networks = [] if host in ("", "*") else _networks(host, names)
 
     def matches(socket: Either, local: bool) -> bool:
@@ -295,18 +295,18 @@ def _endpoint(word: str, names: HostNames) -> Callable[[Either, bool], bool]:
     return matches
 
 
-def _split(word: str) -> tuple[str, int | None]:
+def _split(word: str, names: HostNames) -> tuple[str, int | None]:
     """`HOST`, `HOST:PORT`, `:PORT`, `[V6]:PORT`, `[V6]/64`: the host and the port, None when there is none."""
     if word.startswith("["):
         inside, closed, after = word[1:].partition("]")
         if not closed:
             raise Misuse(f"{word!r}: the bracket is not closed")
         length, _, text = after.partition(":")
-        return inside + length, port(text) if text and text != "*" else None
+        return inside + length, port(text, names) if text and text != "*" else None
     if word.count(":") > 1:
         raise Misuse(f"{word!r}: put an IPv6 address in brackets, [{word}]")
     host, _, text = word.partition(":")
-    return host, port(text) if text and text != "*" else None
+    return host, port(text, names) if text and text != "*" else None
 
 
 def _networks(host: str, names: HostNames) -> list[tuple[int, int]]:

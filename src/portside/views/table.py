@@ -97,13 +97,40 @@ def columns(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) 
     return "".join(line.rstrip() + "\n" for line in lines)
 
 
+def _fits(rows: Sequence[Sequence[str]], wide: int) -> bool:
+    """Whether only the last column must be folded, between words, to have the table in so many characters."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    longest = max(len(word) for row in rows for word in ("", *row[-1].split(" ")))
+    readable = max(longest, min(widths[-1], 12))  # a word a line is no sentence
+    return sum(width + 3 for width in widths[:-1]) + readable <= wide
+
+
+def records(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Each row as lines of `HEADING: cell`, the first beginning at the margin; nothing is cut or folded."""
+    lines = []
+    for row in rows:
+        for i, (name, cell) in enumerate(zip(heading, row, strict=True)):
+            lines.append(f"{'  ' if i else ''}{name}: {cell}\n")
+    return "".join(lines)
+
+
 def show(heading: Sequence[str], rows: Sequence[Sequence[str]], to: TextIO, *, right: frozenset[int] = frozenset(),
          color: bool | None = None) -> None:  # fmt: skip
     """Print a table: with rich on a terminal, or when `color` says so; aligned columns otherwise.
 
-    Every cell is cleaned here. rich is imported only when it prints.
+    Every cell is cleaned here. On a narrow terminal the words of the last column are folded; where even they have no
+    room, each row becomes a few lines. No other cell is ever divided: a part of an address reads as another one. rich
+    is imported only when it prints.
     """
     cells = [[clean(cell) for cell in row] for row in rows]
+    wide = 10_000  # nothing is folded but on a terminal
+    if to.isatty():
+        import shutil
+
+        wide = shutil.get_terminal_size().columns
+        if not _fits([list(heading), *cells], wide):
+            to.write(records(heading, cells))
+            return
     if not (to.isatty() if color is None else color):
         to.write(columns([list(heading), *cells], right))
         return
@@ -114,7 +141,8 @@ def show(heading: Sequence[str], rows: Sequence[Sequence[str]], to: TextIO, *, r
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for index, name in enumerate(heading):
-        table.add_column(name, justify="right" if index in right else "left", overflow="fold")
+        last = index == len(heading) - 1
+        table.add_column(name, justify="right" if index in right else "left", no_wrap=not last)
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))  # as Text, no cell is read as markup
-    Console(file=to, force_terminal=True if color else None, highlight=False).print(table)
+    Console(file=to, force_terminal=True if color else None, highlight=False, width=wide).print(table)
