@@ -76,6 +76,11 @@ class TestSimulated:
             "0.0.0.0:8080", "everywhere", ["10.0.0.0/25"],
         )  # fmt: skip
 
+    def test_json_alone_is_ls(self, simulated) -> None:
+        assert simulated("--json") == simulated("ls", "--json")
+        with pytest.raises(ProgramFailed, match="portside who --json"):
+            simulated("--json", "who", "8080")
+
     @pytest.mark.parametrize(
         ("arguments", "count"),
         [
@@ -282,6 +287,19 @@ def test_who_reads_no_further_breaks_nothing(arguments: str) -> None:
     assert "mistake" not in done.stderr
     assert "Traceback" not in done.stderr
     assert done.returncode == 141
+
+
+@pytest.mark.linux
+@pytest.mark.parametrize("arguments", ["ls", "ls --json", "explain :22", "ephemeral", "free 3", "ss -tan"])
+def test_what_has_no_room_is_a_sentence(arguments: str) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "portside", *arguments.split()],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.stderr.splitlines()[-1] == "portside: cannot write: No space left on device"
+    assert "mistake" not in done.stderr
+    assert done.returncode == 120
 
 
 @pytest.mark.linux

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tests.explain import hand
 
 from portside.explain.browsing import scheme_of
-
-from tests.explain import hand
 
 
 @pytest.mark.parametrize(

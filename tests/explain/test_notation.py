@@ -27,6 +27,10 @@ FORMS = [
     ("unix:/run/x.sock", "The Unix domain socket at the path /run/x.sock"),
     ("8080", "Port 8080 (http-alt) on a host that is not said."),
     ("localhost", "The machine itself by the name localhost"),
+    ("udp/53", "UDP port 53 (domain) on a host that is not said."),
+    ("tcp/127.0.0.1:80", "TCP port 80 (http) of 127.0.0.1"),
+    ("::", "Every IPv6 address of the machine, and every IPv4 one too unless the socket is v6-only (no port is said)."),
+    ("0.0.0.0", "Every IPv4 address of the machine (no port is said)."),
 ]
 
 
@@ -68,6 +72,34 @@ def test_what_is_ambiguous_says_so_and_gives_both_readings(notation: str, readin
             "127.0.0.1:99999",
             ("This means nothing:", "  127.0.0.1:99999", "            ^ port 99999 is more than 65535"),
         ),
+        (
+            "127.0.0.1:8080:80",
+            (
+                "This means nothing:",
+                "  127.0.0.1:8080:80",
+                "                ^ there are two ports: -p 127.0.0.1:8080:80 publishes a container's port 80 at "
+                "127.0.0.1:8080; write one",
+            ),
+        ),
+        (
+            "0-1023",
+            (
+                "This means nothing:",
+                "  0-1023",
+                "  ^ a range of ports, the system ports: well-known ports, assigned by IANA; on Linux only a "
+                "privileged program may bind them; an endpoint has one port, such as 1",
+            ),
+        ),
+        (
+            "1000-2000",
+            (
+                "This means nothing:",
+                "  1000-2000",
+                "  ^ a range of ports, of the system and user ports; an endpoint has one port, such as 1000",
+            ),
+        ),
+        ("udp/x y z", ("This means nothing:", "  udp/x y z",
+ "       ^ only a host and a port may stand apart by a space")),
         ("", ("This means nothing: nothing is written.",)),
         ("a\x1b[2Jb:1", ("This means nothing:", "  a?[2Jb:1", "   ^ '\\x1b' belongs in no notation")),
     ],

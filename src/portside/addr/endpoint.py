@@ -71,19 +71,22 @@ def _drafts(text: str) -> list[_Draft]:
     if "->" in body:
         reason = "`->` shows a published port; only the part before it is an endpoint of this machine"
         raise Wrong(at + body.index("->"), reason)
-    body, proto = _protocol_suffix(body, at)
+    body, at, proto = _protocol(body, at)
     drafts = _two_words(body, at) if " " in body else _host_and_port(body, at)
     return [(replace(endpoint, proto=proto), note) for endpoint, note in drafts] if proto else drafts
 
 
-def _protocol_suffix(body: str, at: int) -> tuple[str, int | None]:
-    """`53/udp` and `127.0.0.1:53/udp`: as service tables and Docker write it."""
+def _protocol(body: str, at: int) -> tuple[str, int, int | None]:
+    """`53/udp` and `127.0.0.1:53/udp`, as service tables and Docker write it, or `udp/53`: the rest, where it begins,
+    and the protocol."""
     if "/" not in body:
-        return body, None
+        return body, at, None
     head, _, name = body.rpartition("/")
     proto = _PROTOCOLS.get(name.lower())
     if proto is not None and head and "/" not in head:
-        return head, proto
+        return head, at, proto
+    if head.lower() in _PROTOCOLS and name:
+        return name, at + len(head) + 1, _PROTOCOLS[head.lower()]
     place = at + body.index("/")
     if body[body.index("/") + 1 :].isdecimal():
         raise Wrong(place, "with a prefix length it is a network, not an endpoint")
@@ -198,6 +201,7 @@ def _one_word(body: str, at: int) -> list[_Draft]:
     """No colon: a port, an address, a name, or the BSD style `ADDRESS.PORT`."""
     if body.isascii() and body.lstrip("-").isdecimal():
         return [(_with_port(Endpoint(), body, at), "")]
+    _refuse_range(body, at)
     head, dot, number = body.rpartition(".")
     if dot and (head == "*" or (head.count(".") == 3 and _is_quad(head))):
         endpoint = _host(head, at)[0][0]
@@ -207,6 +211,21 @@ def _one_word(body: str, at: int) -> list[_Draft]:
     if service is not None:
         drafts.append((Endpoint(port=service.port), "the service of that name"))
     return drafts
+
+
+def _refuse_range(body: str, at: int) -> None:
+    """`0-1023` could be the name of a host, but nobody means one."""
+    first, hyphen, last = body.partition("-")
+    numbers = [int(each) for each in (first, last) if each.isascii() and each.isdecimal() and len(each) < 6]
+    if not hyphen or len(numbers) != 2 or max(numbers) > port.MAX_PORT:
+        return
+    low, high = numbers
+    if high < low:
+        raise Wrong(at, f"a range of ports that ends before it begins; an endpoint has one port, such as {low}")
+    known = [each for each in (*port.RANGES, port.LINUX) if (each.first, each.last) == (low, high)]
+    names = dict.fromkeys(each.name for each in port.RANGES if each.first <= high and low <= each.last)
+    what = f"the {known[0].name} ports: {known[0].sentence}" if known else f"of the {' and '.join(names)} ports"
+    raise Wrong(at, f"a range of ports, {what}; an endpoint has one port, such as {low or 1}")
 
 
 def _host(host: str, at: int) -> list[_Draft]:
@@ -332,8 +351,19 @@ def _bare_v6(body: str, at: int) -> list[_Draft]:
     if body.startswith(":::") and _try_v6(body[1:]) is not None and drafts:
         drafts.append((_v6_literal(body[1:], at), "with a colon too many"))
     if not drafts:
+        _refuse_two_ports(body, at)
         refuse_v6(body.partition("%")[0], at)
     return drafts
+
+
+def _refuse_two_ports(body: str, at: int) -> None:
+    """`127.0.0.1:8080:80`, as `docker run -p` takes it."""
+    host, _, ports = body.partition(":")
+    outer, _, inner = ports.partition(":")
+    numbers = all(each.isascii() and each.isdecimal() for each in (outer, inner))
+    if numbers and not all(each in "0123456789abcdefABCDEF" for each in host):
+        reason = f"there are two ports: -p {body} publishes a container's port {inner} at {host}:{outer}; write one"
+        raise Wrong(at + len(host) + len(outer) + 1, reason)
 
 
 def _v6_and_port(body: str, whole: bool, at: int) -> _Draft | None:

@@ -160,7 +160,8 @@ def _host_words(endpoint: Endpoint) -> str:
         return "every address of the machine, IPv6 and IPv4"
     if endpoint.address is not None:
         said = endpoint.port is not None or endpoint.any_port
-        return ("" if said else "the address ") + _address_words(endpoint.address, endpoint.mapped)
+        bare = not said and not ip.is_any(endpoint.address)
+        return ("the address " if bare else "") + _address_words(endpoint.address, endpoint.mapped)
     if not endpoint.name:
         return "on a host that is not said"
     if endpoint.name.lower().removesuffix(".").endswith("localhost"):

@@ -20,9 +20,10 @@ def run(notations: tuple[str, ...], as_json: bool) -> int:
         for each in explained:
             click.echo(json.dumps(each.json()))
     else:
+        alone = len(explained) == 1  # among others, what is wrong stands in its place between their answers
         for i, each in enumerate(explained):
             if i:
                 click.echo()
             for line in each.lines:
-                click.echo(line.encode(errors="backslashreplace").decode(), err=not each.understood)
+                click.echo(line.encode(errors="backslashreplace").decode(), err=alone and not each.understood)
     return 0 if all(each.understood for each in explained) else WRONG

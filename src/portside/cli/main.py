@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 
@@ -28,6 +30,9 @@ BUG = 70
 """EX_SOFTWARE of sysexits.h."""
 PIPE = 141
 """128 + SIGPIPE: whoever read the output has gone."""
+UNWRITTEN = 120
+"""What was to be written has no room, as CPython ends then."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def _version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
@@ -49,8 +54,9 @@ def _version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
 )
 @click.option("-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version,
               help="Show the version, how it was built, and exit.")
+@click.option("--json", "as_json", is_flag=True, help="Without a command: who listens, as JSON.")
 @click.pass_context
-def cli(ctx: click.Context) -> int | None:
+def cli(ctx: click.Context, as_json: bool) -> int | None:
     """The ports-and-sockets layer of an operating system.
 
     `portside` alone says who listens on this machine, from where it can be reached, and what is likely wrong.
@@ -59,7 +65,11 @@ def cli(ctx: click.Context) -> int | None:
     with their own addresses, ports, routes and clock. Every socket call answers as Linux answers. Nothing
     reaches the real network, time is virtual (a minute of sleep costs nothing), and a seed replays the run.
     """
-    return ctx.invoke(ls) if ctx.invoked_subcommand is None else None
+    if ctx.invoked_subcommand is None:
+        return ctx.invoke(ls, as_json=as_json)
+    if as_json:
+        raise click.UsageError(f"--json stands after the command: portside {ctx.invoked_subcommand} --json")
+    return None
 
 
 class RunCommand(click.Command):
@@ -326,7 +336,8 @@ def snapshot(out: str, namespace: str | None) -> int:
 def explain(notations: tuple[str, ...], as_json: bool) -> int:
     """Say what an endpoint's notation means: 127.0.0.1:80, :22, *:22, :::22, [fe80::1%eth0]:80, ssh ...
 
-    Every form that people type and tools print is understood. One that can be read in two ways gives both.
+    Every form that people type and tools print is understood. One that can be read in two ways gives both. Of
+    several, one that means nothing is told of in its place; a single one, on standard error.
 
     \b
     Exit codes: 0; 2 when a notation means nothing (it is said where and why).
@@ -341,7 +352,8 @@ def explain(notations: tuple[str, ...], as_json: bool) -> int:
 @click.option("--process", "processes", multiple=True, metavar="NAME|PID", help="Of this program or process.")
 @click.option("--user", "users", multiple=True, metavar="NAME|UID", help="Made by this user.")
 @click.option("--state", "states", multiple=True, metavar="STATE", help="In this state: listen, estab, time-wait ...")
-@click.option("-a", "--all", "everything", is_flag=True, help="Connections and all other sockets, too.")
+@click.option("-a", "--all", "everything", is_flag=True,
+              help="Connections and all other TCP and UDP sockets, too; for UNIX ones: portside ss -x.")
 @click.option("-n", "--notes", is_flag=True, help="Also what surprises only some clients.")
 @click.option("-m", "--matrix", is_flag=True, help="A column for each network: who is reached from where.")
 @click.option("-w", "--watch", type=click.FloatRange(min=0.1), is_flag=False, flag_value=2.0, metavar="[SECONDS]",
@@ -483,8 +495,9 @@ def free(count: int, udp: bool, first: int, last: int, file: str | None, namespa
 @click.option("-u", "--udp", is_flag=True, help="A UDP socket; TCP by default.")
 @click.option("-t", "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="How long; for ever by default.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing.")
+@_namespace
 @click.argument("where", metavar="PORT|ADDRESS:PORT")
-def wait(where: str, udp: bool, timeout: float | None, quiet: bool) -> int:
+def wait(where: str, udp: bool, timeout: float | None, quiet: bool, namespace: str | None) -> int:
     """Wait until something listens on a port of this machine. It asks the kernel; nothing is connected to.
 
     \b
@@ -492,7 +505,7 @@ def wait(where: str, udp: bool, timeout: float | None, quiet: bool) -> int:
     """
     from portside.cli import wait as waiter
 
-    return waiter.run(where, timeout, udp=udp, quiet=quiet)
+    return waiter.run(where, timeout, udp=udp, quiet=quiet, namespace=namespace)
 
 
 @cli.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -569,12 +582,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SystemExit as end:  # so click ends when it completes for a shell, and otherwise of EPIPE alone
         status = int(end.code or 0) if "_PORTSIDE_COMPLETE" in os.environ else PIPE
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+            _say_unwritten(error)
+            leave(UNWRITTEN)
         if os.environ.get("PORTSIDE_TRACEBACK"):
             raise
         click.echo(f"portside: {type(error).__name__}: {error}", err=True)
         click.echo("This is a mistake of portside's own; with PORTSIDE_TRACEBACK=1 it shows where.", err=True)
         status = BUG
     leave(status)
+
+
+def _say_unwritten(error: OSError) -> None:
+    with suppress(OSError):  # standard error may be as full
+        click.echo(f"portside: cannot write: {error.strerror}", err=True)
 
 
 def leave(status: int) -> None:
@@ -584,8 +605,10 @@ def leave(status: int) -> None:
             continue
         try:
             stream.flush()
-        except (OSError, ValueError):
-            status = status or 120  # as CPython does when standard output cannot be flushed
+        except (OSError, ValueError) as error:
+            if not status and isinstance(error, OSError) and error.errno in FULL:
+                _say_unwritten(error)
+            status = status or UNWRITTEN  # as CPython does when standard output cannot be flushed
         except RuntimeError:  # Ctrl-C came while it was being written
             pass
     os._exit(status)

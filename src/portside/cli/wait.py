@@ -12,7 +12,7 @@ from portside.addr.abi import IPPROTO_TCP, IPPROTO_UDP
 from portside.addr.endpoint import NotationError, parse
 from portside.addr.reading import Endpoint
 from portside.cli import source as sources
-from portside.cli.source import Complaint
+from portside.cli.source import Complaint, Source
 from portside.cli.who import is_at
 from portside.explain.words import address_text, programs, protocol_text
 from portside.facts.socket import Socket
@@ -24,13 +24,19 @@ FIRST_PAUSE: Final = 0.01
 LAST_PAUSE: Final = 0.2
 
 
-def run(where: str, timeout: float | None, *, udp: bool = False, quiet: bool = False) -> int:
-    """Wait until a socket listens there. Returns the exit code: 0, or 1 after the timeout (s). Raises Complaint."""
+def run(
+    where: str, timeout: float | None, *, udp: bool = False, quiet: bool = False, namespace: str | None = None
+) -> int:
+    """Wait until a socket listens there. Returns the exit code: 0, or 1 after the timeout (s). Raises Complaint.
+
+    Args: namespace: the network namespace, by name or inode; None: this one.
+    """
     endpoint = _endpoint(where, udp)
+    way = None if namespace is None else _way(namespace)
     end = None if timeout is None else time.monotonic() + timeout
     pause = FIRST_PAUSE
     while True:
-        found = [each for each in _listening(endpoint.port or 0) if is_at(each, endpoint)]
+        found = [each for each in _listening(endpoint.port or 0, way) if is_at(each, endpoint)]
         if found:
             if not quiet:
                 for each in found:
@@ -55,8 +61,39 @@ def _endpoint(where: str, udp: bool) -> Endpoint:
     return replace(endpoint, proto=IPPROTO_UDP if udp else endpoint.proto or IPPROTO_TCP)
 
 
-def _listening(port: int) -> list[Socket]:
-    """Who takes what is sent to the port now: TCP listeners, and UDP sockets without a peer."""
+def _way(name: str) -> str | int:
+    """How to enter the network namespace of that name. Raises Complaint."""
+    if sources.simulated() is not None:
+        sources.snapshot(Source(namespace=name))  # a simulated host has its own alone
+        raise Complaint("a simulated host has no other network namespace")
+    from portside.live import namespaces
+
+    known = namespaces.every().found.values()
+    for each in known:
+        if name in (each.name, str(each.inode)):
+            return each.way
+    there = ", ".join(sorted(each.name or str(each.inode) for each in known))
+    raise Complaint(f"there is no network namespace {name!r}; there are {there}")
+
+
+def _inside(way: str | int, port: int) -> list[Socket]:
+    from portside.live import namespaces
+
+    try:
+        return namespaces.inside(way, lambda: _listening(port, None))
+    except FileNotFoundError:
+        raise Complaint("the network namespace is gone") from None
+    except PermissionError:
+        raise Complaint("only root may enter another network namespace") from None
+
+
+def _listening(port: int, way: str | int | None) -> list[Socket]:
+    """Who takes what is sent to the port now: TCP listeners, and UDP sockets without a peer.
+
+    Args: way: to the network namespace; None: this one.
+    """
+    if way is not None:
+        return _inside(way, port)
     if sources.simulated() is not None:
         sockets = sources.snapshot().sockets
     else:
