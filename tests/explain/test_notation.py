@@ -98,8 +98,10 @@ def test_what_is_ambiguous_says_so_and_gives_both_readings(notation: str, readin
                 "  ^ a range of ports, of the system and user ports; an endpoint has one port, such as 1000",
             ),
         ),
-        ("udp/x y z", ("This means nothing:", "  udp/x y z",
- "       ^ only a host and a port may stand apart by a space")),
+        (
+            "udp/x y z",
+            ("This means nothing:", "  udp/x y z", "       ^ only a host and a port may stand apart by a space"),
+        ),
         ("", ("This means nothing: nothing is written.",)),
         ("a\x1b[2Jb:1", ("This means nothing:", "  a?[2Jb:1", "   ^ '\\x1b' belongs in no notation")),
     ],
