@@ -10,9 +10,18 @@ import time
 from collections.abc import Callable
 
 import pytest
+from tests.live.apart import lacking, unshare
 
 from portside import Network
 from portside.cli.main import cli
+from portside.cli.source import Complaint
+
+SERVER = """
+import os, socket, sys
+with socket.create_server(("127.0.0.1", 0)) as server:
+    print(server.getsockname()[1], os.stat("/proc/self/ns/net").st_ino, flush=True)
+    sys.stdin.read()
+"""
 
 
 def portside(*arguments: str) -> int:
@@ -115,6 +124,24 @@ class TestWait:
             out, _ = waiter.communicate(timeout=60)
         assert waiter.returncode == 0
         assert out.startswith(f"tcp 127.0.0.1:{port} ")
+
+    @pytest.mark.linux
+    @pytest.mark.skipif(bool(lacking()), reason="no network namespace of our own can be made here")
+    def test_in_another_network_namespace(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with subprocess.Popen(
+            [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=unshare
+        ) as server:
+            assert server.stdout is not None
+            port, namespace = server.stdout.readline().split()
+            assert portside("wait", port, "--namespace", namespace, "--timeout", "60") == 0
+            assert portside("wait", port, "--timeout", "0", "--quiet") == 1
+            server.communicate("")
+        assert capsys.readouterr().out.startswith(f"tcp 127.0.0.1:{port} python")
+
+    @pytest.mark.linux
+    def test_there_is_no_such_network_namespace(self) -> None:
+        with pytest.raises(Complaint, match="there is no network namespace 'nope'; there are "):
+            portside("wait", "80", "--namespace", "nope")
 
     def test_what_is_no_port(self) -> None:
         done = subprocess.run(
