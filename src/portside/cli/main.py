@@ -66,7 +66,8 @@ def cli(ctx: click.Context, as_json: bool) -> int | None:
     reaches the real network, time is virtual (a minute of sleep costs nothing), and a seed replays the run.
     """
     if ctx.invoked_subcommand is None:
-        return ctx.invoke(ls, as_json=as_json)
+        status: int = ctx.invoke(ls, as_json=as_json)
+        return status
     if as_json:
         raise click.UsageError(f"--json stands after the command: portside {ctx.invoked_subcommand} --json")
     return None
