@@ -7,14 +7,20 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.explain import hand
 
 from portside import Network
+from portside.addr import ip
+from portside.cli import why as reasoner
 from portside.cli.main import cli
+from portside.cli.source import Complaint
 from portside.facts import saved
+from portside.facts.process import Process
+from portside.facts.snapshot import Namespace, Snapshot
 
 SERVER = """
 import socket, sys, time
@@ -105,8 +111,6 @@ class TestSaved:
         (("--try", "--from", "here", "127.0.0.1:80"), "--try begins here"),
     ])  # fmt: skip
     def test_what_is_wrong_is_said(self, file: str, arguments: tuple[str, ...], words: str) -> None:
-        from portside.cli.source import Complaint
-
         with pytest.raises(Complaint, match=words):
             portside("why", "--snapshot", file, *arguments)
 
@@ -130,3 +134,36 @@ class TestHere:
         path.write_text(saved.dump(hand.host(hand.socket(f"0.0.0.0:{port}"))))
         assert portside("why", "--snapshot", str(path), "--try", f"127.0.0.1:{port}") == 1
         assert capsys.readouterr().out.splitlines()[-1].startswith("to change: that host is there and refuses")
+
+
+class TestFrom:
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> str:
+        """A machine whose namespace 2 has a container that listens on port 80, and one that was not read."""
+        living = (
+            Process(pid=70, container="4f5e6d7c8b9a", namespace=2), Process(pid=71, container="web", namespace=3),
+        )  # fmt: skip
+        other = Snapshot(host="here", namespace=Namespace(inode=2), interfaces=(hand.LO,),
+                         sockets=(hand.socket("0.0.0.0:80"),), processes=living[:1])  # fmt: skip
+        path = tmp_path / "machine.json"
+        machine = replace(hand.host(), namespace=Namespace(inode=1), others=(other,), processes=living)
+        path.write_text(saved.dump(machine))
+        return str(path)
+
+    @pytest.mark.parametrize(("origin", "status"), [("2", 0), ("70", 0), ("4f5e6d", 0), ("this machine", 1)])
+    def test_it_begins_in_a_container_or_where_a_process_is(self, file: str, origin: str, status: int) -> None:
+        assert portside("why", "--snapshot", file, "--from", origin, "127.0.0.1:80") == status
+
+    def test_one_that_was_not_entered_needs_root(self, file: str) -> None:
+        with pytest.raises(Complaint, match="can't be entered: run it as root"):
+            portside("why", "--snapshot", file, "--from", "web", "127.0.0.1:80")
+
+    def test_a_name_is_looked_up_here_or_in_the_hosts_of_the_namespace(
+        self, file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert portside("why", "--snapshot", file, "--from", "70", "-4", "localhost:80") == 0
+        assert "localhost is 127.0.0.1 (looked up here)" in capsys.readouterr().out
+        (tmp_path / "hosts").write_text("127.0.0.9 db\n::1 db  # both\n")
+        monkeypatch.setattr(reasoner, "NAMED_HOSTS", str(tmp_path / "{}" / ".." / "hosts"))
+        (tmp_path / "blue").mkdir()
+        assert [ip.text(each) for each in reasoner._own_hosts("blue", "db", None)] == ["127.0.0.9", "::1"]

@@ -530,7 +530,8 @@ def execute(timeout: float, trace: bool, command: tuple[str, ...]) -> int:
 
 
 @cli.command()
-@click.option("--from", "origin", metavar="NAMESPACE", help="Begin in this network namespace, by name or inode.")
+@click.option("--from", "origin", metavar="NAMESPACE",
+              help="Begin in this network namespace: its name or inode, a pid or a container in it.")
 @click.option("-u", "--udp", is_flag=True, help="A datagram; a TCP connection by default.")
 @click.option("-4", "family", flag_value=2, type=int, default=None, help="Only over IPv4.")
 @click.option("-6", "family", flag_value=10, type=int, help="Only over IPv6.")

@@ -8,6 +8,7 @@ import os
 import pwd
 import socket
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
@@ -25,9 +26,13 @@ from portside.views.table import clean
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from portside.facts.snapshot import Snapshot
+
 WANT: Final = frozenset({"sockets", "owners", "interfaces", "routes", "filter", "settings", "users"})
 STATUS: Final = {ACCEPTED: 0, FAILED: 1, SILENT: 1, BEYOND: 3, UNKNOWN: 3}
 """The exit codes."""
+NAMED_HOSTS: Final = "/etc/netns/{}/hosts"
+"""The hosts file of a named network namespace."""
 PATIENCE: Final = 10.0
 """Seconds that the one real attempt may take."""
 
@@ -51,11 +56,17 @@ def run(
     addresses = _addresses(endpoint, family)
     assert endpoint.port is not None
     host = endpoint.name or ip.text(addresses[0]) + (f"%{endpoint.zone}" if endpoint.zone else "")
-    found = sources.snapshot(source, WANT, everywhere=True)
+    user_id = _user(user)
+    found = sources.snapshot(source, WANT if origin is None else WANT | {"processes"}, everywhere=True)
+    origin = _origin(found, origin)
+    names = "here" if origin is not None else ""
+    if origin is not None and endpoint.name and source.file is None:
+        own = _own_hosts(origin, endpoint.name, family)
+        addresses, names = (own, f"in {NAMED_HOSTS.format(origin)}") if own else (addresses, names)
     try:
         answer = why(
             found, host, endpoint.port, source=origin, proto=proto, addresses=addresses,
-            uid=_user(user), names="here" if origin is not None else "",
+            uid=user_id, names=names,
         )  # fmt: skip
     except ValueError as error:
         raise Complaint(str(error)) from None
@@ -110,6 +121,37 @@ def _addresses(endpoint: Endpoint, family: int | None) -> Sequence[int]:
         raise Complaint(
             f"{endpoint.name}: {error.strerror}: check the spelling, add it to /etc/hosts, or give an address"
         ) from None
+
+
+def _origin(found: Snapshot, origin: str | None) -> str | None:
+    """The namespace that a connection begins in: its name or inode, of a pid, of a container. Raises Complaint."""
+    if origin is None or origin == "this machine":
+        return None
+    everywhere = (found, *found.others)
+    if any(origin in (each.namespace.name, str(each.namespace.inode)) for each in everywhere):
+        return origin
+    inodes = {each.namespace.inode for each in everywhere}
+    living = [process for each in everywhere for process in each.processes]
+    meant = [process for process in living if str(process.pid) == origin]
+    meant = meant or [process for process in living if (process.container or "").startswith(origin)]
+    for process in meant:
+        if process.namespace not in inodes:
+            raise Complaint(f"the network namespace of {origin} can't be entered: run it as root")
+        return None if process.namespace == found.namespace.inode else str(process.namespace)
+    if os.geteuid() and (Path("/run/netns") / origin).exists():
+        raise Complaint(f"the network namespace {origin} can't be entered: run it as root")
+    return origin
+
+
+def _own_hosts(namespace: str, name: str, family: int | None) -> list[int]:
+    """What the hosts file of a namespace has for a name (ip-netns(8))."""
+    try:
+        lines = Path(NAMED_HOSTS.format(namespace)).read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:  # most have none
+        return []
+    rows = [line.partition("#")[0].split() for line in lines]
+    found = [ip.parse(row[0]) for row in rows if name in row[1:]]
+    return [each for each in found if family in (None, ip.family_of(each))]
 
 
 def _user(user: str | None) -> int:
