@@ -13,8 +13,19 @@ from portside.addr.ip import V4_PREFIX, parse
 from portside.explain.connect import ACCEPTED, BEYOND, FAILED, SILENT, UNKNOWN, Why, why
 from portside.explain.twin import routes_of
 from portside.facts.interface import IFF_LOWER_UP, IFF_UP
-from portside.facts.route import BLACKHOLE, LOCAL, PROHIBIT, TABLE_LOCAL, UNREACHABLE, NextHop, PolicyRule, Route
+from portside.facts.route import (
+    BLACKHOLE,
+    BROADCAST,
+    LOCAL,
+    PROHIBIT,
+    TABLE_LOCAL,
+    UNREACHABLE,
+    NextHop,
+    PolicyRule,
+    Route,
+)
 from portside.facts.rule import Chain, FirewallRule, Match
+from portside.facts.settings import Settings
 from portside.facts.snapshot import Missing, Namespace, Snapshot
 
 TCP = Match(key="proto", values=((6, 6),))
@@ -297,3 +308,25 @@ class TestWhatToChange:
     def test_a_name_comes_first(self) -> None:
         step = why(hand.host(), "localhost", 80).attempts[0].steps[0]
         assert (step.what, step.sentence) == ("name", "localhost is ::1, then 127.0.0.1, tried in this order")
+
+    def test_a_broadcast_address_is_no_host(self) -> None:
+        own = (*routes_of(pair().interfaces), route("10.1.0.255/32", kind=BROADCAST, table=TABLE_LOCAL, interface=2))
+        answer = why(pair(here={"routes": own}), "10.1.0.255", 80)
+        assert answer.errno == errno.ENETUNREACH
+        assert "is a broadcast address" in answer.remedy
+
+    def test_a_router_without_a_way_on_is_named(self) -> None:
+        on = Settings(ip_forward=True)
+        own = (*routes_of(pair().interfaces), route("0.0.0.0/0", interface=2, gateway=parse("10.1.0.2")))
+        answer = why(pair(here={"routes": own}, there={"settings": on}), "10.9.9.9", 80)
+        assert answer.remedy.startswith("in blue: add a route there to the destination")
+        answer = why(pair(here={"routes": own}), "10.9.9.9", 80)
+        assert "ip_forward=1" in answer.remedy
+
+    def test_without_a_way_back_it_is_said(self) -> None:
+        there = [each for each in routes_of(pair().others[0].interfaces) if each.kind == LOCAL]
+        web = hand.socket("0.0.0.0:80", pid=9, command="web")
+        answer = why(pair(there={"sockets": (web,), "routes": tuple(there)}), "10.1.0.2", 80)
+        assert answer.errno == errno.ETIMEDOUT
+        assert answer.remedy.startswith("in blue: ")
+        assert "route" in answer.remedy

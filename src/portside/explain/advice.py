@@ -58,6 +58,10 @@ def _advice(step: Step, attempt: Attempt) -> str:
         return "the server has to accept faster, or listen with a larger backlog (and somaxconn)"
     if step.what == "listener":
         return f"start a server there, or let it listen where it is called: {step.sentence}"
+    if step.what == "call" and attempt.errno == errno.ENETUNREACH:
+        return f"{text(attempt.address)} is a broadcast address, which TCP can't connect to: take that of one host"
+    if step.what == "route" and not step.errno and attempt.errno == errno.ETIMEDOUT:
+        return f"nobody answers for {text(attempt.address)}: start that host, give it the address, or correct the route"
     if step.what == "route":
         return f"change the routes: {step.sentence}"
     if step.what == "drop" and str(step.because) in DROPS:
