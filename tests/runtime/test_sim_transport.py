@@ -347,7 +347,8 @@ async def main():
     warnings.showwarning = shown
     listening, transport, client, server = await pair(client=Deaf)
     await asyncio.sleep(0.01)
-    transport.pause_reading()
+    transport.resume_reading()
+    transport.pause_reading()  # Python before 3.11.5 began to read in spite of the first one
     del transport, client.transport, client.made
     del client
     gc.collect()

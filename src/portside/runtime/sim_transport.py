@@ -210,8 +210,11 @@ def _for_who_asks(module: ModuleType) -> Methods:
 def _reading(module: ModuleType, watching: Watching) -> Methods:
     eof_otherwise = module._SelectorSocketTransport._read_ready__on_eof
 
+    # Before Python 3.11.5 one that was paused when its connection was made began to read all the same.
+    heeds_pause = "is_reading" in module._SelectorTransport._add_reader.__code__.co_names
+
     def add_reader(self: Any, fd: int, callback: Any, *args: Any) -> None:
-        if not self._closing and not self._paused:
+        if not self._closing and not (heeds_pause and self._paused):
             watching.add(self._loop, fd, READ, callback, args)
 
     def on_eof(self: Any) -> None:
