@@ -1,6 +1,6 @@
 """`python -m portside`: the command."""
 
-from portside.cli.main import main
+from portside.cli.start import main
 
 if __name__ == "__main__":
     main()

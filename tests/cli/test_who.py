@@ -117,3 +117,39 @@ def test_a_long_command_line_is_cut_to_the_width_of_a_terminal_alone(
     line = capsys.readouterr().out.splitlines()[1]
     assert len(line) == 80
     assert line.endswith("xxx...")
+
+
+@pytest.mark.linux
+def test_a_plain_question_is_answered_without_the_library_of_the_command_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        plain = subprocess.run(
+            [sys.executable, "-X", "importtime", "-m", "portside", "who", port],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        with_option = subprocess.run(
+            [sys.executable, "-m", "portside", "who", "--", port],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert plain.returncode == with_option.returncode == 0
+    assert plain.stdout == with_option.stdout
+    imported = {line.rpartition("|")[2].strip() for line in plain.stderr.splitlines() if line.startswith("import time")}
+    assert "portside.cli.who" in imported
+    assert not imported & {"click", "rich", "asyncio", "portside.cli.main", "portside.host.stack"}
+
+
+@pytest.mark.linux
+def test_who_reads_no_further_and_what_has_no_room_end_a_plain_question() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with socket.create_server(("127.0.0.1", 0)) as server, open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "portside", "who", str(server.getsockname()[1])]
+        try:
+            broken = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        finally:
+            os.close(writer)
+        unwritten = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert broken.returncode == 141
+    assert unwritten.returncode == 120
+    assert unwritten.stderr == "portside: cannot write: No space left on device\n"
+    assert "mistake" not in broken.stderr

@@ -46,7 +46,7 @@ def test_the_first_command_installs_what_the_command_needs() -> None:
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["scripts"]["portside"] == "portside.cli.main:main"
+    assert project["scripts"]["portside"] == "portside.cli.start:main"
 
 
 def test_ci_runs_the_second_command_and_the_compiled_build() -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import sys
 from collections.abc import Sequence
-from contextlib import suppress
 
 import click
 
 from portside import __version__
+from portside.cli.end import PIPE, failed, leave
 
 EPILOG = """\b
 Try it:
@@ -25,14 +23,6 @@ Shell completion, for this shell:
   zsh    eval "$(_PORTSIDE_COMPLETE=zsh_source portside)"
   fish   _PORTSIDE_COMPLETE=fish_source portside | source
 """
-
-BUG = 70
-"""EX_SOFTWARE of sysexits.h."""
-PIPE = 141
-"""128 + SIGPIPE: whoever read the output has gone."""
-UNWRITTEN = 120
-"""What was to be written has no room, as CPython ends then."""
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def _version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
@@ -584,33 +574,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SystemExit as end:  # so click ends when it completes for a shell, and otherwise of EPIPE alone
         status = int(end.code or 0) if "_PORTSIDE_COMPLETE" in os.environ else PIPE
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
-            _say_unwritten(error)
-            leave(UNWRITTEN)
-        if os.environ.get("PORTSIDE_TRACEBACK"):
-            raise
-        click.echo(f"portside: {type(error).__name__}: {error}", err=True)
-        click.echo("This is a mistake of portside's own; with PORTSIDE_TRACEBACK=1 it shows where.", err=True)
-        status = BUG
+        status = failed(error)
     leave(status)
-
-
-def _say_unwritten(error: OSError) -> None:
-    with suppress(OSError):  # standard error may be as full
-        click.echo(f"portside: cannot write: {error.strerror}", err=True)
-
-
-def leave(status: int) -> None:
-    """End this process at once: what simulated programs left unfinished is not run to its end."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is None:  # it was closed from the beginning
-            continue
-        try:
-            stream.flush()
-        except (OSError, ValueError) as error:
-            if not status and isinstance(error, OSError) and error.errno in FULL:
-                _say_unwritten(error)
-            status = status or UNWRITTEN  # as CPython does when standard output cannot be flushed
-        except RuntimeError:  # Ctrl-C came while it was being written
-            pass
-    os._exit(status)

@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import click
-
 from portside.facts.snapshot import ONLY_ROOT_ENTERS, Snapshot
 
 if TYPE_CHECKING:
@@ -35,14 +33,31 @@ HERE: Final = Source()
 """No option given: the simulated host of the process that asks, or this machine."""
 
 
-class Complaint(click.ClickException):
+class Complaint(Exception):
     """One sentence on what is wrong with what was asked; exit code 2."""
 
     exit_code = WRONG
 
-    def show(self, file: object = None) -> None:
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def show(self) -> None:
         """Write it to standard error."""
-        click.echo(f"portside: {self.format_message()}", err=True)
+        say(f"portside: {self.message}", err=True)
+
+
+def say(text: str, *, end: str = "\n", err: bool = False) -> None:
+    """Write text to standard output or error at once; what its encoding lacks as escapes. Nothing where it is closed.
+
+    What must answer at once writes with this: to import click takes longer than to look.
+    """
+    stream = sys.stderr if err else sys.stdout
+    if stream is None or not (text or end):
+        return
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    stream.write((text + end).encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
 
 
 def snapshot(source: Source = HERE, want: Iterable[str] | None = None, *, everywhere: bool = False) -> Snapshot:

@@ -10,8 +10,6 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-import click
-
 from portside.cli import source as sources
 from portside.cli.source import HERE, Complaint, Source
 from portside.explain.words import address_text, peer_text, protocol_text, state_text, user_name
@@ -36,17 +34,17 @@ def run(what: str, source: Source = HERE, *, as_json: bool = False) -> int:
     port, endpoint, name = _asked(what)
     snapshot, found = _look(port, endpoint, name, source)
     if as_json:
-        click.echo(json.dumps({"asked": what, "sockets": [_json(*each) for each in found]}))
+        sources.say(json.dumps({"asked": what, "sockets": [_json(*each) for each in found]}))
     else:
         from portside.views.table import clean
 
         width = _width()
         for sockets in _together(found):
             for line in _lines(sockets, width):
-                click.echo(clean(line))
+                sources.say(clean(line))
         if not found:
-            click.echo(clean(f"nobody has {f'port {port}' if port else what}"), err=True)
-        click.echo(sources.missing(snapshot), nl=False, err=True)
+            sources.say(clean(f"nobody has {f'port {port}' if port else what}"), err=True)
+        sources.say(sources.missing(snapshot), end="", err=True)
     return 0 if found else NOBODY
 
 
