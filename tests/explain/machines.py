@@ -18,6 +18,8 @@ PORTS = (22, 80, 443, 5000, 8080, 9000)
 VERDICTS = ("accept", "drop", "reject", "reject with tcp reset", "reject with icmpx admin-prohibited",
             "reject with icmpx host-unreachable", "reject with icmpx no-route", "jump user", "goto user", "return",
             "meta mark set 5")  # fmt: skip
+FRAMES_FROM = 60_000
+"""Machines of smaller seeds have no chains that see frames: those once foretold wrong stay as they were."""
 POOL = ("dual", "v6only", "v4", "v4 address", "v6 address", "loopback", "device", "full", "bound", "shared", "mapped")
 
 
@@ -80,6 +82,10 @@ def generate(seed: int, targets: int = 60) -> Machine:
         _sysctls(space, draw)
         _listeners(space, draw)
         _filter(machine, space, draw)
+    apart = random.Random(f"{seed} frames")  # of its own, so that the rest of a seed's machine stays what it was
+    if seed >= FRAMES_FROM and apart.random() < 0.4:
+        for space in machine.spaces:
+            _frames(machine, space, apart)
     _targets(machine, draw, targets)
     return machine
 
@@ -363,6 +369,31 @@ def _nat(machine: Machine, space: Space, draw: random.Random) -> str:
             head = f"type nat hook {hook} priority {priority[hook]};"
             chains.append(f"    chain {hook} {{\n        {head}\n        {body}\n    }}")
     return "table inet nat {\n" + "\n".join(chains) + "\n}"
+
+
+def _frames(machine: Machine, space: Space, draw: random.Random) -> None:
+    """Chains that see frames: of a device, or of the bridge."""
+    ports = [each[1] for each in machine.pairs if each[0] == space.number]
+    ports += [each[3] for each in machine.pairs if each[2] == space.number]
+    chains: list[tuple[str, str, str]] = []
+    if draw.random() < 0.5:
+        device = draw.choice(sorted({*ports, *space.links, "lo"}))
+        chains.append(("netdev", draw.choice(["ingress", "ingress", "egress"]), f' device "{device}"'))
+    if any("type bridge" in command for command in space.commands) and draw.random() < 0.7:
+        chains.append(("bridge", draw.choice(["prerouting", "input", "forward", "output", "postrouting"]), ""))
+    for family, hook, device in chains:
+        rules = []
+        for _ in range(draw.randint(1, 3)):
+            side, port = draw.choice(["sport", "dport", "dport"]), draw.choice(PORTS)
+            address = draw.choice([each for other in machine.spaces for each, _ in other.addresses] or ["10.0.1.1"])
+            family_of = "ip6" if ":" in address else "ip"
+            about = draw.choice(["", "", f"{family_of} {draw.choice(['saddr', 'daddr'])} {address} "])
+            rules.append(f"{about}{draw.choice(['tcp', 'tcp', 'udp'])} {side} {draw.choice(['', '!= '])}{port} "
+                         f"{draw.choice(['drop', 'drop', 'accept'])}")  # fmt: skip
+        policy = "drop" if draw.random() < 0.1 else "accept"
+        head = f"type filter hook {hook}{device} priority {draw.choice([-10, 0, 5])}; policy {policy};"
+        lines = "\n        ".join(rules)
+        space.ruleset += f"\ntable {family} frames {{\n    chain f {{\n        {head}\n        {lines}\n    }}\n}}\n"
 
 
 # -- what is tried --

@@ -294,7 +294,22 @@ def _passes(machine: Machine, packet: Packet, bridge: Device, sender: Device, to
     """Whether a bridge may carry a packet on: with br_netfilter its host's filter is asked."""
     version = "iptables" if is_v4(packet.dst) else "ip6tables"
     asked = machine.host.settings.extra.get(f"net/bridge/bridge-nf-call-{version}", "0") != "0"
-    return not asked or filtering.bridge(machine.ip, packet, bridge, sender.link_address, to_host)
+    if not asked:
+        return True
+    before = _names(packet)
+    passes = filtering.bridge(machine.ip, packet, bridge, sender.link_address, to_host)
+    ruleset = machine.ip.ruleset
+    if ruleset is not None and ruleset.frames and _names(packet) != before:
+        # Which of the bridge's chains see the old names, and which the new ones, hangs on their priorities.
+        ruleset.doubts.unforeseen(f"what the chains of {ruleset.frames[0].family} say after NAT on {bridge.name}")
+    return passes
+
+
+def _names(packet: Packet) -> tuple[int, ...]:
+    """Addresses and ports, which NAT changes."""
+    whole = packet.whole if isinstance(packet, Fragment) else packet
+    ports = (whole.sport, whole.dport) if isinstance(whole, TcpSegment | UdpDatagram) else ()
+    return (packet.src, packet.dst, *ports)
 
 
 def _addresses(facts: Interface) -> Iterable[InterfaceAddress]:
