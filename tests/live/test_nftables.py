@@ -452,6 +452,22 @@ def test_rules_of_unknown_parts_do_not_pass_for_understood(expression: dict[str,
     assert [each.understood for each in found.rules] == [False]
 
 
+@pytest.mark.parametrize(("expressions", "verdict"), [
+    ([{"xt": {"type": "target", "name": "REJECT"}}], "unknown"),
+    ([{"xt": {"type": "match", "name": "addrtype"}}, {"xt": {"type": "target", "name": "DNAT"}}], "unknown"),
+    ([{"xt": None}], "unknown"),
+    ([{"xt": None}, {"drop": None}], "drop"),
+    ([{"xt": {"type": "match", "name": "addrtype"}}, {"drop": None}], "drop"),
+    ([{"xt": {"type": "match", "name": "addrtype"}}], "continue"),
+    ([{"xt": {"type": "target", "name": "LOG"}}], "continue"),
+])  # fmt: skip
+def test_what_iptables_put_into_a_rule_may_end_the_way(expressions: list[dict[str, Any]], verdict: str) -> None:
+    entry = {"rule": {"family": "ip", "table": "t", "chain": "c", "handle": 3, "expr": expressions}}
+    chain = {"chain": {"family": "ip", "table": "t", "name": "c", "handle": 1}}
+    (found,) = nftables.parse({"nftables": [chain, entry]}, [])
+    assert [(each.verdict, each.understood) for each in found.rules] == [(verdict, False)]
+
+
 def test_the_text_of_a_rule_is_its_line() -> None:
     lines = """\
 table inet t { # handle 1

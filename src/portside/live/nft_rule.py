@@ -17,6 +17,11 @@ HARMLESS: Final = frozenset({
     "secmark", "dup",
 })  # fmt: skip
 """Statements that decide nothing about the packet at hand."""
+HARMLESS_TARGETS: Final = frozenset({
+    "LOG", "NFLOG", "ULOG", "AUDIT", "LED", "IDLETIMER", "RATEEST", "TRACE", "CHECKSUM", "CLASSIFY", "TCPMSS", "DSCP",
+    "TOS", "TTL", "HL", "ECN",
+})  # fmt: skip
+"""The same of iptables-extensions(8)."""
 SIMPLE: Final = ("accept", "drop", "continue", "return", "notrack")
 NAT: Final = ("dnat", "snat", "masquerade", "redirect")
 TCP: Final = Match(key="proto", values=((IPPROTO_TCP, IPPROTO_TCP),))
@@ -73,7 +78,19 @@ def _decides(expression: Mapping[str, Any]) -> bool:
 def _ends(expression: Mapping[str, Any]) -> bool:
     """Whether a statement that could not be read may end the packet's way: fwd, tproxy, synproxy, an odd map ..."""
     (kind,) = list(expression)[:1] or [""]
-    return _decides(expression) and kind not in ("mangle", "xt")
+    if kind == "xt":
+        return _may_be_target(expression[kind])
+    return _decides(expression) and kind != "mangle"
+
+
+def _may_be_target(extension: Any) -> bool:
+    """Whether what iptables(8) put into a rule, and nft(8) can only name, may be the end of the way or turn it aside.
+
+    Some versions name nothing at all. Where the rule has a verdict besides, it was a condition.
+    """
+    if not isinstance(extension, dict):
+        return True
+    return extension.get("type") != "match" and extension.get("name") not in HARMLESS_TARGETS
 
 
 def _marks(mangle: Any) -> bool:
