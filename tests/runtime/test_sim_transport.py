@@ -19,6 +19,7 @@ class Told(asyncio.Protocol):
         self.lost = asyncio.get_running_loop().create_future()
         self.made = asyncio.get_running_loop().create_future()
         self.got = b""
+        self.ended = False
     def connection_made(self, transport):
         self.transport = transport
         print(self.name, "made", type(transport).__name__)
@@ -30,6 +31,7 @@ class Told(asyncio.Protocol):
             self.transport.write(self.answers)
     def eof_received(self):
         print(self.name, "eof")
+        self.ended = True
         return self.keep
     def connection_lost(self, error):
         print(self.name, "lost", repr(error))
@@ -44,10 +46,14 @@ async def pair(server=Told, client=Told, server_args=(), client_args=()):
     listening = await loop.create_server(factory, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
     transport, protocol = await loop.create_connection(lambda: client("client", *client_args), "127.0.0.1", port)
-    while not made:
-        await asyncio.sleep(0.001)
+    await until(lambda: made)
     await made[0].made
     return listening, transport, protocol, made[0]
+
+async def until(happened):
+    """Wait for what comes, however long it takes."""
+    while not happened():
+        await asyncio.sleep(0.001)
 
 def handler(loop, context):
     error = context.get("exception")
@@ -80,7 +86,7 @@ async def main():
         print(repr(end).replace(str(sock.fileno()), "N"))
     print(transport.get_protocol() is client, other.get_protocol() is server)
     transport.write(b"hello")
-    await asyncio.sleep(0.01)
+    await until(lambda: client.got == b"answer")
     transport.close()
     transport.close()
     print(transport.is_closing(), transport.is_reading())
@@ -115,7 +121,6 @@ async def main():
     sock6 = socket.socket(socket.AF_INET6)
     sock6.bind(("::1", 0))
     port6 = sock6.getsockname()[1]
-    before = len(os.listdir("/proc/self/fd")) if sys.platform == "never" else 0
     for host, number in (("127.0.0.1", port), ("::1", port6), ("255.255.255.255", 9), ("224.0.0.1", 9), ("127.1", port)):
         try:
             await loop.create_connection(asyncio.Protocol, host, number)
@@ -145,11 +150,14 @@ async def main():
             await task
         except asyncio.CancelledError:
             print("cancelled after", turns)
-    await asyncio.sleep(0.01)
+    before = listening.sockets[0].fileno()
+    def free():
+        fd = os.dup(0)
+        os.close(fd)
+        return fd
+    await until(lambda: free() == before + 1)
     listening.close()
-    await asyncio.sleep(0.01)
-    free = os.dup(0)
-    print(free - loop._selector.fileno())
+    await until(lambda: free() == before)
 run(main)
 '''
 
@@ -181,7 +189,6 @@ async def main():
     tell(transport.write, None)
     transport.write_eof()
     tell(transport.write, b"more")
-    await asyncio.sleep(0.01)
     server.transport.resume_reading()
     await client.lost
     print(server.total)
@@ -208,9 +215,9 @@ async def main():
     transport.write(b"last")
     transport.write_eof()
     transport.write_eof()
-    await asyncio.sleep(0.01)
+    await until(lambda: server.ended)
     server.transport.write(b"still")
-    await asyncio.sleep(0.01)
+    await until(lambda: client.got == b"still")
     print(client.got, server.transport.is_closing(), transport.is_closing())
     server.transport.close()
     await client.lost
@@ -221,7 +228,7 @@ run(main)
 
 MISTAKES = '''
 class Wrong(Told):
-    where = ""
+    where, seen = "", False
     def connection_made(self, transport):
         super().connection_made(transport)
         self.at("made")
@@ -229,6 +236,7 @@ class Wrong(Told):
         if self.where == place:
             raise ZeroDivisionError(place)
     def data_received(self, data):
+        self.seen = True
         self.at("data")
     def eof_received(self):
         self.at("eof")
@@ -241,11 +249,10 @@ async def main():
         print("--", place)
         listening, transport, client, server = await pair(type("Server", (Wrong,), {"where": place}))
         transport.write(b"x")
-        await asyncio.sleep(0.01)
+        await until(lambda: server.seen or server.lost.done())
         transport.write_eof()
-        await asyncio.sleep(0.01)
-        if not transport.is_closing():
-            transport.close()
+        await until(lambda: server.lost.done())
+        transport.close()
         await client.lost
         await server.lost
         listening.close()
@@ -255,7 +262,7 @@ run(main)
 BUFFERED = '''
 class Buffered(asyncio.BufferedProtocol):
     def __init__(self, name):
-        self.name, self.buffer = name, bytearray(7)
+        self.name, self.buffer, self.plain = name, bytearray(7), None
         self.made = asyncio.get_running_loop().create_future()
         self.lost = asyncio.get_running_loop().create_future()
     def connection_made(self, transport):
@@ -267,8 +274,9 @@ class Buffered(asyncio.BufferedProtocol):
         print(self.name, "buffer", bytes(self.buffer[:count]))
         if count == 3:
             print("now plain")
-            self.transport.set_protocol(plain := Told("plain", b"!"))
-            plain.transport = self.transport
+            self.plain = Told("plain", b"!")
+            self.transport.set_protocol(self.plain)
+            self.plain.transport = self.transport
             self.transport.pause_reading()
             asyncio.get_running_loop().call_later(0.01, self.transport.resume_reading)
     def eof_received(self):
@@ -279,22 +287,27 @@ class Buffered(asyncio.BufferedProtocol):
 async def main():
     listening, transport, client, server = await pair(Buffered)
     transport.write(b"0123456789")
-    await asyncio.sleep(0.01)
+    await until(lambda: server.plain)
     transport.write(b"plain")
-    await asyncio.sleep(0.1)
+    await until(lambda: client.got == b"!")
     transport.close()
     await client.lost
-    await asyncio.sleep(0.01)
+    await server.plain.lost
     listening.close()
 run(main)
 '''
 
 ABORTED = '''
+import fcntl, termios
+def waiting(sock):
+    return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(4)), "little")
+
 async def main():
     listening, transport, client, server = await pair()
     server.transport.pause_reading()
     transport.write(b"unread")
-    await asyncio.sleep(0.01)
+    held = server.transport.get_extra_info("socket")
+    await until(lambda: waiting(held))
     server.transport.abort()
     await server.lost
     await client.lost
@@ -322,7 +335,7 @@ async def main():
             print(str(error).replace(str(fd), "N"))
     os.close(os.dup(fd))
     transport.write(b"one")
-    await asyncio.sleep(0.01)
+    await until(lambda: server.got == b"one")
     os.close(fd)
     transport.write(b"two")
     await client.lost
@@ -346,7 +359,6 @@ async def main():
     warnings.simplefilter("always")
     warnings.showwarning = shown
     listening, transport, client, server = await pair(client=Deaf)
-    await asyncio.sleep(0.01)
     transport.resume_reading()
     transport.pause_reading()  # Python before 3.11.5 began to read in spite of the first one
     del transport, client.transport, client.made
@@ -383,15 +395,24 @@ run(main)
 NO_DESCRIPTORS = '''
 async def main():
     loop = asyncio.get_running_loop()
-    listening = await loop.create_server(lambda: Told("server"), "127.0.0.1", 0)
+    made = []
+    def factory():
+        made.append(Told("server"))
+        return made[0]
+    listening = await loop.create_server(factory, "127.0.0.1", 0)
     client = socket.create_connection(listening.sockets[0].getsockname())
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    failed = []
+    def told(loop, context):
+        failed.append(context)
+        handler(loop, context)
+    loop.set_exception_handler(told)
     resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno() + 1, hard))
-    await asyncio.sleep(0.01)
+    await until(lambda: failed)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    await asyncio.sleep(1.1)
+    await until(lambda: made)
     client.close()
-    await asyncio.sleep(0.01)
+    await made[0].lost
     listening.close()
 run(main)
 '''
@@ -403,7 +424,7 @@ async def main():
     listening.close()
     print(listening.is_serving(), listening.sockets)
     transport.write(b"still open")
-    await asyncio.sleep(0.01)
+    await until(lambda: server.got == b"still open")
     transport.close()
     await client.lost
     await server.lost
@@ -418,8 +439,7 @@ async def main():
     with open(__import__("asyncio").__file__, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         print(await loop.sendfile(transport, file) == size)
-    await asyncio.sleep(0.01)
-    print(len(server.got) == size)
+    await until(lambda: len(server.got) == size)
     transport.close()
     await server.lost
     listening.close()
