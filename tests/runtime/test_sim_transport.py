@@ -399,7 +399,7 @@ async def main():
     def factory():
         made.append(Told("server"))
         return made[0]
-    listening = await loop.create_server(factory, "127.0.0.1", 0)
+    listening = await loop.create_server(factory, "127.0.0.1", 0, backlog=1)  # before Python 3.11.5 it tried so often
     client = socket.create_connection(listening.sockets[0].getsockname())
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     failed = []
