@@ -68,6 +68,12 @@ INPUT: dict[str, list[FirewallRule]] = {
     ],
     "ct state established,related accept": [rule("accept", Match(key="state", values=("established", "related")))],
     "ct state != new accept": [rule("accept", Match(key="state", values=("new",), negated=True))],
+    "ct state ! new,invalid accept": [rule("accept", Match(key="state", values=("invalid", "new"), negated=True))],
+    "ct state != { new, invalid } accept": [
+        rule("accept", Match(key="state", values=("invalid", "new"), negated=True))
+    ],
+    "ct status ! dnat accept": [rule("accept", Match(key="ct_status", values=("dnat",), negated=True))],
+    "tcp flags ! syn,ack drop": [rule("drop", TCP, Match(key="tcp_flags", values=((0, 0x12),)))],
     "ct state vmap { invalid : drop, new : jump user }": [
         rule("drop", Match(key="state", values=("invalid",))),
         rule("jump", Match(key="state", values=("new",)), target="user"),
@@ -106,6 +112,8 @@ INPUT: dict[str, list[FirewallRule]] = {
         rule("accept", Match(key="daddr_type", values=("local", "broadcast")))
     ],
     "fib saddr . iif oif missing drop": [rule("drop", Match(key="reverse_path", values=("missing",)))],
+    "fib daddr . iif type local accept": [rule("accept", Match(key="daddr_type_iif", values=("local",)))],
+    "meta pkttype broadcast drop": [rule("drop", Match(key="packet_type", values=("broadcast",)))],
     "reject": [rule("reject", reject_with="port-unreachable")],
     "reject with tcp reset": [rule("reject", TCP, reject_with="tcp-reset")],
     "reject with icmp host-unreachable": [rule("reject", V4, reject_with="host-unreachable")],
@@ -129,8 +137,9 @@ INPUT: dict[str, list[FirewallRule]] = {
     "ip ttl < 5 drop": [rule("drop", V4, understood=False)],
     "quota over 5 bytes drop": [rule("drop", understood=False)],
     "ct mark 5 accept": [rule("accept", understood=False)],
+    "ct state != established,related drop": [rule("drop", understood=False)],
+    "ct status == dnat drop": [rule("drop", understood=False)],
     "meta mark set ct mark": [rule("continue", understood=False)],
-    "meta pkttype broadcast drop": [rule("drop", understood=False)],
 }  # fmt: skip
 # What stays of the header conditions of rules that are not understood is not asked for here.
 LOOSE = {"ip dscp cs1 accept", "ip ttl < 5 drop"}
@@ -442,6 +451,7 @@ def test_what_a_later_nft_may_print_is_not_understood() -> None:
     {"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": "nosuchproto"}},
     {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "@gone"}},
     {"dnat": {"addr": {"map": {"key": {"meta": {"key": "mark"}}, "data": "@gone"}}}},
+    {"match": {"op": "==", "left": {"ct": {"key": "daddr", "dir": "original"}}, "right": "0.0.10.160"}},
     {"match": {}}, {"reject": {"type": "smoke"}},
     {"vmap": {"key": {"numgen": {}}, "data": {"set": [[1, {"drop": None}]]}}},
 ])  # fmt: skip

@@ -169,7 +169,8 @@ class _Walk:
                 goes_on += unmet
                 for each in met:
                     if not certain or not rule.understood:
-                        goes_on.append(_doubted(each, rule))
+                        idle = _changes_nothing(rule, chain, self.chains, depth)
+                        goes_on.append(each if idle else _doubted(each, rule))
                     else:
                         self._apply(rule, chain, each, depth, goes_on, back)
             boxes = goes_on
@@ -211,6 +212,18 @@ class _Walk:
                 self.stopped.append(Piece(box, REJECTED if verdict == "reject" else DROPPED, rule, self.base))
         else:
             self.passed.append(replace(box, doubt=box.doubt or box.may_stop))
+
+
+def _changes_nothing(rule: FirewallRule, chain: Chain, chains: dict[tuple[str, str, str], Chain], depth: int) -> bool:
+    """Whether a packet goes on all the same, whether a rule holds or not: it counts, or leads to where others count."""
+    if rule.set_mark is not None:
+        return False
+    if rule.verdict != "jump":
+        return rule.verdict == "continue" and rule.understood
+    target = chains.get((chain.family, chain.table, rule.target))
+    return target is not None and depth < DEEPEST and all(
+        each.verdict == "return" or _changes_nothing(each, target, chains, depth + 1) for each in target.rules
+    )  # fmt: skip
 
 
 def _stays(rule: FirewallRule, asked: Asked) -> bool:
@@ -277,6 +290,8 @@ def _plain(match: Match, box: Box, asked: Asked) -> bool | str | None:
     words = _words(box, asked)
     if key in ("direction", "ct_status") and not asked.tracked:
         return False
+    if key == "ct_status" and not {"snat", "dnat"}.issuperset(map(str, match.values)):
+        return "maybe"
     if key in words:
         return (words[key] in match.values) is not match.negated
     if key in ("mark", "tcp_flags"):
@@ -295,6 +310,7 @@ def _words(box: Box, asked: Asked) -> dict[str, str]:
         "direction": "" if not asked.tracked else "reply" if asked.answer else "original",
         "saddr_type": types[0],
         "daddr_type": types[1],
+        "packet_type": "host",
         "reverse_path": "exists",  # who is asked about comes by where the answer leaves
         "ct_status": "",
     }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from portside.addr.ip import is_v4
-from portside.facts.route import KIND_NAMES
+from portside.facts.route import BROADCAST, KIND_NAMES, MULTICAST
 from portside.facts.rule import FirewallRule, Match
 from portside.facts.verdict import Verdict
 from portside.ip import nat
@@ -93,9 +93,12 @@ class Conditions:
             return _has_bits(passage.mark, match)
         if key == "uid":
             return None if passage.uid is None else self._within(passage.uid, match)
-        if key in ("saddr_type", "daddr_type"):
-            kind = self.surroundings.kind_of(view.packet.src if key == "saddr_type" else view.packet.dst)
-            return KIND_NAMES[kind] in match.values
+        if key == "owner":
+            return passage.uid is None
+        if key == "packet_type":
+            return self._packet_type(view) in match.values
+        if key.startswith(("saddr_type", "daddr_type")):
+            return self._has_kind(match, view)
         if key == "reverse_path":
             if view.iif is None:
                 return None
@@ -104,6 +107,22 @@ class Conditions:
         if key in NEEDS_TRACKING:
             return self._meets_connection(match, passage)
         return self._meets_headers(match, view)
+
+    def _has_kind(self, match: Match, view: View) -> bool | None:
+        """What an address is to this host, or to the interface by which the packet comes or goes."""
+        address = view.packet.src if match.key.startswith("saddr") else view.packet.dst
+        device = 0
+        if match.key.endswith("if"):
+            interface = view.iif if match.key.endswith("_iif") else view.oif
+            if interface is None:
+                return None
+            device = interface.index
+        return KIND_NAMES[self.surroundings.kind_of(address, device)] in match.values
+
+    def _packet_type(self, view: View) -> str:
+        """To whom a packet is sent on the link: what is not for this host does not come so far."""
+        kind = self.surroundings.kind_of(view.packet.dst)
+        return KIND_NAMES[kind] if kind in (BROADCAST, MULTICAST) else "host"
 
     def _meets_headers(self, match: Match, view: View) -> bool | None:
         key, packet, whole = match.key, view.packet, view.whole

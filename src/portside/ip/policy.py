@@ -261,7 +261,7 @@ class PolicyRoutes(RouteTable):
         if is_multicast(address):
             return MULTICAST
         if is_v4(address):
-            return self._kind_of_v4(address)
+            return self._kind_of_v4(address, device)
         for entry in self.table_of(AF_INET6, TABLE_LOCAL).matches(address):
             if entry.kind not in OWN_KINDS:
                 continue
@@ -269,11 +269,12 @@ class PolicyRoutes(RouteTable):
                 return entry.kind
         return UNICAST
 
-    def _kind_of_v4(self, address: int) -> int:
+    def _kind_of_v4(self, address: int, device: int = 0) -> int:
         if address in (V4_BROADCAST, V4_ANY) or (address >> 24) == 0xFFFF00:
             return BROADCAST
         for entry in self.table_of(AF_INET, TABLE_LOCAL).matches(address):
-            return entry.kind if entry.kind in OWN_KINDS else UNICAST
+            there = not device or (entry.interface is not None and entry.interface.index == device)
+            return entry.kind if there and entry.kind in OWN_KINDS else UNICAST
         return UNICAST
 
     def _owner(self, address: int) -> Interface | None:

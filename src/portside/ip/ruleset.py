@@ -14,7 +14,18 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from portside.addr.ip import is_v4
-from portside.facts.rule import EGRESS, FORWARD, INGRESS, INPUT, OUTPUT, POSTROUTING, PREROUTING, Chain, FirewallRule
+from portside.facts.rule import (
+    EGRESS,
+    FORWARD,
+    INGRESS,
+    INPUT,
+    OUTPUT,
+    POSTROUTING,
+    PREROUTING,
+    Chain,
+    FirewallRule,
+    Match,
+)
 from portside.facts.verdict import Verdict
 from portside.ip import nat
 from portside.ip.conditions import NEEDS_TRACKING, Conditions, RouteAgain, Surroundings, View
@@ -39,6 +50,8 @@ OF_FRAMES: Final = frozenset({
     "iif", "oif", "family", "saddr", "daddr", "proto", "sport", "dport", "tcp_flags", "icmp_type", "icmp_code",
 })  # fmt: skip
 """What a rule may ask of a frame, as it stands in its headers."""
+STATUSES: Final = frozenset({"snat", "dnat", "seen-reply", "confirmed"})
+"""The parts of a connection's status that are kept."""
 DEEPEST: Final = 16  # jumps within jumps (NFT_JUMP_STACK_SIZE)
 
 
@@ -79,7 +92,7 @@ class Ruleset:
     """The chains of one host, and the connections that they follow."""
 
     def __init__(self, chains: Iterable[Chain], surroundings: Surroundings, doubts: Doubts) -> None:
-        self.chains = tuple(map(_as_frames, chains))
+        self.chains = tuple(_answerable(_as_frames(chain)) for chain in chains)
         self.surroundings = surroundings
         self.doubts = doubts
         self.uid_of: Callable[[Packet], int | None] = _nobody  # whose socket sent a packet
@@ -408,6 +421,22 @@ def _as_frames(chain: Chain) -> Chain:
         replace(rule, matches=tuple(match for match in rule.matches if match.key in OF_FRAMES), understood=False)
         for rule in chain.rules
     ))  # fmt: skip
+
+
+def _answerable(chain: Chain) -> Chain:
+    """A chain, where conditions about what a host does not know can't be read."""
+    if not any(_is_unknown(match) for rule in chain.rules for match in rule.matches):
+        return chain
+    return replace(chain, rules=tuple(
+        replace(rule, matches=kept, understood=False)
+        if (kept := tuple(match for match in rule.matches if not _is_unknown(match))) != rule.matches else rule
+        for rule in chain.rules
+    ))  # fmt: skip
+
+
+def _is_unknown(match: Match) -> bool:
+    """Whether it asks for the group of whoever sends, or for a connection's status that is not kept."""
+    return match.key == "gid" or (match.key == "ct_status" and not STATUSES.issuperset(map(str, match.values)))
 
 
 def _nobody(_packet: Packet) -> int | None:

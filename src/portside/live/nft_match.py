@@ -18,13 +18,15 @@ Lookup = Callable[[str], Any]
 META: Final = {
     "iif": "iif", "iifname": "iif", "oif": "oif", "oifname": "oif", "l4proto": "proto", "nfproto": "family",
     "mark": "mark", "skuid": "uid", "skgid": "gid",
+    "pkttype": "packet_type",
 }  # fmt: skip
 CT: Final = {"state": "state", "status": "ct_status", "direction": "direction"}
 CT_ORIGINAL: Final = {
-    "saddr": "original_saddr", "ip saddr": "original_saddr", "ip6 saddr": "original_saddr",
-    "daddr": "original_daddr", "ip daddr": "original_daddr", "ip6 daddr": "original_daddr",
+    "ip saddr": "original_saddr", "ip6 saddr": "original_saddr",
+    "ip daddr": "original_daddr", "ip6 daddr": "original_daddr",
     "proto-src": "original_sport", "proto-dst": "original_dport",
 }  # fmt: skip
+"""What nft(8) shows of an address without `ip` or `ip6` is turned around, and without its prefix: it is not read."""
 PAYLOAD: Final = {
     ("ip", "saddr"): "saddr", ("ip", "daddr"): "daddr", ("ip", "protocol"): "proto",
     ("ip6", "saddr"): "saddr", ("ip6", "daddr"): "daddr", ("ip6", "nexthdr"): "proto",
@@ -75,9 +77,9 @@ def _ct_key(what: Mapping[str, Any]) -> tuple[str, Matches]:
 
 def _fib_key(what: Mapping[str, Any]) -> str:
     result, flags = what.get("result"), frozenset(flat(what.get("flags")))
-    if result == "type" and flags in ({"daddr"}, {"saddr"}):
-        (flag,) = flags
-        return f"{flag}_type"
+    side, device = flags & {"daddr", "saddr"}, flags & {"iif", "oif"}
+    if result == "type" and len(side) == 1 and len(device) < 2 and flags == side | device:
+        return "_".join((*side, "type", *device))
     if result == "oif" and {"saddr", "iif"} <= flags <= {"saddr", "iif", "mark"}:
         return "reverse_path"
     raise NotUnderstoodError(f"fib {result}")
@@ -99,10 +101,22 @@ def condition(left: Any, operator: str, right: Any, lookup: Lookup) -> list[Matc
         return [(*implied, _flags(operator, right))]
     if key == "reverse_path":
         return [(*implied, _reverse_path(operator, right))]
-    if key == "ct_status" and operator != "in":
-        raise NotUnderstoodError("all of a connection's status")
+    if key in ("state", "ct_status"):
+        operator = _of_bits(key, operator, right)
     found = match(key, operator, right)
     return [(*implied, replace(found, key=key.removesuffix("_v6")))]
+
+
+def _of_bits(key: str, operator: str, right: Any) -> str:
+    """Whether one of some bits must be there (`ct state new,related`) or none (`ct state ! new`), as of a set.
+
+    Raises NotUnderstoodError for a comparison with all bits at once.
+    """
+    if operator in ("in", "!"):
+        return "!=" if operator == "!" else "in"
+    if key == "ct_status" or (isinstance(right, list) and len(right) > 1):
+        raise NotUnderstoodError(f"all of {key}")
+    return operator
 
 
 def _concatenation(parts: list[Any], operator: str, right: Any) -> list[Matches]:
@@ -148,6 +162,8 @@ def _flag_sets(right: Any) -> list[Any]:
 def _flags(operator: str, right: Any) -> Match:
     if operator == "in":  # any of them: not none
         return Match(key="tcp_flags", values=((0, flags_of(right)),), negated=True)
+    if operator == "!":
+        return Match(key="tcp_flags", values=((0, flags_of(right)),))
     if operator not in ("==", "!="):
         raise NotUnderstoodError(f"tcp flags {operator}")
     values = tuple((flags_of(each), 0xFF) for each in _flag_sets(right))

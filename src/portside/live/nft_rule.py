@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any, Final
 
 from portside.addr.abi import IPPROTO_TCP
 from portside.facts.rule import FirewallRule, Match
+from portside.live import xt_match, xt_target
+from portside.live.nft_extensions import MATCH, Extension, filled_in
 from portside.live.nft_match import V4, V6, Lookup, Matches, condition
 from portside.live.nft_values import FULL_MARK, NotUnderstoodError, addresses, number, numbers
 
@@ -17,11 +19,6 @@ HARMLESS: Final = frozenset({
     "secmark", "dup",
 })  # fmt: skip
 """Statements that decide nothing about the packet at hand."""
-HARMLESS_TARGETS: Final = frozenset({
-    "LOG", "NFLOG", "ULOG", "AUDIT", "LED", "IDLETIMER", "RATEEST", "TRACE", "CHECKSUM", "CLASSIFY", "TCPMSS", "DSCP",
-    "TOS", "TTL", "HL", "ECN",
-})  # fmt: skip
-"""The same of iptables-extensions(8)."""
 SIMPLE: Final = ("accept", "drop", "continue", "return", "notrack")
 NAT: Final = ("dnat", "snat", "masquerade", "redirect")
 TCP: Final = Match(key="proto", values=((IPPROTO_TCP, IPPROTO_TCP),))
@@ -32,12 +29,16 @@ Outcome = tuple[Matches, FirewallRule]
 """Further conditions, and what happens when they hold: a rule without matches."""
 
 
-def rules(entry: Mapping[str, Any], text: str, lookup: Lookup) -> list[FirewallRule]:
+def rules(
+    entry: Mapping[str, Any], text: str, lookup: Lookup, extensions: Sequence[Extension] = ()
+) -> list[FirewallRule]:
     """What a rule says. It is several where it has a map of verdicts, or a set of combinations.
 
     Args: entry: the `rule` object. text: the rule as nft(8) prints it. lookup: what its table's named sets hold.
+    extensions: what iptables-nft(8) put into it.
     """
     expressions: list[dict[str, Any]] = [each for each in entry.get("expr", ()) if isinstance(each, dict)]
+    expressions = filled_in(expressions, extensions)
     packets, octets = _counted(expressions)
     base = FirewallRule(text=text, handle=entry.get("handle", 0), packets=packets, octets=octets)
     if not any(map(_decides, expressions)):
@@ -72,6 +73,8 @@ def _decides(expression: Mapping[str, Any]) -> bool:
     (kind,) = list(expression)[:1] or [""]
     if kind == "mangle":
         return _marks(expression[kind])
+    if kind == "xt" and isinstance(expression[kind], Extension):
+        return expression[kind].kind != MATCH and expression[kind].name not in xt_target.HARMLESS
     return kind not in HARMLESS and kind not in ("match", "limit", "quota", "ct count")
 
 
@@ -84,13 +87,16 @@ def _ends(expression: Mapping[str, Any]) -> bool:
 
 
 def _may_be_target(extension: Any) -> bool:
-    """Whether what iptables(8) put into a rule, and nft(8) can only name, may be the end of the way or turn it aside.
+    """Whether what iptables(8) put into a rule may be the end of the way or turn it aside.
 
-    Some versions name nothing at all. Where the rule has a verdict besides, it was a condition.
+    Where the kernel was not asked nft(8) can only name it, and some versions name nothing at all. Where the rule has a
+    verdict besides, it was a condition.
     """
+    if isinstance(extension, Extension):
+        extension = {"type": extension.kind, "name": extension.name}
     if not isinstance(extension, dict):
         return True
-    return extension.get("type") != "match" and extension.get("name") not in HARMLESS_TARGETS
+    return extension.get("type") != "match" and extension.get("name") not in xt_target.PASSING
 
 
 def _marks(mangle: Any) -> bool:
@@ -122,7 +128,10 @@ def _read(expressions: list[dict[str, Any]], lookup: Lookup) -> tuple[list[list[
         outcomes = [((), FirewallRule(verdict="unknown"))]
     return (
         conditions,
-        [(further, replace(outcome, set_mark=mark)) for further, outcome in outcomes or [((), NOTHING)]],
+        [
+            (further, replace(outcome, set_mark=mark or outcome.set_mark))
+            for further, outcome in outcomes or [((), NOTHING)]
+        ],
         understood,
     )
 
@@ -138,8 +147,18 @@ def _take(
     elif kind == "mangle":
         if _marks(what):
             marks.append(_new_mark(what))
+    elif kind == "xt" and isinstance(what, Extension):
+        _take_extension(what, conditions, outcomes)
     elif kind not in HARMLESS:
         outcomes += list(_outcomes(kind, what, lookup))
+
+
+def _take_extension(extension: Extension, conditions: list[list[Matches]], outcomes: list[Outcome]) -> None:
+    """The same of what iptables-nft(8) put in. Raises NotUnderstoodError."""
+    if extension.kind == MATCH:
+        conditions.append(xt_match.condition(extension))
+    elif extension.name not in xt_target.HARMLESS:
+        outcomes.append(xt_target.outcome(extension))
 
 
 def _new_mark(mangle: Mapping[str, Any]) -> tuple[int, int]:

@@ -52,7 +52,10 @@ TCP_FLAGS: Final = {
     "fin": 0x01, "syn": 0x02, "rst": 0x04, "psh": 0x08, "ack": 0x10, "urg": 0x20, "ecn": 0x40, "cwr": 0x80,
 }  # fmt: skip
 
-NAMES: Final = ("iif", "oif", "state", "ct_status", "direction", "saddr_type", "daddr_type", "family")
+NAMES: Final = frozenset({
+    "iif", "oif", "state", "ct_status", "direction", "family", "packet_type",
+    *(f"{side}_type{where}" for side in ("saddr", "daddr") for where in ("", "_iif", "_oif")),
+})  # fmt: skip
 """Keys whose values are names."""
 ADDRESSES: Final = ("saddr", "daddr", "original_saddr", "original_daddr")
 PORTS: Final = ("sport", "dport", "original_sport", "original_dport")

@@ -7,11 +7,13 @@ import json
 import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from portside.facts.rule import Chain, FirewallRule
 from portside.facts.snapshot import Missing
 from portside.live.netlink import NETLINK_NETFILTER, Netlink
+from portside.live.nft_extensions import Extension, Place, extensions
 from portside.live.nft_match import Lookup
 from portside.live.nft_rule import rules
 from portside.live.nft_values import NotUnderstoodError
@@ -23,6 +25,7 @@ TIME_LIMIT: Final = 30  # seconds that nft(8) may take
 
 Key = tuple[str, str]
 """Family and name of a table."""
+NONE: Final[Mapping[Place, Sequence[Extension]]] = MappingProxyType({})
 Found = tuple[tuple[Chain, ...], tuple[Missing, ...]]
 
 
@@ -52,7 +55,8 @@ def chains() -> Found:
     except subprocess.SubprocessError as error:
         words = getattr(error, "stderr", None) or str(error)
         return (), (Missing(what=FILTER, why=f"nft: {str(words).strip()}", remedy="nft list ruleset"), *legacy)
-    return parse(json.loads(listed), lines), legacy
+    ruleset = json.loads(listed)
+    return parse(ruleset, lines, extensions() if _has_extensions(ruleset) else {}), legacy
 
 
 def _run(option: str) -> str:
@@ -61,6 +65,12 @@ def _run(option: str) -> str:
         capture_output=True, check=True, timeout=TIME_LIMIT, encoding="utf-8", errors="surrogateescape",
     )  # fmt: skip
     return done.stdout
+
+
+def _has_extensions(listed: Mapping[str, Any]) -> bool:
+    """Whether iptables-nft(8) made rules of which nft(8) cannot tell all."""
+    found = (entry["rule"].get("expr", ()) for entry in listed["nftables"] if "rule" in entry)
+    return any("xt" in expression for expressions in found for expression in expressions)
 
 
 def _legacy() -> tuple[Missing, ...]:
@@ -133,10 +143,13 @@ def devices_of(lines: Iterable[str]) -> dict[tuple[str, str, str], str]:
 # -- JSON: libnftables-json(5) --
 
 
-def parse(listed: Mapping[str, Any], lines: Sequence[str]) -> tuple[Chain, ...]:
+def parse(
+    listed: Mapping[str, Any], lines: Sequence[str], found: Mapping[Place, Sequence[Extension]] = NONE
+) -> tuple[Chain, ...]:
     """The chains of a ruleset. Those of a dormant table do nothing, and are left out.
 
-    Args: listed: what `nft -j list ruleset` prints; lines: what `nft -a list ruleset` does.
+    Args: listed: what `nft -j list ruleset` prints; lines: what `nft -a list ruleset` does. found: the extensions of
+    iptables-nft(8) in the rules.
     """
     texts, dormant, devices = texts_of(lines), dormant_of(lines), devices_of(lines)
     entries = [next(iter(entry.items())) for entry in listed["nftables"]]
@@ -145,8 +158,10 @@ def parse(listed: Mapping[str, Any], lines: Sequence[str]) -> tuple[Chain, ...]:
     for kind, what in entries:
         if kind == "rule":
             table = _table(what)
-            text = texts.get((*table, what.get("handle", 0))) or json.dumps(what.get("expr"))
-            contents.setdefault((table, what["chain"]), []).extend(rules(what, text, _lookup(sets, table)))
+            place = (*table, what.get("handle", 0))
+            text = texts.get(place) or json.dumps(what.get("expr"))
+            read = rules(what, text, _lookup(sets, table), found.get(place, ()))
+            contents.setdefault((table, what["chain"]), []).extend(read)
     return tuple(
         _chain(what, devices, tuple(contents.get((_table(what), what["name"]), ())))
         for kind, what in entries
