@@ -446,6 +446,134 @@ async def main():
 run(main)
 '''
 
+WHO_LOOKS_AT_THE_SELECTOR = '''
+import selectors
+
+async def talk(transport, client, server, data):
+    transport.write(data)
+    await until(lambda: server.got.endswith(data))
+
+async def main():
+    loop = asyncio.get_running_loop()
+    listening, transport, client, server = await pair()
+    fd = transport.get_extra_info("socket").fileno()
+    key = loop._selector.get_key(fd)
+    print(key.fd == key.fileobj == fd, key.events, [half is None for half in key.data])
+    print(repr(transport).replace(str(fd), "N"))
+    await talk(transport, client, server, b"before")
+    transport.pause_reading()
+    try:
+        loop._selector.get_key(fd)
+    except KeyError:
+        print("not watched while it is paused")
+    transport.resume_reading()
+    entry = loop._selector.get_map()[fd]
+    print(entry.events, fd in loop._selector.get_map(), len(loop._selector.get_map()))
+    print(entry.data[0].cancelled(), entry.data[1])
+    await talk(transport, client, server, b"after")
+    server.transport.write(b"back")
+    await until(lambda: client.got == b"back")
+    other, late = await loop.create_connection(lambda: Told("late"), *listening.sockets[0].getsockname())
+    await talk(transport, client, server, b"still")
+    other.close()
+    await late.lost
+    transport.pause_reading()
+    server.transport.write(b"x" * 100)
+    print(fd in loop._selector.get_map())
+    transport.resume_reading()
+    await until(lambda: len(client.got) == 104)
+    transport.close()
+    await client.lost
+    await server.lost
+    print(fd in loop._selector.get_map())
+    listening.close()
+run(main)
+'''
+
+TURNS_OF_ITS_OWN = '''
+async def main():
+    """Turns that ask the selector, as packages that nest loops take them."""
+    loop = asyncio.get_running_loop()
+    listening, transport, client, server = await pair()
+    transport.write(b"one")
+    await until(lambda: server.got == b"one")
+
+    def turn():
+        timeout = 0 if loop._ready else None
+        loop._process_events(loop._selector.select(timeout))
+        for _ in range(len(loop._ready)):
+            loop._ready.popleft()._run()
+
+    asyncio._set_running_loop(None)
+    transport.write(b"two")
+    while server.got != b"onetwo":
+        turn()
+    transport.close()
+    while not (client.lost.done() and server.lost.done()):
+        turn()
+    asyncio._set_running_loop(loop)
+    listening.close()
+run(main)
+'''
+
+DEBUG_LATER = '''
+class Quiet(Told):
+    def data_received(self, data):
+        self.got += data
+
+async def main():
+    loop = asyncio.get_running_loop()
+    listening, transport, client, server = await pair(server=Quiet)
+    transport.write(b"one")
+    await until(lambda: server.got == b"one")
+    loop.set_debug(True)
+    transport.write(b"two")
+    await until(lambda: server.got == b"onetwo")
+    transport.write(b"x" * 3_000_000)
+    await until(lambda: len(server.got) == 3_000_006)
+    loop.set_debug(False)
+    transport.write(b"three")
+    await until(lambda: server.got.endswith(b"three"))
+    transport.close()
+    await client.lost
+    await server.lost
+    listening.close()
+run(main)
+'''
+
+A_CLOCK_OF_ITS_OWN = '''
+async def main():
+    loop = asyncio.get_running_loop()
+    listening, transport, client, server = await pair(server_args=(b"answer",))
+    loop.time = lambda: 5.0 + type(loop).time(loop)
+    transport.write(b"one")
+    await until(lambda: client.got == b"answer")
+    del loop.time
+    transport.close()
+    await client.lost
+    await server.lost
+    listening.close()
+run(main)
+'''
+
+LEFT_OPEN = '''
+async def main():
+    global kept
+    loop = asyncio.get_running_loop()
+    listening, transport, client, server = await pair()
+    kept = transport, loop
+    transport.pause_reading()
+
+run(main)
+transport, loop = kept
+print(loop.is_closed(), transport.is_closing())
+tell(transport.resume_reading)
+tell(transport.get_extra_info("socket").fileno().__gt__, 2)
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    tell(transport.abort)
+'''
+
 OWN_METHODS = '''
 async def main():
     loop = asyncio.get_running_loop()

@@ -40,16 +40,20 @@ _READABLE: Final = POLLIN | POLLRDNORM
 
 
 class Item:
-    """One watched descriptor: `events` as asked for, `data` as handed back, `epoll` whose it is."""
+    """One watched descriptor: `events` as asked for, `data` as handed back, `epoll` whose it is.
 
-    __slots__ = ("data", "epoll", "events", "fd", "file")
+    `happened` are the events that the last look at it found.
+    """
+
+    __slots__ = ("data", "epoll", "events", "file", "happened", "key")
 
     def __init__(self, epoll: Epoll, file: File, fd: int, events: int, data: int) -> None:
         self.epoll = epoll
         self.file = file
-        self.fd = fd
+        self.key: tuple[int, File] = (fd, file)
         self.events = events
         self.data = data
+        self.happened = 0
 
     def notify(self, file: File, events: int) -> None:
         """The file's wake: stand on the ready list if it is of interest (ep_poll_callback)."""
@@ -119,10 +123,13 @@ class Epoll(File):
             self._check_nesting(file)
         if (fd, file) in self.items:
             raise fail(errno.EEXIST)
-        item = Item(self, file, fd, events | POLLERR | POLLHUP, data)
-        self.items[fd, file] = item
+        self.watch(Item(self, file, fd, events | POLLERR | POLLHUP, data))
+
+    def watch(self, item: Item) -> None:
+        """Watch what an item says (ep_insert). Its file is no epoll, and none of `items` has its key."""
+        self.items[item.key] = item
         _attach(item)
-        self._look(item)
+        self.look(item)
 
     def modify(self, fd: int, file: File, events: int, data: int) -> None:
         """Change what is of interest (EPOLL_CTL_MOD). ENOENT; EINVAL where EPOLLEXCLUSIVE is or was asked for."""
@@ -135,7 +142,7 @@ class Epoll(File):
             raise fail(errno.EINVAL)
         item.events = events | POLLERR | POLLHUP
         item.data = data
-        self._look(item)
+        self.look(item)
 
     def delete(self, fd: int, file: File) -> None:
         """Watch it no more (EPOLL_CTL_DEL). ENOENT."""
@@ -146,9 +153,10 @@ class Epoll(File):
 
     def forget(self, item: Item) -> None:
         """Drop an item: deleted, or its file was closed by its last descriptor."""
-        if self.items.pop((item.fd, item.file), None) is not None:
+        if self.items.pop(item.key, None) is not None:
             self.ready.pop(item, None)
             _detach(item)
+            item.events = 0
 
     def wait(self, maxevents: int, deadline: int | None) -> list[tuple[int, int]]:
         """Up to `maxevents` ready items as (data, events), waiting until `deadline` for the first (epoll_wait(2)).
@@ -157,13 +165,17 @@ class Epoll(File):
         """
         if not 0 < maxevents <= MAX_EVENTS:
             raise fail(errno.EINVAL)
+        return [(item.data, item.happened) for item in self.wait_for_items(maxevents, deadline)]
+
+    def wait_for_items(self, maxevents: int, deadline: int | None) -> list[Item]:
+        """The items of `wait`; each says what happened."""
         while True:
             if self.ready:
-                found = self.collect(maxevents)
+                found = self.take(maxevents)
                 if found:
                     return found
             if not self._sleep(deadline):
-                return self.collect(maxevents) if self.ready else []
+                return self.take(maxevents) if self.ready else []
 
     def item_ready(self, item: Item) -> bool:
         """Put an item on the ready list; True if a task was waiting for that and is awake now."""
@@ -192,17 +204,18 @@ class Epoll(File):
         """`epoll of tcp 0.0.0.0:80 LISTEN, udp 10.0.0.1:53, pipe:[7], and 2 more`."""
         return f"epoll of {several([file for _, file in self.items]) or 'nothing'}"
 
-    def collect(self, maxevents: int) -> list[tuple[int, int]]:
-        """Take from the head of the ready list what is true (ep_send_events): up to `maxevents` (data, events)."""
+    def take(self, maxevents: int) -> list[Item]:
+        """Take from the head of the ready list what is true (ep_send_events): `maxevents` items at most."""
         ready = self.ready
-        found: list[tuple[int, int]] = []
+        found: list[Item] = []
         for _ in range(len(ready)):
             item, _none = ready.popitem(last=False)
             mask = item.events
             events = item.file.poll() & mask
             if not events:
                 continue
-            found.append((item.data, events))
+            item.happened = events
+            found.append(item)
             if mask & EPOLLONESHOT:
                 item.events = mask & _PRIVATE
             elif not mask & EPOLLET:
@@ -242,7 +255,7 @@ class Epoll(File):
         self.world.wake(sleeper.task)
         return True
 
-    def _look(self, item: Item) -> None:
+    def look(self, item: Item) -> None:
         """What is true already makes an item ready at once (ep_insert, ep_modify)."""
         if item not in self.ready and item.file.poll() & item.events:
             self.item_ready(item)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from portside.addr.abi import SOCK_NONBLOCK, SOCK_STREAM
 from portside.runtime.sim_socket import SimSocket
+from portside.runtime.sim_watch import Watch
 
 if TYPE_CHECKING:
     from portside.facts.sockaddr import SockAddr
@@ -34,6 +35,7 @@ class Connection:
         self.sockname: SockAddr | None = None
         self.peername = peername
         self.used = False
+        self.watch: Watch | None = None  # by the loop that has it, once it waits for something
         self.world = cast("Scheduler", process.host.world)
 
     def setblocking(self, flag: bool) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import select
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Self, cast
 
 from greenlet import getcurrent
 
-from portside.host.epoll import CTL_ADD, CTL_DEL, CTL_MOD, MAX_EVENTS, Epoll
+from portside.host.epoll import CTL_ADD, CTL_DEL, CTL_MOD, MAX_EVENTS, Epoll, Item
 from portside.host.syscalls import poll as _calls
 from portside.runtime.arguments import integer, nanoseconds
+from portside.runtime.sim_watch import READ, WRITE, Watch
 from portside.runtime.trap import process_of
 from portside.sim.scheduler import Scheduler, Task
 from portside.sim.timers import spin
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 FD_SETSIZE: Final = 1024
 INT_MAX: Final = 0x7FFFFFFF
 _MILLISECOND: Final = 1_000_000
-READ: Final = 1  # selectors.EVENT_READ
-WRITE: Final = 2  # selectors.EVENT_WRITE
 _IN: Final = 1  # EPOLLIN
 _OUT: Final = 4  # EPOLLOUT
 EVENTS: Final = (0, _IN, _OUT, _IN | _OUT)
@@ -79,15 +79,21 @@ def c_timeout(milliseconds: int) -> int:
 
 
 class SimEpoll:
-    """select.epoll of a simulated program."""
+    """select.epoll of a simulated program.
 
-    __slots__ = ("__weakref__", "_fd", "_open_files", "_process", "sim_world")
+    `watches` are what an asyncio loop watches directly; `stand_aside` has its selector take them over, and ends that.
+    """
+
+    __slots__ = ("__weakref__", "_fd", "_open_files", "_process", "direct", "sim_world", "stand_aside", "watches")
 
     def __init__(self, process: Process, fd: int) -> None:
         self._process = process
         self._open_files = process.files.open
         self._fd = fd
         self.sim_world = cast(Scheduler, process.host.world)
+        self.direct = True  # what is watched directly may be so
+        self.watches: dict[int, Watch] = {}
+        self.stand_aside: Callable[[], None] | None = None
 
     @property
     def closed(self) -> bool:
@@ -124,6 +130,7 @@ class SimEpoll:
     def poll(self, timeout: object = None, maxevents: int = -1) -> list[tuple[int, int]]:
         """Wait for events: (fd, events) of each that is ready; `timeout` is in seconds."""
         self._open()
+        self.sim_asked()
         wait = -1
         if timeout is not None:
             wait = c_timeout(-(-duration(timeout, "timeout must be an integer or None") // _MILLISECOND))
@@ -133,30 +140,41 @@ class SimEpoll:
             raise ValueError(f"maxevents must be greater than 0, got {maxevents}")
         return self.sim_wait(wait, maxevents)
 
+    def sim_asked(self) -> None:
+        """Somebody looks for himself: what is watched directly shall be watched in the usual way from here on."""
+        self.direct = False
+        if self.stand_aside is not None:
+            self.stand_aside()
+            self.stand_aside = None
+
     def sim_control(self, op: int, fd: int, events: int) -> None:
         """epoll_ctl(2), with arguments that were looked at already."""
         _calls.epoll_ctl(self._process, self._open(), op, fd, events)
 
-    def sim_wait(self, milliseconds: int, most: int) -> list[tuple[int, int]]:
-        """epoll_wait(2): up to `most` (fd, events); a negative time waits for ever."""
-        world = self.sim_world
+    def sim_wait(self, wait: int, most: int) -> list[tuple[int, int]]:
+        """epoll_wait(2): up to `most` (fd, events); `wait` is in milliseconds, negative for ever."""
         file = self._open_files.get(self._open())
-        if type(file) is Epoll and file.ready and most <= MAX_EVENTS and (found := file.collect(most)):
+        if type(file) is Epoll and 0 < most <= MAX_EVENTS:
+            return [(item.data, item.happened) for item in self.sim_items(file, wait, most)]
+        world = self.sim_world
+        deadline = None if wait < 0 else world.now + wait * _MILLISECOND
+        return _calls.epoll_wait(self._process, self._fd, most, deadline)  # which says what is wrong
+
+    def sim_items(self, file: Epoll, wait: int, most: int) -> list[Item]:
+        """epoll_wait(2): up to `most` items that are ready, of what the descriptor refers to."""
+        world = self.sim_world
+        if not wait:  # what an event loop with work to do asks on each turn
+            spin(world)
+            return file.take(most) if file.ready else []
+        if file.ready and (found := file.take(most)):
             spin(world)  # it did not wait: who asks again and again, and leaves it unread, must see time go on
             return found
-        deadline = None if milliseconds < 0 else world.now + milliseconds * _MILLISECOND
-        found = _calls.epoll_wait(self._process, self._fd, most, deadline)
-        if deadline == world.now and not found:
-            spin(world)
-        return found
+        return file.wait_for_items(most, None if wait < 0 else world.now + wait * _MILLISECOND)
 
-    def sim_look(self, most: int) -> list[tuple[int, int]]:
-        """epoll_wait(2) that does not wait: what an event loop with work to do asks on each turn."""
+    def sim_file(self) -> Epoll | None:
+        """What the descriptor refers to; None when that is no epoll any more."""
         file = self._open_files.get(self._fd)
-        if type(file) is not Epoll:
-            return self.sim_wait(0, most)
-        spin(self.sim_world)
-        return file.collect(most) if file.ready else []
+        return file if type(file) is Epoll else None
 
     def __enter__(self) -> Self:
         self._open()
@@ -174,12 +192,15 @@ class SimEpoll:
 
 
 def wait(epoll: SimEpoll, timeout: float | None, most: int) -> list[tuple[int, int]]:
-    """What epoll_wait(2) tells of up to `most` descriptors: EpollSelector.select rounds up to whole milliseconds."""
+    """What epoll_wait(2) tells of up to `most` descriptors, when EpollSelector.select asks."""
+    return epoll.sim_wait(milliseconds(timeout), most)
+
+
+def milliseconds(timeout: float | None) -> int:
+    """What a timeout in seconds is to epoll_wait(2): EpollSelector.select rounds up."""
     if timeout is None:
-        return epoll.sim_wait(-1, most)
-    if timeout <= 0:
-        return epoll.sim_look(most)
-    return epoll.sim_wait(c_timeout(math.ceil(timeout * 1e3)), most)
+        return -1
+    return 0 if timeout <= 0 else c_timeout(math.ceil(timeout * 1e3))
 
 
 def wanted(event: int, events: int) -> int:

@@ -13,13 +13,16 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context, copy_context
+from functools import partial
 from heapq import heapify, heappop
 from selectors import EpollSelector, SelectorKey
 from types import BuiltinFunctionType, MethodType
 from typing import Any, Final, Protocol
 
-from portside.host.epoll import CTL_ADD, CTL_DEL, CTL_MOD
-from portside.runtime.sim_epoll import EVENTS, READ, WRITE, SimEpoll, wait, wanted
+from portside.host.epoll import CTL_ADD, CTL_DEL, CTL_MOD, Item
+from portside.runtime.sim_connection import Connection
+from portside.runtime.sim_epoll import EVENTS, SimEpoll, milliseconds, wanted
+from portside.runtime.sim_watch import READ, WRITE, Step, Watch, step
 
 INT_MAX: Final = 0x7FFFFFFF
 _socket_module: Final[dict[str, object]] = socket.__dict__
@@ -79,38 +82,48 @@ def run_once(original: Callable[[Loop], None], watching: Watching, loop: Any) ->
     selector = own.get("_selector")
     if own["_debug"] or type(loop) is not watching.plain or type(selector) is not EpollSelector:
         return original(loop)
-    epoll = selector._selector  # type: ignore[attr-defined]
-    if type(epoll) is not SimEpoll or "time" in own or "select" in selector.__dict__:
+    kept: dict[str, Any] = selector.__dict__
+    epoll = kept["_selector"]
+    if type(epoll) is not SimEpoll or "time" in own or "select" in kept:
         return original(loop)  # the last: a tool gives the loop a time of its own
+    file = epoll.sim_file()
+    if file is None:
+        return original(loop)
     ready: deque[Any] = own["_ready"]
-    timers: list[Any] = own["_scheduled"]
-    timeout = None
-    if timers:
+    if own["_scheduled"]:
         _forget_cancelled(loop)
-        timers = own["_scheduled"]
-    if ready or own["_stopping"]:
-        timeout = 0.0
-    elif timers:
-        timeout = min(max(0, timers[0]._when - epoll.sim_world.now / _SECOND), _LONGEST_WAIT)
-    keys: dict[int, SelectorKey] = selector._fd_to_key  # type: ignore[attr-defined]
-    for fd, event in wait(epoll, timeout, len(keys) or 1):
-        if fd in keys:
-            _happened(loop, keys[fd], event)
-    timers = own["_scheduled"]
-    if timers:
+    wait = 0 if ready or own["_stopping"] else _until_timer(own["_scheduled"], epoll.sim_world.now)
+    _happened(loop, kept["_fd_to_key"], ready, epoll.sim_items(file, wait, len(file.items) or 1))
+    if own["_scheduled"]:
         _due(loop, epoll.sim_world.now / _SECOND + own["_clock_resolution"])
     for _ in range(len(ready)):
         handle = ready.popleft()
-        if type(handle) is Step:
-            _step(watching, loop, handle)
+        if isinstance(handle, Step):
+            _run(watching, loop, handle)
         elif not handle._cancelled:
             handle._run()
     return None
 
 
-def _step(watching: Watching, loop: Any, step: Step) -> None:
+def _until_timer(timers: list[Any], now: int) -> int:
+    """How long the loop may wait for something to happen: milliseconds, as EpollSelector.select makes them."""
+    if not timers:
+        return -1
+    return milliseconds(min(max(0, timers[0]._when - now / _SECOND), _LONGEST_WAIT))
+
+
+def _run(watching: Watching, loop: Any, step: Step) -> None:
+    """Handle._run."""
+    if step._cancelled:
+        return
+    args = step._args
     try:
-        step._context.run(step._callback, *step._args)
+        if not args:
+            step._context.run(step._callback)
+        elif len(args) == 1:  # without a list and a second tuple in between
+            step._context.run(step._callback, args[0])
+        else:
+            step._context.run(step._callback, *args)
     except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException as error:
@@ -132,8 +145,16 @@ def _forget_cancelled(loop: Loop) -> None:
         heappop(scheduled)._scheduled = False  # type: ignore[type-var]
 
 
-def _happened(loop: Loop, key: SelectorKey, event: int) -> None:
-    """Make ready what waits for a descriptor (BaseSelectorEventLoop._process_events)."""
+def _happened(loop: Any, keys: dict[int, SelectorKey], ready: deque[Any], items: list[Item]) -> None:
+    """Make ready what waits for what has happened (BaseSelectorEventLoop._process_events)."""
+    for item in items:
+        if isinstance(item, Watch):
+            item.tell(ready)
+        elif item.data in keys:
+            _tell(loop, keys[item.data], item.happened)
+
+
+def _tell(loop: Loop, key: SelectorKey, event: int) -> None:
     events = wanted(event, key.events)
     reader, writer = key.data
     if events & READ and reader is not None:
@@ -155,19 +176,6 @@ def _due(loop: Loop, end: float) -> None:
         handle = heappop(scheduled)  # type: ignore[type-var]
         handle._scheduled = False
         loop._ready.append(handle)
-
-
-class Step:
-    """A handle that nobody outside sees: of a task, or of a transport's own. Made in a tenth of a Handle's time."""
-
-    def __init__(self, callback: Any, args: tuple[object, ...], context: Any) -> None:
-        self._callback = callback
-        self._args = args
-        self._context = context
-        self._cancelled = False
-
-    def _run(self) -> None:
-        self._context.run(self._callback, *self._args)
 
 
 class Watching:
@@ -222,7 +230,7 @@ class Watching:
         if loop._debug or loop._closed:
             loop.call_soon(callback, *args)
         else:
-            loop._ready.append(Step(callback, args, copy_context()))
+            loop._ready.append(step(callback, args))
 
     def report(self, loop: Any, step: Step, error: BaseException) -> None:
         """Tell the loop's exception handler, as Handle._run does."""
@@ -242,7 +250,11 @@ class Watching:
         if epoll is None:
             return loop._add_reader(fd, callback, *args) if way == READ else loop._add_writer(fd, callback, *args)
         handle = self.make(callback, args, loop, None)
-        watch(epoll, loop, fd, way, handle)
+        watched = epoll.watches.get(fd)
+        if watched is not None and watched.events:
+            watched.set(way, handle)
+        else:
+            watch(epoll, loop, fd, way, handle)
         return handle
 
     def remove(self, loop: Any, fd: int, way: int) -> bool:
@@ -250,7 +262,50 @@ class Watching:
         epoll = self.epoll(loop, fd)
         if epoll is None:
             return bool(loop._remove_reader(fd) if way == READ else loop._remove_writer(fd))
+        watched = epoll.watches.get(fd)
+        if watched is not None and watched.events:
+            return watched.clear(way)
         return unwatch(epoll, loop, fd, way)
+
+    def begin(self, loop: Any, connection: Connection) -> Watch | None:
+        """How the loop watches a connection directly; None where it does so in the usual way alone."""
+        epoll = epoll_of(loop)
+        file = None if epoll is None else epoll.sim_file()
+        if epoll is None or file is None or not epoll.direct:
+            return None
+        if epoll.stand_aside is None:
+            epoll.stand_aside = partial(self.stand_aside, loop, epoll)
+        connection.watch = watched = Watch(file, connection.file, connection.fd, epoll.watches)
+        return watched
+
+    def stand_aside(self, loop: Any, epoll: SimEpoll) -> None:
+        """Make usual keys of the loop's selector of what it watches directly."""
+        watches = list(epoll.watches.values())
+        epoll.watches.clear()
+        for watched in watches:
+            ways = [(way, told) for way, told in ((READ, watched.reader), (WRITE, watched.writer)) if told is not None]
+            watched.leave()
+            for way, told in ways:
+                handle = self.make(told._callback, told._args, loop, told._context)
+                watch(epoll, loop, watched.fd, way, handle)
+
+    def add_to(self, loop: Any, connection: Connection, way: int, callback: object) -> Any:
+        """Let the callback run when a connection is ready for `way`."""
+        watched = connection.watch
+        if watched is None and not loop._closed:
+            watched = self.begin(loop, connection)
+        if watched is None or loop._closed or not watched.free():
+            return self.add(loop, connection.fd, way, callback, ())
+        told = step(callback, ())
+        watched.set(way, told)
+        return told
+
+    def remove_from(self, loop: Any, connection: Connection, way: int) -> bool:
+        """Watch a connection no more for `way`; whether it was watched for that."""
+        watched = connection.watch
+        if watched is not None and watched.free():
+            return watched.clear(way)
+        return self.remove(loop, connection.fd, way)
 
 
 def methods(watching: Watching, module: Any) -> dict[Any, dict[str, object]]:

@@ -20,8 +20,8 @@ from portside.host.errors import fail
 from portside.host.syscalls import socket as _calls
 from portside.host.tcp_socket import TcpSocket
 from portside.runtime.sim_connection import Connection, Transports
-from portside.runtime.sim_epoll import READ, WRITE
 from portside.runtime.sim_loop import Watching
+from portside.runtime.sim_watch import READ, WRITE
 from portside.runtime.sockaddr import python_address
 from portside.tcp import calls
 
@@ -59,7 +59,7 @@ DEFAULTS: Final[dict[str, object]] = {
 def methods(module: ModuleType, watching: Watching) -> Methods:
     """What the class has instead of its own. `module` is asyncio.selector_events."""
     found = {**DEFAULTS, **_beginning(module, watching), **_ending(module, watching), **_for_who_asks(module)}
-    return {**found, **_reading(module, watching), **_writing(module)}
+    return {**found, **_reading(module, watching), **_writing(module, watching)}
 
 
 def _servers_know_transports(module: ModuleType) -> bool:
@@ -122,11 +122,11 @@ def _ending(module: ModuleType, watching: Watching) -> Methods:
             return
         self._closing = True
         self._read_ready_cb = None
-        loop, fd = self._loop, self._sock_fd
-        watching.remove(loop, fd, READ)
+        loop, connection = self._loop, self._sim_connection
+        watching.remove_from(loop, connection, READ)
         if not self._buffer:
             self._conn_lost += 1
-            watching.remove(loop, fd, WRITE)
+            watching.remove_from(loop, connection, WRITE)
             watching.soon(loop, self._call_connection_lost, None)
 
     def force_close(self: Any, exc: Any) -> None:
@@ -214,8 +214,12 @@ def _reading(module: ModuleType, watching: Watching) -> Methods:
     heeds_pause = "is_reading" in module._SelectorTransport._add_reader.__code__.co_names
 
     def add_reader(self: Any, fd: int, callback: Any, *args: Any) -> None:
-        if not self._closing and not (heeds_pause and self._paused):
+        if self._closing or (heeds_pause and self._paused):
+            return
+        if args or fd != self._sock_fd:
             watching.add(self._loop, fd, READ, callback, args)
+        else:
+            watching.add_to(self._loop, self._sim_connection, READ, callback)
 
     def on_eof(self: Any) -> None:
         loop = self._loop
@@ -230,7 +234,7 @@ def _reading(module: ModuleType, watching: Watching) -> Methods:
             self._fatal_error(error, "Fatal error: protocol.eof_received() call failed.")
             return
         if keep_open:
-            watching.remove(loop, self._sock_fd, READ)
+            watching.remove_from(loop, self._sim_connection, READ)
         else:
             self.close()
 
@@ -269,7 +273,7 @@ def _reading(module: ModuleType, watching: Watching) -> Methods:
             "_read_ready__on_eof": on_eof}  # fmt: skip
 
 
-def _writing(module: ModuleType) -> Methods:
+def _writing(module: ModuleType, watching: Watching) -> Methods:
     base = module._SelectorSocketTransport
     write_otherwise = base.write
     one_buffer = hasattr(base, "_buffer_factory")
@@ -293,7 +297,7 @@ def _writing(module: ModuleType) -> Methods:
             return
         if taken == len(data):
             return
-        self._loop._add_writer(self._sock_fd, self._write_ready)
+        watching.add_to(self._loop, self._sim_connection, WRITE, self._write_ready)
         if one_buffer:
             self._buffer.extend(data[taken:])
         else:
@@ -375,7 +379,6 @@ def begin_to_connect(process: Process, address: SockAddr) -> tuple[Connection, O
 def outcome(watching: Watching, loop: Any, connection: Connection, address: SockAddr, host: str) -> Any:
     """A future with the outcome of a connection attempt to `host` (BaseSelectorEventLoop._sock_connect)."""
     future = loop.create_future()
-    fd = connection.fd
 
     def decided(*_: object) -> None:
         if future.done():
@@ -393,11 +396,11 @@ def outcome(watching: Watching, loop: Any, connection: Connection, address: Sock
         else:
             future.set_result(None)
 
-    handle = watching.add(loop, fd, WRITE, decided, ())
+    handle = watching.add_to(loop, connection, WRITE, decided)
 
     def forget(_: object) -> None:
-        if not handle.cancelled():
-            watching.remove(loop, fd, WRITE)
+        if not handle._cancelled:
+            watching.remove_from(loop, connection, WRITE)
 
     future.add_done_callback(forget)
     return future

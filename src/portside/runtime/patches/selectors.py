@@ -8,12 +8,17 @@ of the class stays the interpreter's own. Measured: a fifth of the time of an as
 from __future__ import annotations
 
 import selectors
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from portside.host.epoll import CTL_ADD, CTL_DEL, CTL_MOD
 from portside.runtime.patcher import Patcher
-from portside.runtime.sim_epoll import EVENTS, INT_MAX, READ, WRITE, SimEpoll, wait, wanted
+from portside.runtime.sim_epoll import EVENTS, INT_MAX, SimEpoll, wait, wanted
+from portside.runtime.sim_watch import READ, WRITE
+
+if TYPE_CHECKING:
+    from _typeshed import FileDescriptorLike
 
 Selector = selectors.EpollSelector
 Key = selectors.SelectorKey
@@ -23,6 +28,7 @@ _unregister: Final = Selector.unregister
 _modify: Final = Selector.modify
 _select: Final = Selector.select
 _get_key: Final = Selector.get_key
+_get_map: Final = Selector.get_map
 
 
 def _plain(fd: object, events: object) -> bool:
@@ -30,11 +36,20 @@ def _plain(fd: object, events: object) -> bool:
     return type(fd) is int and 0 <= fd <= INT_MAX and type(events) is int and 0 < events <= READ | WRITE
 
 
+def _usual(self: Selector, fileobj: object) -> object:
+    """The selector's epoll, in which no loop watches `fileobj` directly: who registers it shall see it."""
+    epoll: object = self._selector  # type: ignore[attr-defined]
+    if type(epoll) is SimEpoll and fileobj in epoll.watches:
+        epoll.sim_asked()
+    return epoll
+
+
 def select_ready(self: Selector, timeout: float | None = None) -> list[tuple[Key, int]]:
     """EpollSelector.select."""
     epoll = self._selector  # type: ignore[attr-defined]
     if type(epoll) is not SimEpoll:
         return _select(self, timeout)
+    epoll.sim_asked()
     keys = cast(dict[int, Key], self._fd_to_key)  # type: ignore[attr-defined]
     return [
         (keys[fd], wanted(event, keys[fd].events)) for fd, event in wait(epoll, timeout, len(keys) or 1) if fd in keys
@@ -43,7 +58,7 @@ def select_ready(self: Selector, timeout: float | None = None) -> list[tuple[Key
 
 def register(self: Selector, fileobj: object, events: int, data: object = None) -> Key:
     """EpollSelector.register."""
-    epoll = self._selector  # type: ignore[attr-defined]
+    epoll = _usual(self, fileobj)
     keys = cast(dict[object, Key], self._fd_to_key)  # type: ignore[attr-defined]
     if type(epoll) is not SimEpoll or type(fileobj) is not int or fileobj in keys or not _plain(fileobj, events):
         return _register(self, fileobj, events, data)  # type: ignore[arg-type]
@@ -54,7 +69,7 @@ def register(self: Selector, fileobj: object, events: int, data: object = None) 
 
 def unregister(self: Selector, fileobj: object) -> Key:
     """EpollSelector.unregister."""
-    epoll = self._selector  # type: ignore[attr-defined]
+    epoll = _usual(self, fileobj)
     key = self._fd_to_key.get(fileobj) if type(fileobj) is int else None  # type: ignore[attr-defined]
     if type(epoll) is not SimEpoll or key is None:
         return _unregister(self, fileobj)  # type: ignore[arg-type]
@@ -66,7 +81,7 @@ def unregister(self: Selector, fileobj: object) -> Key:
 
 def modify(self: Selector, fileobj: object, events: int, data: object = None) -> Key:
     """EpollSelector.modify."""
-    epoll = self._selector  # type: ignore[attr-defined]
+    epoll = _usual(self, fileobj)
     key = self._fd_to_key.get(fileobj) if type(fileobj) is int else None  # type: ignore[attr-defined]
     if type(epoll) is not SimEpoll or key is None or not _plain(fileobj, events):
         return _modify(self, fileobj, events, data)  # type: ignore[arg-type]
@@ -84,14 +99,24 @@ def get_key(self: Selector, fileobj: object) -> Key:
     """EpollSelector.get_key."""
     if type(fileobj) is not int or fileobj < 0 or type(self._selector) is not SimEpoll or self._map is None:  # type: ignore[attr-defined]
         return _get_key(self, fileobj)  # type: ignore[arg-type]
+    watch = self._selector.watches.get(fileobj)  # type: ignore[attr-defined]
+    if watch is not None:
+        return Key(fileobj, fileobj, watch.ways(), (watch.reader, watch.writer))
     key = self._fd_to_key.get(fileobj)  # type: ignore[attr-defined]
     if key is None:
         raise KeyError(f"{fileobj!r} is not registered")
     return cast(Key, key)
 
 
+def get_map(self: Selector) -> Mapping[FileDescriptorLike, Key]:
+    """EpollSelector.get_map."""
+    if type(self._selector) is SimEpoll:  # type: ignore[attr-defined]
+        self._selector.sim_asked()  # type: ignore[attr-defined]
+    return _get_map(self)
+
+
 def add(patcher: Patcher) -> None:
     """Replace the methods that a loop calls on each turn."""
-    for function in (register, unregister, modify, get_key):
+    for function in (register, unregister, modify, get_key, get_map):
         patcher.attribute(Selector, function.__name__, function)
     patcher.attribute(Selector, "select", select_ready)

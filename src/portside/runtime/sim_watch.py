@@ -1,0 +1,116 @@
+"""How an asyncio loop watches the sockets of its transports: each is an item of the host's epoll that says what to run.
+
+Between the kernel's wake and the callback stand no descriptor to look up, no key of a selector and no handle. Whoever
+looks at the loop's selector himself is told of them as of all others: then they become usual keys of it (`aside`).
+"""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+from typing import Any, Final
+
+from portside.addr.abi import POLLERR, POLLHUP, POLLIN, POLLOUT
+from portside.host.epoll import Epoll, Item
+from portside.host.file import File
+
+READ: Final = 1  # selectors.EVENT_READ
+WRITE: Final = 2  # selectors.EVENT_WRITE
+_ALWAYS: Final = POLLERR | POLLHUP
+
+
+class Step:
+    """A handle that nobody outside sees: of a task, or of a transport's own. Made in a tenth of a Handle's time."""
+
+    def __init__(self, callback: Any, args: tuple[object, ...], context: Any) -> None:
+        self._callback = callback
+        self._args = args
+        self._context = context
+        self._cancelled = False
+
+    def _run(self) -> None:
+        self._context.run(self._callback, *self._args)
+
+    def cancel(self) -> None:
+        """Let it not run."""
+        self._cancelled = True
+
+
+class Watch(Item):
+    """What a transport's socket is watched for, and what runs when that is there.
+
+    It is watched while it has a reader or a writer. `known` are the watches of its loop, by descriptor; `aside` says
+    that the loop's selector has taken over.
+    """
+
+    __slots__ = ("aside", "fd", "known", "reader", "writer")
+
+    def __init__(self, epoll: Epoll, file: File, fd: int, known: dict[int, Watch]) -> None:
+        super().__init__(epoll, file, fd, 0, fd)
+        self.fd = fd
+        self.known = known
+        self.reader: Any = None
+        self.writer: Any = None
+        self.aside = False
+
+    def free(self) -> bool:
+        """Whether it may be watched: nobody else has its descriptor in the epoll."""
+        return not self.aside and (self.events != 0 or self.key not in self.epoll.items)
+
+    def set(self, way: int, handle: Any) -> None:
+        """Let `handle` run when the socket is ready for `way`, READ or WRITE, instead of what did so before."""
+        if way == READ:
+            before, self.reader = self.reader, handle
+        else:
+            before, self.writer = self.writer, handle
+        if before is not None:
+            before.cancel()
+            return
+        events = self.events
+        self.events = events | _ALWAYS | (POLLIN if way == READ else POLLOUT)
+        if events:
+            self.epoll.look(self)
+        else:
+            self.known[self.fd] = self
+            self.epoll.watch(self)
+
+    def clear(self, way: int) -> bool:
+        """Watch for it no more; whether it was watched for."""
+        if way == READ:
+            before, self.reader, rest = self.reader, None, self.writer
+        else:
+            before, self.writer, rest = self.writer, None, self.reader
+        if before is None:
+            return False
+        before.cancel()
+        if rest is not None:
+            self.events = self.events & ~(POLLIN if way == READ else POLLOUT)
+        else:
+            self.events = 0
+            self.epoll.forget(self)
+            if self.known.get(self.fd) is self:
+                del self.known[self.fd]
+        return True
+
+    def ways(self) -> int:
+        """READ, WRITE or both: what it is watched for."""
+        return (READ if self.reader is not None else 0) | (WRITE if self.writer is not None else 0)
+
+    def leave(self) -> None:
+        """Leave it to the loop's selector from here on."""
+        self.aside = True
+        self.reader = self.writer = None
+        self.epoll.forget(self)
+
+    def tell(self, ready: Any) -> None:
+        """Make ready what waits for what has happened (BaseSelectorEventLoop._process_events)."""
+        happened = self.happened
+        reader, writer = self.reader, self.writer
+        if reader is not None and happened & ~POLLOUT:
+            ready.append(reader)
+        if writer is not None and happened & ~POLLIN:
+            ready.append(writer)
+
+
+def step(callback: Any, args: tuple[object, ...]) -> Step:
+    """A step that runs in a copy of the context that is current now."""
+    return Step(callback, args, copy_context())
