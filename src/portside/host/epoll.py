@@ -209,7 +209,8 @@ class Epoll(File):
         ready = self.ready
         found: list[Item] = []
         for _ in range(len(ready)):
-            item, _none = ready.popitem(last=False)
+            item = next(iter(ready))
+            del ready[item]
             mask = item.events
             events = item.file.poll() & mask
             if not events:
@@ -304,6 +305,9 @@ def _attach(item: Item) -> None:
 
 def _detach(item: Item) -> None:
     waiters = item.file.waiters
+    if len(waiters) == 1 and waiters[0] is item:
+        waiters.clear()
+        return
     if item in waiters:
         waiters.remove(item)
         return

@@ -162,45 +162,48 @@ class TcpSocket(InetSocket):
         """
         if address[0] == AF_UNSPEC:
             self._disconnect()
-        else:
-            self._connect(address, self.write_limit(0, deadline))
+            return
+        number = self._connect(address, self.write_limit(0, deadline))
+        if number:
+            raise fail(number)
 
-    def _connect(self, address: SockAddr | None, limit: int | None) -> None:
+    def begin_to_connect(self, address: SockAddr) -> int:
+        """As `connect`, without waiting: the errno of what is under way or has failed at once; 0: it is connected."""
+        return self._connect(address, self.host.world.now)
+
+    def _connect(self, address: SockAddr | None, limit: int | None) -> int:
+        """Connect, waiting until `limit`: an errno, or 0. What keeps the attempt from beginning is raised."""
         tcb = self.tcb
         if self.phase == CONNECTED:
-            raise fail(errno.EISCONN)
+            return errno.EISCONN
         if self.phase == CONNECTING:
             verdict = errno.EALREADY
         elif self.phase == DISCONNECTING:
-            raise fail(errno.EINVAL)
+            return errno.EINVAL
         else:
             if tcb.state != CLOSED:
-                raise fail(errno.EISCONN)
+                return errno.EISCONN
             assert address is not None
             self._open(address)
             self.phase = CONNECTING
             verdict = errno.EINPROGRESS
-        if tcb.state in OPENING:
-            self._wait_for_handshake(limit, verdict)
+        if tcb.state in OPENING and not self._wait_for_handshake(limit):
+            return verdict
         if tcb.state == CLOSED:
-            self._fail_to_connect()
+            number = calls.take_error(tcb) or errno.ECONNABORTED
+            self.phase = UNCONNECTED
+            self._to_unconnected()
+            return number
         self.phase = CONNECTED
+        return 0
 
-    def _wait_for_handshake(self, limit: int | None, verdict: int) -> None:
-        world = self.host.world
-        if limit is not None and limit <= world.now:
-            self.stack.settle()
-            raise fail(verdict)
+    def _wait_for_handshake(self, limit: int | None) -> bool:
+        """Send what there is to send, and wait for the handshake's end; False when `limit` came first."""
+        too_late = limit is not None and limit <= self.host.world.now
         self.stack.settle()
-        while self.tcb.state in OPENING:
-            if not self.wait(POLLOUT, limit, "connect"):
-                raise fail(verdict)
-
-    def _fail_to_connect(self) -> None:
-        number = calls.take_error(self.tcb) or errno.ECONNABORTED
-        self.phase = UNCONNECTED
-        self._to_unconnected()
-        raise fail(number)
+        while not too_late and self.tcb.state in OPENING:
+            too_late = not self.wait(POLLOUT, limit, "connect")
+        return not too_late
 
     def _open(self, address: SockAddr) -> None:
         """Find route, source and port, and send the SYN (tcp_v4_connect, tcp_v6_connect)."""
@@ -330,7 +333,9 @@ class TcpSocket(InetSocket):
             raise fail(errno.EOPNOTSUPP)
         if address is None and self.phase == UNCONNECTED and self.tcb.state == CLOSED:
             raise fail(errno.EINVAL)
-        self._connect(address, self.write_limit(flags, deadline))
+        number = self._connect(address, self.write_limit(flags, deadline))
+        if number:
+            raise fail(number)
 
     def _send_rest(self, data: Payload, taken: int, flags: int, deadline: int | None) -> int:
         if taken < 0:

@@ -82,7 +82,8 @@ def connecting(module: ModuleType, watching: Watching) -> Iterator[tuple[type, s
         try:
             if error is not None:
                 raise error
-            loop._ensure_fd_no_transport(connection.fd)
+            if connection.fd in loop._transports:
+                loop._ensure_fd_no_transport(connection.fd)
             await outcome(watching, loop, connection, place, str(host))
         except:
             connection.close()

@@ -90,12 +90,13 @@ def run_once(original: Callable[[Loop], None], watching: Watching, loop: Any) ->
     if file is None:
         return original(loop)
     ready: deque[Any] = own["_ready"]
-    if own["_scheduled"]:
-        _forget_cancelled(loop)
-    wait = 0 if ready or own["_stopping"] else _until_timer(own["_scheduled"], epoll.sim_world.now)
+    timers: list[Any] = own["_scheduled"]
+    if timers:
+        timers = _forget_cancelled(loop, timers)
+    wait = 0 if ready or own["_stopping"] else _until_timer(timers, epoll.sim_world.now)
     _happened(loop, kept["_fd_to_key"], ready, epoll.sim_items(file, wait, len(file.items) or 1))
-    if own["_scheduled"]:
-        _due(loop, epoll.sim_world.now / _SECOND + own["_clock_resolution"])
+    if timers:
+        _due(timers, ready, epoll.sim_world.now / _SECOND + own["_clock_resolution"])
     for _ in range(len(ready)):
         handle = ready.popleft()
         if isinstance(handle, Step):
@@ -130,19 +131,19 @@ def _run(watching: Watching, loop: Any, step: Step) -> None:
         watching.report(loop, step, error)
 
 
-def _forget_cancelled(loop: Loop) -> None:
-    """Drop cancelled timers: from the head of the heap, and all of them when they are many."""
-    scheduled = loop._scheduled
+def _forget_cancelled(loop: Loop, scheduled: list[Handle]) -> list[Handle]:
+    """The loop's timers without cancelled ones at the head of the heap; without any when they are many."""
     if len(scheduled) > _MANY_TIMERS and loop._timer_cancelled_count / len(scheduled) > _CANCELLED_SHARE:
         for handle in scheduled:
             handle._scheduled = not handle._cancelled
-        loop._scheduled = [handle for handle in scheduled if handle._scheduled]
-        heapify(loop._scheduled)  # type: ignore[type-var]
+        loop._scheduled = rest = [handle for handle in scheduled if handle._scheduled]
+        heapify(rest)  # type: ignore[type-var]
         loop._timer_cancelled_count = 0
-        return
+        return rest
     while scheduled and scheduled[0]._cancelled:
         loop._timer_cancelled_count -= 1
         heappop(scheduled)._scheduled = False  # type: ignore[type-var]
+    return scheduled
 
 
 def _happened(loop: Any, keys: dict[int, SelectorKey], ready: deque[Any], items: list[Item]) -> None:
@@ -169,13 +170,12 @@ def _tell(loop: Loop, key: SelectorKey, event: int) -> None:
             loop._ready.append(writer)
 
 
-def _due(loop: Loop, end: float) -> None:
+def _due(scheduled: list[Handle], ready: deque[Any], end: float) -> None:
     """Make ready the timers that are due before `end`, seconds of the loop's clock."""
-    scheduled = loop._scheduled
     while scheduled and scheduled[0]._when < end:
         handle = heappop(scheduled)  # type: ignore[type-var]
         handle._scheduled = False
-        loop._ready.append(handle)
+        ready.append(handle)
 
 
 class Watching:
@@ -227,10 +227,11 @@ class Watching:
 
     def soon(self, loop: Any, callback: Any, *args: object) -> None:
         """loop.call_soon(), for what a transport asks of its own loop."""
-        if loop._debug or loop._closed:
+        own: dict[str, Any] = loop.__dict__
+        if own["_debug"] or own["_closed"]:
             loop.call_soon(callback, *args)
         else:
-            loop._ready.append(step(callback, args))
+            own["_ready"].append(step(callback, args))
 
     def report(self, loop: Any, step: Step, error: BaseException) -> None:
         """Tell the loop's exception handler, as Handle._run does."""
@@ -291,10 +292,8 @@ class Watching:
 
     def add_to(self, loop: Any, connection: Connection, way: int, callback: object) -> Any:
         """Let the callback run when a connection is ready for `way`."""
-        watched = connection.watch
-        if watched is None and not loop._closed:
-            watched = self.begin(loop, connection)
-        if watched is None or loop._closed or not watched.free():
+        watched = None if loop._closed else connection.watch or self.begin(loop, connection)
+        if watched is None or not watched.free():
             return self.add(loop, connection.fd, way, callback, ())
         told = step(callback, ())
         watched.set(way, told)
@@ -321,15 +320,16 @@ def methods(watching: Watching, module: Any) -> dict[Any, dict[str, object]]:
     remove_reader, remove_writer = selecting._remove_reader, selecting._remove_writer
 
     def call_soon(loop: Any, callback: Callable[..., object], *args: object, context: Context | None = None) -> object:
-        if loop._debug or loop._closed or type(loop) is not plain:
+        own: dict[str, Any] = loop.__dict__
+        if type(loop) is not plain or own["_debug"] or own["_closed"]:
             return soon(loop, callback, *args, context=context)
         kind = type(callback)
         if kind is watching.step or (kind is BuiltinFunctionType and callback.__name__ == "task_wakeup"):
             step = Step(callback, args, copy_context() if context is None else context)
-            loop._ready.append(step)
+            own["_ready"].append(step)
             return step
         handle = watching.make(callback, args, loop, context)
-        loop._ready.append(handle)
+        own["_ready"].append(handle)
         return handle
 
     def create_future(loop: Any) -> object:

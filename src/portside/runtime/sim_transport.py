@@ -39,11 +39,11 @@ _NONBLOCKING: Final = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK
 
 def _socket_of(transport: Any) -> TcpSocket:
     """The socket that the transport's descriptor refers to; EBADF when somebody has closed it."""
-    connection = transport._sim_connection
+    connection: Connection = transport._sim_connection
     file = connection.file
     if connection.files.get(connection.fd) is not file:
         raise fail(errno.EBADF)
-    return file  # type: ignore[no-any-return]
+    return file
 
 
 DEFAULTS: Final[dict[str, object]] = {
@@ -74,9 +74,10 @@ def _beginning(module: ModuleType, watching: Watching) -> Methods:
     known = _servers_know_transports(module)
 
     def begin(
-        self: Any, loop: Any, connection: Any, protocol: Any, waiter: Any = None, extra: Any = None, server: Any = None
-    ) -> None:
-        file: TcpSocket = connection.file
+        self: Any, loop: Any, connection: Connection, protocol: Any, waiter: Any = None, extra: Any = None,
+        server: Any = None,
+    ) -> None:  # fmt: skip
+        file = connection.file
         self._sim_connection = connection
         self._sim_open = True
         self._sock_fd = fd = connection.fd
@@ -122,7 +123,8 @@ def _ending(module: ModuleType, watching: Watching) -> Methods:
             return
         self._closing = True
         self._read_ready_cb = None
-        loop, connection = self._loop, self._sim_connection
+        loop = self._loop
+        connection: Connection = self._sim_connection
         watching.remove_from(loop, connection, READ)
         if not self._buffer:
             self._conn_lost += 1
@@ -367,12 +369,14 @@ def begin_to_connect(process: Process, address: SockAddr) -> tuple[Connection, O
     fd = _calls.socket(process, address[0], _NONBLOCKING, IPPROTO_TCP)
     connection = Connection(process, fd, IPPROTO_TCP, None)
     try:
-        connection.file.connect(process, address, None)
-    except BlockingIOError:
-        connection.world.spin()
-    except OSError as error:
+        number = connection.file.begin_to_connect(address)
+    except OSError as error:  # it could not begin
         connection.world.spin()
         return connection, error
+    if number:
+        connection.world.spin()
+        if number != errno.EINPROGRESS:
+            return connection, fail(number)
     return connection, None
 
 

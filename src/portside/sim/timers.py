@@ -17,7 +17,7 @@ from portside.host.file import Blocked
 from portside.sim.clock import SECOND
 
 NEAR: Final = SECOND
-NEVER: Final = 1 << 62  # ns: 146 years
+NEVER: Final = (1 << 62) - 1  # ns: 146 years; the longest number that compiled code compares in one step
 FREE_CALLS: Final = 1_000
 FREE_TURNS: Final = 10_000
 SPINNING: Final = Blocked("polling without waiting")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from portside.addr.abi import IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP
+from portside.addr.compiled import mypyc_attr
 
 # TCP control bits, RFC 9293 section 3.1.
 FIN: Final = 0x01
@@ -29,6 +30,7 @@ QUOTE_V6: Final = 1232
 Payload = bytes | memoryview
 
 
+@mypyc_attr(acyclic=True)
 class Packet:
     """An IP datagram without its payload: the fields of RFC 791 and RFC 8200 that hosts and routers decide by.
 
@@ -62,6 +64,7 @@ class Packet:
         self.ident = of.ident
 
 
+@mypyc_attr(acyclic=True)
 class TcpSegment(Packet):
     """A TCP segment (RFC 9293 section 3.1), with the options that are modelled as fields; absent options are None.
 
