@@ -23,7 +23,7 @@ from random import Random
 
 from portside.addr.abi import AF_UNIX
 from portside.facts.settings import Settings
-from portside.host.file import Blocked
+from portside.host.file import Blocked, World
 from portside.host.processes import SIGPIPE, Processes
 from portside.host.syscalls import files as sys_files
 from portside.host.syscalls import io as sys_io
@@ -42,7 +42,7 @@ STREAM, DGRAM, SEQPACKET = 1, 2, 5
 TRUNCATED = socket.MSG_TRUNC | socket.MSG_CTRUNC
 
 
-class FakeWorld:
+class FakeWorld(World):
     """A world in which nobody may wait: what is put off is done by `settle`."""
 
     class _Nobody:

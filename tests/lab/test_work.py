@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import selectors
 import socket
 import sys
 import time
 from collections.abc import Callable
 from types import FrameType
+
+import pytest
 
 from portside import Network
 
@@ -177,3 +181,40 @@ def test_a_round_trip_among_hosts_that_wait() -> None:
     """Hosts that sleep or wait add nothing to what others do."""
     work_among(1)  # what is remembered from the first time on is known
     assert work_among(60) == work_among(0)
+
+
+async def _streams(count: int) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.read(100))
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        for _ in range(count):
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(b"x")
+            await reader.read()
+            writer.close()
+            await writer.wait_closed()
+
+
+def _blocking(count: int) -> None:
+    connections(count, Work())
+
+
+def _asyncio(count: int) -> None:
+    asyncio.run(_streams(count))
+
+
+@pytest.mark.parametrize("program", [_blocking, _asyncio])
+def test_connections_that_are_over_leave_nothing_to_the_garbage_collector(program):
+    def garbage(count: int) -> int:
+        gc.collect()
+        program(count)
+        return gc.collect()
+
+    network = Network(seed=1)
+    host = network.host("a")
+    few, many = host.spawn(garbage, 5), host.spawn(garbage, 50, start=10)
+    network.run()
+    assert many.result <= few.result + 20

@@ -11,7 +11,7 @@ from random import Random
 from typing import Final, NoReturn
 
 from portside.explain.frames import Frames
-from portside.host.file import Blocked, Task
+from portside.host.file import Blocked, Task, World
 from portside.ip.interface import Interface
 from portside.ip.link import TO_ALL, NeighborMessage
 from portside.wire.packet import Packet
@@ -25,8 +25,8 @@ OUTSIDE: Final = 0xFFFF_0000_0000
 """The link address that answers for whoever is beyond this machine."""
 
 
-class Clock:
-    """The time of the twins, and what is to come (`host.file.World`)."""
+class Clock(World):
+    """The time of the twins, and what is to come."""
 
     def __init__(self) -> None:
         self.now = 0

@@ -9,7 +9,7 @@ the caller has room for.
 from __future__ import annotations
 
 import errno
-from collections import OrderedDict, deque
+from collections import deque
 from typing import Final
 
 from portside.addr.abi import (
@@ -42,10 +42,10 @@ _READABLE: Final = POLLIN | POLLRDNORM
 class Item:
     """One watched descriptor: `events` as asked for, `data` as handed back, `epoll` whose it is.
 
-    `happened` are the events that the last look at it found.
+    `happened` are the events that the last look at it found; `queued`: it stands on the ready list.
     """
 
-    __slots__ = ("data", "epoll", "events", "file", "happened", "key")
+    __slots__ = ("data", "epoll", "events", "file", "happened", "key", "queued")
 
     def __init__(self, epoll: Epoll, file: File, fd: int, events: int, data: int) -> None:
         self.epoll = epoll
@@ -54,6 +54,7 @@ class Item:
         self.events = events
         self.data = data
         self.happened = 0
+        self.queued = False
 
     def notify(self, file: File, events: int) -> None:
         """The file's wake: stand on the ready list if it is of interest (ep_poll_callback)."""
@@ -103,7 +104,8 @@ class Sleeper(Blocked):
 class Epoll(File):
     """An epoll instance. `items` are what it watches, by descriptor and file: a dup'ed descriptor is a second item.
 
-    `ready` is the ready list; its order is the one in which epoll_wait(2) reports.
+    `ready` is the ready list; its order is the one in which epoll_wait(2) reports. An item that is watched no more
+    stays on it until its turn comes, and is passed over: it has no events.
     """
 
     __slots__ = ("_sleepers", "items", "ready", "world")
@@ -112,7 +114,7 @@ class Epoll(File):
         super().__init__()
         self.world = world
         self.items: dict[tuple[int, File], Item] = {}
-        self.ready: OrderedDict[Item, None] = OrderedDict()
+        self.ready: deque[Item] = deque()
         self._sleepers: deque[Sleeper] = deque()
 
     def add(self, fd: int, file: File, events: int, data: int) -> None:
@@ -154,9 +156,11 @@ class Epoll(File):
     def forget(self, item: Item) -> None:
         """Drop an item: deleted, or its file was closed by its last descriptor."""
         if self.items.pop(item.key, None) is not None:
-            self.ready.pop(item, None)
             _detach(item)
             item.events = 0
+            if item.queued and self.ready[-1] is item:
+                self.ready.pop()
+                item.queued = False
 
     def wait(self, maxevents: int, deadline: int | None) -> list[tuple[int, int]]:
         """Up to `maxevents` ready items as (data, events), waiting until `deadline` for the first (epoll_wait(2)).
@@ -179,7 +183,9 @@ class Epoll(File):
 
     def item_ready(self, item: Item) -> bool:
         """Put an item on the ready list; True if a task was waiting for that and is awake now."""
-        self.ready[item] = None
+        if not item.queued:
+            item.queued = True
+            self.ready.append(item)
         woke = self._wake_sleeper()
         if self.waiters:
             self.wake(POLLIN)  # and not POLLRDNORM, though poll() says both (ep_poll_safewake)
@@ -189,16 +195,18 @@ class Epoll(File):
         """POLLIN while an item is ready (ep_eventpoll_poll); items of which nothing is true leave the list."""
         ready = self.ready
         while ready:
-            item = next(iter(ready))
-            if item.file.poll() & item.events:
+            item = ready[0]
+            if item.events and item.file.poll() & item.events:
                 return _READABLE
-            ready.popitem(last=False)
+            item.queued = False
+            ready.popleft()
         return 0
 
     def release(self) -> None:
         """Let go of every watched file."""
         for item in tuple(self.items.values()):
             self.forget(item)
+        self.ready.clear()
 
     def describe(self) -> str:
         """`epoll of tcp 0.0.0.0:80 LISTEN, udp 10.0.0.1:53, pipe:[7], and 2 more`."""
@@ -209,10 +217,10 @@ class Epoll(File):
         ready = self.ready
         found: list[Item] = []
         for _ in range(len(ready)):
-            item = next(iter(ready))
-            del ready[item]
+            item = ready.popleft()
+            item.queued = False
             mask = item.events
-            events = item.file.poll() & mask
+            events = item.file.poll() & mask if mask else 0
             if not events:
                 continue
             item.happened = events
@@ -220,7 +228,8 @@ class Epoll(File):
             if mask & EPOLLONESHOT:
                 item.events = mask & _PRIVATE
             elif not mask & EPOLLET:
-                ready[item] = None
+                item.queued = True
+                ready.append(item)
             if len(found) == maxevents:
                 break
         if ready and self._sleepers:
@@ -258,7 +267,7 @@ class Epoll(File):
 
     def look(self, item: Item) -> None:
         """What is true already makes an item ready at once (ep_insert, ep_modify)."""
-        if item not in self.ready and item.file.poll() & item.events:
+        if not item.queued and item.file.poll() & item.events:
             self.item_ready(item)
 
     def _check_nesting(self, inner: Epoll) -> None:

@@ -435,8 +435,20 @@ class Stack:
             else:
                 connect.closed(self.tcp, connection.entry)
         file: TcpSocket | None = connection.owner  # type: ignore[assignment]
-        if connection.orphan and file is not None and file.waiters:
-            file.wake(-1)  # close(2) may linger
+        if connection.orphan:
+            if file is not None and file.waiters:
+                file.wake(-1)  # close(2) may linger
+            self.part(connection)
+
+    def part(self, connection: Connection) -> None:
+        """A connection is over and its file closed: they hold each other no more, nor does its row in the table.
+
+        Otherwise they stay until the garbage collector comes by, and the next connections get memory that no cache has.
+        """
+        connection.owner = None
+        entry = connection.entry
+        if entry.home is None and entry.owner is connection:
+            entry.owner = None
 
     def time_wait(self, tcb: Tcb, heir: TimeWait) -> None:
         """The 4-tuple goes from a connection to its TIME-WAIT."""

@@ -507,6 +507,8 @@ class TcpSocket(InetSocket):
         stack.settle()
         if tcb.linger and calls.lingering(tcb):
             self._linger(tcb.linger)
+        if tcb.state == CLOSED:
+            stack.part(tcb)
 
     def _linger(self, seconds: int) -> None:
         """SO_LINGER: wait until all is acknowledged or the time is over. A process that exits does not wait."""

@@ -292,7 +292,9 @@ class Watching:
 
     def add_to(self, loop: Any, connection: Connection, way: int, callback: object) -> Any:
         """Let the callback run when a connection is ready for `way`."""
-        watched = None if loop._closed else connection.watch or self.begin(loop, connection)
+        watched = None if loop._closed else connection.watch
+        if not loop._closed and (watched is None or watched.left()):
+            watched = self.begin(loop, connection)
         if watched is None or not watched.free():
             return self.add(loop, connection.fd, way, callback, ())
         told = step(callback, ())

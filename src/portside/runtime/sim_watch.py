@@ -56,6 +56,10 @@ class Watch(Item):
         """Whether it may be watched: nobody else has its descriptor in the epoll."""
         return not self.aside and (self.events != 0 or self.key not in self.epoll.items)
 
+    def left(self) -> bool:
+        """Whether it still stands on the ready list where it was before: who is watched anew stands behind others."""
+        return self.queued and not self.events
+
     def set(self, way: int, handle: Any) -> None:
         """Let `handle` run when the socket is ready for `way`, READ or WRITE, instead of what did so before."""
         if way == READ:

@@ -167,7 +167,7 @@ class Scheduler(Timers):
             self._refuse(task)
         return task.woken
 
-    def wake(self, task: Task) -> None:
+    def wake(self, task: Task) -> None:  # type: ignore[override]  # a kernel has no other tasks than it got from here
         """Make a parked task ready; no effect on one that is ready already."""
         if task.blocked is not None:
             task.blocked = None
@@ -251,7 +251,7 @@ class Scheduler(Timers):
         task.spun_at = -1
         return task
 
-    def kill(self, task: Task, exception: BaseException) -> None:
+    def kill(self, task: Task, exception: BaseException) -> None:  # type: ignore[override]  # as above
         """Raise `exception` in a task where it is parked; in one that runs, at its next wait.
 
         A killed task can park no more: each further wait raises the exception again. One that has not begun

@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 from typing import Any, Final
 
 from portside.addr.compiled import mypyc_attr
-from portside.host.file import Blocked
+from portside.host.file import Blocked, World
 from portside.sim.clock import SECOND
 
 NEAR: Final = SECOND
@@ -27,7 +27,7 @@ Event = tuple[int, int, Callable[..., None] | None, tuple[object, ...]]
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Timers:
+class Timers(World):
     """The clock of a world, and what happens next on it. The scheduler adds the tasks."""
 
     def __init__(self) -> None:

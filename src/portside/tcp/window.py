@@ -190,7 +190,8 @@ def begin(tcb: Tcb, now: int) -> None:
         clamp = max(2 * mss, most - mss)  # room for one more segment
     tcb.window_clamp = clamp
     tcb.rcv_ssthresh = min(tcb.rcv_ssthresh, clamp)
-    tcb.rcvq_space = min(tcb.rcv_ssthresh, tcb.rcv_wnd, INITIAL_CWND * tcb.advertised_mss)
+    space = min(tcb.rcv_ssthresh, tcb.rcv_wnd)
+    tcb.rcvq_space = min(space, INITIAL_CWND * tcb.advertised_mss)
     tcb.rcvq_seq = tcb.copied_seq
     tcb.rcvq_time = now
     refresh(tcb)
