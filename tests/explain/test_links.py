@@ -7,7 +7,7 @@ import os
 
 import pytest
 from tests.explain.compare import predict
-from tests.explain.machines import Listener, Machine, Space, Target
+from tests.explain.parts import Listener, Machine, Space, Target
 from tests.explain.real import attempt_all, build, run, settle, snapshot
 from tests.explain.test_frames import machine
 from tests.live.apart import apart, ip, lacking
@@ -88,3 +88,20 @@ def test_what_lies_on_an_interface_in_another_namespace_is_not_foreseen(kind: st
     assert "up0" in into.sentence
     assert "up0" in out.sentence
     assert words(nobody) == "EHOSTUNREACH"
+
+
+@pytest.mark.parametrize("first", ["qa", "qb"])
+def test_a_reset_of_the_filter_goes_to_a_link_local_address_by_the_first_link(first: str) -> None:
+    """The one that came up first, whichever the segment came in by (nf_send_reset6 names no interface)."""
+    ours, theirs = (
+        [f"link set {name} up" for name in names] + [f"address add {address}/64 dev {name} nodad" for name in names]
+        for names, address in ((("pa", "pb"), "fe80::6"), ((first, "qa", "qb"), "fe80::5"))
+    )
+    ruleset = "table ip6 t {\nchain c {\ntype filter hook input priority 0;\ntcp dport 80 reject with tcp reset\n}\n}\n"
+    made = Machine(
+        0, [Space(0, commands=ours), Space(1, commands=theirs, ruleset=ruleset)],
+        [(0, "pa", 1, "qa"), (0, "pb", 1, "qb")], [Target(0, "fe80::5%pa", 80), Target(0, "fe80::5%pb", 80)],
+    )  # fmt: skip
+    found = tried(made)
+    assert [words(attempt) for attempt, _ in found] == [outcome for _, outcome in found]
+    assert [outcome for _, outcome in found].index("ECONNREFUSED") == ("qa", "qb").index(first)

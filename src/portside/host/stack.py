@@ -230,9 +230,9 @@ class Stack:
                 sender.datagram_left()
 
     def tcp_reset(self, packet: Packet, interface: Interface | None) -> None:
-        """Reject a segment with a reset, by whatever way there is (nf_send_reset, nf_send_reset6)."""
+        """Reject a segment with a reset, back by an interface or by whatever way there is."""
         assert isinstance(packet, TcpSegment)
-        self._refuse(packet, None if interface is None or interface.loopback else interface)
+        self._refuse(packet, interface)
 
     def _refuse(self, segment: TcpSegment, interface: Interface | None) -> None:
         """Answer a segment for no socket with a reset (RFC 9293 section 3.10.7.1)."""
@@ -279,18 +279,24 @@ class Stack:
         if mtu:
             self.ip.learn_mtu(packet.dst, mtu)
         if isinstance(packet, TcpSegment):
-            if family == AF_INET6 and self.ip.is_local(message.src, ifindex):
+            if family == AF_INET6 and self._loops(message, ifindex):
                 ifindex = LOOPBACK_INDEX  # tcp_v6_err looks at skb->dev, not at the address's interface
             entry = lookup.tcp(self.tcp, packet.dst, packet.dport, packet.src, packet.sport, ifindex)
             if entry is not None and entry.state != LISTEN:
                 arrives.icmp_error(entry.owner, number, hard, packet, mtu, self.world.now)  # type: ignore[arg-type]
         elif isinstance(packet, UdpDatagram) and number:
             table = self.udp if packet.proto == IPPROTO_UDP else self.udplite
-            if message.proto == IPPROTO_ICMP and self.ip.is_local(message.src):
+            if message.proto == IPPROTO_ICMP and self._loops(message, 0):
                 ifindex = LOOPBACK_INDEX  # __udp4_lib_err looks at skb->dev, not at the address's interface
             entry = lookup.udp(table, packet.dst, packet.dport, packet.src, packet.sport, ifindex)
             if entry is not None:
                 self._udp_owner(entry).icmp_error(number, hard, message, packet)
+
+    def _loops(self, message: IcmpMessage, ifindex: int) -> bool:
+        """Whether this host sent itself a message. Where there is NAT, its source does not tell."""
+        if self.ip.ruleset is not None:
+            return message is not self.ip.arrived
+        return self.ip.is_local(message.src, ifindex)
 
     # -- from tcp (tcp.effects.Effects) --
 

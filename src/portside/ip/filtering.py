@@ -76,7 +76,7 @@ def rule_out(
             layer.effects.tcp_reset(packet, iif)
             layer.use_ruleset(ruleset)
         elif rule.reject_with == TCP_RESET:
-            layer.effects.tcp_reset(packet, iif)
+            layer.effects.tcp_reset(packet, None)  # by whatever way there is (nf_send_reset6)
         else:
             type, code = rejection(packet, rule.reject_with)
             layer.effects.icmp_error(packet, iif, type, code, 0)

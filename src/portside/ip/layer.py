@@ -67,7 +67,10 @@ class IpEffects(Protocol):
         """
 
     def tcp_reset(self, packet: Packet, interface: Interface | None) -> None:
-        """Answer a TCP segment as a closed port would: the filter rejects it so."""
+        """Answer a TCP segment as a closed port would: the filter rejects it so.
+
+        Args: interface: by which it is to leave if the address is link-local; None: by whatever way there is.
+        """
 
     def released(self, packet: Packet) -> None:
         """A packet, or a piece of one, waits no longer for the address of a neighbour: it has left, or failed."""
@@ -100,6 +103,7 @@ class IpLayer:
         self.firewall.on_change = self._look_again
         self.conntrack = Conntrack()
         self.ruleset: Ruleset | None = None
+        self.arrived: Packet | None = None  # the last one that the ruleset let in from a link
         self.validation: Validation | None = None
         self.neighbors = NeighborTable(self)
         self.reassembler = Reassembler(self)
@@ -466,6 +470,7 @@ class IpLayer:
             if ruling is not None:
                 filtering.rule_out(self, self.ruleset, packet, interface, interface, ruling)
                 return
+            self.arrived = packet
         if self._trace is not None:
             self._trace("deliver", packet, interface, None)
         self.effects.deliver(packet, interface)
@@ -531,7 +536,7 @@ class IpLayer:
         if verdict == TCP_RESET:
             if packet.proto == IPPROTO_TCP:
                 self._rejecting = True
-                self.effects.tcp_reset(packet, came_by)
+                self.effects.tcp_reset(packet, None)
                 self._rejecting = False
         elif verdict != DROP:
             type, code = rejection(packet, verdict)
