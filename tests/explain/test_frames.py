@@ -6,7 +6,7 @@ import errno
 
 import pytest
 from tests.explain.compare import predict
-from tests.explain.machines import Listener, Machine, Space, Target
+from tests.explain.parts import Listener, Machine, Space, Target
 from tests.explain.real import run
 from tests.live.apart import apart, lacking
 
@@ -103,3 +103,25 @@ def test_loopback_has_its_chains() -> None:
     facts, results = apart(run, made)
     assert [outcome for _, outcome, _ in results] == ["ETIMEDOUT", "ETIMEDOUT", "accepted"]
     assert [predict(facts, target).outcome for target, _, _ in results] == [FAILED, FAILED, ACCEPTED]
+
+
+REJECTING = "table ip r {\nchain c {\ntype filter hook forward priority 0;\ntcp dport 80 reject with tcp reset\n}\n}\n"
+
+
+@pytest.mark.parametrize(("space", "family", "hook", "device", "priority", "rejected"), [
+    (2, "bridge", "forward", "", -10, False), (2, "bridge", "forward", "", 0, False),
+    (2, "bridge", "forward", "", 1, True), (2, "bridge", "postrouting", "", -10, True),
+    (2, "netdev", "egress", "pb", 0, True), (2, "netdev", "ingress", "pa", 0, False),
+    (1, "netdev", "ingress", "vb", 0, True),
+])  # fmt: skip
+def test_br_netfilter_rejects_what_chains_behind_it_would_drop(
+    space: int, family: str, hook: str, device: str, priority: int, rejected: bool
+) -> None:
+    dropping = chain(family, hook, "tcp dport 80 drop", device=device).replace("priority 0", f"priority {priority}")
+    rules = {2: REJECTING}
+    made = machine({**rules, space: rules.get(space, "") + dropping}, bridged=True)
+    made.spaces[2].sysctls["net/bridge/bridge-nf-call-iptables"] = "1"
+    made.targets = made.targets[:1]
+    facts, ((target, outcome, _),) = apart(run, made)
+    attempt = predict(facts, target)
+    assert errno.errorcode[attempt.errno] == outcome == ("ECONNREFUSED" if rejected else "ETIMEDOUT")

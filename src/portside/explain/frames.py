@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from portside.addr.ip import is_v4
 from portside.facts.rule import EGRESS, FORWARD, INGRESS, INPUT, OUTPUT, POSTROUTING, PREROUTING
 from portside.ip.filtering import as_icmp
 from portside.ip.interface import Interface
 from portside.ip.link import NeighborMessage
+from portside.ip.ruleset import ALL_PRIORITIES as ALL
 from portside.wire.packet import Packet
+
+BEFORE: Final = range(ALL.start, 1)
+AFTER: Final = range(1, ALL.stop)
+"""The chains of a bridge that see a frame before br_netfilter does, at NF_BR_PRI_BRNF, and after it. Of those at this
+priority the newest is asked first: br_netfilter came before them."""
 
 if TYPE_CHECKING:
     from portside.ip.layer import IpLayer
@@ -40,21 +46,32 @@ class Frames:
             and (plug.bridge is None or _asked(plug.bridge, PREROUTING, packet, plug.port, None, bridge=True))
         )
 
-    def reaches(self, packet: Packet, sender: Interface, receiver: Interface) -> bool:
-        """Whether a frame gets through the bridge, and into an interface."""
+    def crosses(self, packet: Packet, sender: Interface, receiver: Interface) -> bool:
+        """Whether a frame gets through the bridge, up to where br_netfilter shows it to the filter of IP."""
         came, goes = self.plugs[sender.link_address], self.plugs[receiver.link_address]
         packet = _seen(packet)
         if came.bridge is goes.layer and not _asked(goes.layer, INPUT, packet, came.port, None, bridge=True):
             return False
-        if goes.bridge is not None:
-            hook = OUTPUT if came.layer is goes.bridge and came.bridge is None else FORWARD
-            if not (
-                _asked(goes.bridge, hook, packet, came.port, goes.port, bridge=True)
-                and _asked(goes.bridge, POSTROUTING, packet, None, goes.port, bridge=True)
-                and _asked(goes.bridge, EGRESS, packet, None, goes.port)
-            ):
-                return False
+        return goes.bridge is None or _asked(
+            goes.bridge, _hook(came, goes), packet, came.port, goes.port, bridge=True, priorities=BEFORE
+        )
+
+    def reaches(self, packet: Packet, sender: Interface, receiver: Interface) -> bool:
+        """Whether a frame gets out of the bridge then, and into an interface."""
+        came, goes = self.plugs[sender.link_address], self.plugs[receiver.link_address]
+        packet = _seen(packet)
+        if goes.bridge is not None and not (
+            _asked(goes.bridge, _hook(came, goes), packet, came.port, goes.port, bridge=True, priorities=AFTER)
+            and _asked(goes.bridge, POSTROUTING, packet, None, goes.port, bridge=True)
+            and _asked(goes.bridge, EGRESS, packet, None, goes.port)
+        ):
+            return False
         return _asked(goes.layer, INGRESS, packet, receiver, None)
+
+
+def _hook(came: Plug, goes: Plug) -> str:
+    """Whether the bridge itself sends a frame, or passes it on."""
+    return OUTPUT if came.layer is goes.bridge and came.bridge is None else FORWARD
 
 
 def _seen(packet: Packet) -> Packet:
@@ -63,7 +80,8 @@ def _seen(packet: Packet) -> Packet:
 
 
 def _asked(
-    layer: IpLayer, hook: str, packet: Packet, iif: Interface | None, oif: Interface | None, *, bridge: bool = False
-) -> bool:
+    layer: IpLayer, hook: str, packet: Packet, iif: Interface | None, oif: Interface | None, *, bridge: bool = False,
+    priorities: range = ALL,
+) -> bool:  # fmt: skip
     ruleset = layer.ruleset
-    return ruleset is None or not ruleset.frames or ruleset.frame(hook, packet, iif, oif, bridge)
+    return ruleset is None or not ruleset.frames or ruleset.frame(hook, packet, iif, oif, bridge, priorities)

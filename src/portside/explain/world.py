@@ -139,11 +139,18 @@ class Wire:
 
     def _carry(self, packet: Packet, sender: Interface, interface: Interface) -> None:
         """From port to port of a bridge: its host may have a say."""
-        bridge, passes = self.bridge, self.passes
-        if self.frames is not None and not self.frames.reaches(packet, sender, interface):
+        frames = self.frames
+        if frames is not None and not frames.crosses(packet, sender, interface):
             return
-        if passes is None or bridge is None or bridge is sender or passes(packet, bridge, sender, bridge is interface):
+        if self._lets_pass(packet, sender, interface) and (frames is None or frames.reaches(packet, sender, interface)):
             self._arrive(packet, interface)
+
+    def _lets_pass(self, packet: Packet, sender: Interface, interface: Interface) -> bool:
+        """Whether the bridge's host lets a packet pass; what the host sends itself, its filter has seen."""
+        bridge, passes = self.bridge, self.passes
+        return passes is None or bridge is None or bridge is sender or passes(
+            packet, bridge, sender, bridge is interface
+        )  # fmt: skip
 
     def _note(self, packet: Packet, sender: Interface, next_hop: int) -> None:
         """Say what is not known of a packet's way, and remember who answers."""

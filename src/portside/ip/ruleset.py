@@ -50,6 +50,7 @@ OF_FRAMES: Final = frozenset({
     "iif", "oif", "family", "saddr", "daddr", "proto", "sport", "dport", "tcp_flags", "icmp_type", "icmp_code",
 })  # fmt: skip
 """What a rule may ask of a frame, as it stands in its headers."""
+ALL_PRIORITIES: Final = range(-(1 << 31), 1 << 31)
 STATUSES: Final = frozenset({"snat", "dnat", "seen-reply", "confirmed"})
 """The parts of a connection's status that are kept."""
 DEEPEST: Final = 16  # jumps within jumps (NFT_JUMP_STACK_SIZE)
@@ -181,15 +182,19 @@ class Ruleset:
                 return ruling
         return None
 
-    def frame(self, hook: str, packet: Packet, iif: Interface | None, oif: Interface | None, bridge: bool) -> bool:
+    def frame(
+        self, hook: str, packet: Packet, iif: Interface | None, oif: Interface | None, bridge: bool,
+        priorities: range = ALL_PRIORITIES,
+    ) -> bool:  # fmt: skip
         """Whether the chains let a frame pass that see it before IP does, or after it.
 
         Args: hook: of a device (ingress, egress) or, `bridge`, of the family bridge, with its ports as interfaces.
+        priorities: of the chains to ask.
         Source: nf_hook_ingress, nf_hook_egress; br_handle_frame, br_forward, br_pass_frame_up.
         """
         device = iif if hook == INGRESS else oif
         for chain in self.frames:
-            if chain.hook != hook or (chain.family == "bridge") is not bridge:
+            if chain.hook != hook or (chain.family == "bridge") is not bridge or chain.priority not in priorities:
                 continue
             if not bridge and (device is None or not _is_of(chain, device)):
                 continue
@@ -427,11 +432,12 @@ def _answerable(chain: Chain) -> Chain:
     """A chain, where conditions about what a host does not know can't be read."""
     if not any(_is_unknown(match) for rule in chain.rules for match in rule.matches):
         return chain
-    return replace(chain, rules=tuple(
-        replace(rule, matches=kept, understood=False)
-        if (kept := tuple(match for match in rule.matches if not _is_unknown(match))) != rule.matches else rule
-        for rule in chain.rules
-    ))  # fmt: skip
+    return replace(chain, rules=tuple(map(_answerable_rule, chain.rules)))
+
+
+def _answerable_rule(rule: FirewallRule) -> FirewallRule:
+    kept = tuple(match for match in rule.matches if not _is_unknown(match))
+    return rule if kept == rule.matches else replace(rule, matches=kept, understood=False)
 
 
 def _is_unknown(match: Match) -> bool:
