@@ -6,7 +6,8 @@ import errno
 import socket
 from dataclasses import dataclass, replace
 
-from tests.explain.machines import Machine, Target, generate
+from tests.explain.machines import generate
+from tests.explain.parts import Machine, Target
 from tests.explain.real import run
 from tests.live.apart import apart
 
@@ -44,8 +45,12 @@ class Comparison:
 
 
 def compare(seed: int, targets: int = 60) -> Comparison:
-    """Generate a machine, build it, and hold every attempt against its prediction."""
-    machine = generate(seed, targets)
+    """The comparison of a generated machine."""
+    return hold(generate(seed, targets))
+
+
+def hold(machine: Machine) -> Comparison:
+    """Build a machine, and hold every attempt against its prediction."""
     facts, results = apart(run, machine)
     found = Comparison(len(results), 0, [], {})
     for target, outcome, inode in results:

@@ -11,7 +11,8 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 
 from tests.explain.compare import compare
-from tests.explain.machines import generate
+from tests.explain.machines import XTABLES_FROM, generate
+from tests.live.apart import lacking
 
 
 def one(seed: int, targets: int) -> tuple[int, int, int, int, list[str], dict[str, int]]:
@@ -30,7 +31,7 @@ def describe(seed: int) -> None:
     print(f"seed {seed}: {machine.pairs}")
     for space in machine.spaces:
         print(f"-- s{space.number} {space.sysctls}", *space.commands, sep="\n   ")
-        print(*space.listeners, space.ruleset, sep="\n   ")
+        print(*space.listeners, space.ruleset, space.iptables, space.ip6tables, sep="\n   ")
 
 
 def main() -> int:
@@ -47,6 +48,8 @@ def main() -> int:
         for seed in range(options.seed, options.seed + options.machines):
             describe(seed)
         return 0
+    if options.seed + options.machines > XTABLES_FROM and lacking("iptables-nft"):
+        parser.error(f"for machines from seed {XTABLES_FROM} on: {lacking('iptables-nft')}")
     began = time.monotonic()
     compared = unknown = disturbed = wrong = machines = 0
     outcomes: Counter[str] = Counter()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+
+from tests.explain import xtables
+from tests.explain.parts import PORTS, Listener, Machine, Space, Target
 
 SETS = {
     "ip": "    set near { type ipv4_addr; flags interval; elements = { 10.0.1.0/24, 10.0.2.1-10.0.2.7 }; }\n",
@@ -14,58 +16,14 @@ SETS = {family: named + "    set ports { type inet_service; flags interval; elem
         "    map say { type inet_service : verdict; elements = { 22 : drop, 443 : accept, 9000 : jump user }; }\n"
         for family, named in SETS.items()}  # fmt: skip
 UNREADABLE = ("limit rate 1/second", "numgen random mod 2 0", "ip ttl < 3", "meta pkttype broadcast")
-PORTS = (22, 80, 443, 5000, 8080, 9000)
 VERDICTS = ("accept", "drop", "reject", "reject with tcp reset", "reject with icmpx admin-prohibited",
             "reject with icmpx host-unreachable", "reject with icmpx no-route", "jump user", "goto user", "return",
             "meta mark set 5")  # fmt: skip
 FRAMES_FROM = 60_000
 """Machines of smaller seeds have no chains that see frames: those once foretold wrong stay as they were."""
+XTABLES_FROM = 100_000
+"""Of larger seeds, some machines have the filters of iptables(8)."""
 POOL = ("dual", "v6only", "v4", "v4 address", "v6 address", "loopback", "device", "full", "bound", "shared", "mapped")
-
-
-@dataclass
-class Listener:
-    """A TCP socket of a namespace: how it is made, where, and for which port."""
-
-    kind: str
-    port: int
-    address: str = ""
-    device: str = ""
-    udp: bool = False
-
-
-@dataclass
-class Space:
-    """One network namespace."""
-
-    number: int
-    links: list[str] = field(default_factory=list)  # names of its interfaces
-    commands: list[str] = field(default_factory=list)  # of ip(8), after the links are there
-    addresses: list[tuple[str, str]] = field(default_factory=list)  # address, interface
-    sysctls: dict[str, str] = field(default_factory=dict)
-    ruleset: str = ""
-    listeners: list[Listener] = field(default_factory=list)
-
-
-@dataclass
-class Target:
-    """An attempt: from a namespace, to an address (with its zone) and a port."""
-
-    space: int
-    address: str
-    port: int
-    udp: bool = False
-    uid: int = 0
-
-
-@dataclass
-class Machine:
-    """Namespaces, the veth pairs between them (namespace, name, namespace, name), and what is tried."""
-
-    seed: int
-    spaces: list[Space] = field(default_factory=list)
-    pairs: list[tuple[int, str, int, str]] = field(default_factory=list)
-    targets: list[Target] = field(default_factory=list)
 
 
 def generate(seed: int, targets: int = 60) -> Machine:
@@ -82,6 +40,10 @@ def generate(seed: int, targets: int = 60) -> Machine:
         _sysctls(space, draw)
         _listeners(space, draw)
         _filter(machine, space, draw)
+    by_iptables = random.Random(f"{seed} iptables")
+    if seed >= XTABLES_FROM and by_iptables.random() < 0.7:
+        for space in machine.spaces:
+            xtables.write(machine.spaces, space, by_iptables)
     apart = random.Random(f"{seed} frames")  # of its own, so that the rest of a seed's machine stays what it was
     if seed >= FRAMES_FROM and apart.random() < 0.4:
         for space in machine.spaces:

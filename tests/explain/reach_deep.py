@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 from tests.explain import machines
-from tests.explain.machines import Listener, Machine, Space, Target
+from tests.explain.parts import Listener, Machine, Space, Target
 from tests.explain.real import run
 from tests.live.apart import apart
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tests.explain.machines import Listener, Machine, Space, Target
+from tests.explain.parts import Listener, Machine, Space, Target
 from tests.live.apart import CLONE_NEWNET, libc, unshare
 
 from portside.facts.snapshot import Namespace, Snapshot
@@ -82,6 +82,10 @@ def build(machine: Machine) -> Built:
         if space.ruleset:
             done = subprocess.run(["nft", "-f", "-"], input=space.ruleset, capture_output=True, text=True)
             assert done.returncode == 0, done.stderr + space.ruleset
+        for tool, text in (("iptables-nft-restore", space.iptables), ("ip6tables-nft-restore", space.ip6tables)):
+            if text:
+                done = subprocess.run([tool], input=text, capture_output=True, text=True)
+                assert done.returncode == 0, done.stderr + text
     return built
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +17,8 @@ from portside.facts.rule import FirewallRule, Match
 from portside.live import nftables
 from portside.live.nft_extensions import Extension, filled_in
 from portside.live.nft_values import NotUnderstoodError, of_prefix
-from portside.live.xt_match import condition
-from portside.live.xt_target import outcome
+from portside.live.xt_match import READERS, condition
+from portside.live.xt_target import HARMLESS, NAT, PASSING, outcome
 
 pytestmark = [
     pytest.mark.linux,
@@ -269,6 +271,18 @@ def test_a_rule_says_what_iptables_says(cases: list[list[FirewallRule]], number:
     assert [replace(each, text="", handle=0) for each in cases[number]] == CASES[number][-1]
 
 
+@pytest.mark.parametrize(("target", "words"), [
+    ("-j DNAT --to-destination [fd00::1]:80", "dnat to [fd00::1]:80"),
+    ("-j DNAT --to-destination fd00::1-fd00::2", "dnat to fd00::1-fd00::2"),
+    ("-j REDIRECT --to-ports 80-90", "redirect to :80-90"),
+])  # fmt: skip
+def test_the_text_of_a_rule_says_what_its_target_does(target: str, words: str) -> None:
+    """nft(8) 1.0.6 leaves the DNAT of IPv6 out."""
+    ((found,),) = apart(read, [("ip6tables", "nat", "PREROUTING", [f"-p tcp {target}"])])
+    assert found.text.endswith(words)
+    assert found.text.count(found.verdict) == 1
+
+
 # -- generated rules: what nft(8) makes of them in words, loaded as a rule of its own, says the same --
 
 
@@ -332,6 +346,20 @@ def _conditions(rule: FirewallRule) -> set[Match]:
         replace(match, values=tuple(sorted(match.values)))  # type: ignore[type-var]
         for match in rule.matches if match != names("family", "ip")
     }  # fmt: skip
+
+
+# -- what the documentation says --
+
+
+def test_the_documentation_names_what_is_read() -> None:
+    text = Path(__file__).parents[2].joinpath("docs/listening.md").read_text()
+    matches, targets = (
+        re.findall(r"`(\w+)`", next(line for line in text.splitlines() if line.startswith(f"| {kind} that are read")))
+        for kind in ("matches", "targets")
+    )
+    assert matches == sorted(name for name, _ in READERS)
+    assert set(targets) == {*NAT, "REJECT", "NFQUEUE"} | PASSING - HARMLESS - {"HMARK"}
+    assert {"LOG", "TCPMSS", "CHECKSUM"} <= HARMLESS
 
 
 # -- what does not come from the kernel as it should --

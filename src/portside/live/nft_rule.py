@@ -40,6 +40,7 @@ def rules(
     expressions: list[dict[str, Any]] = [each for each in entry.get("expr", ()) if isinstance(each, dict)]
     expressions = filled_in(expressions, extensions)
     packets, octets = _counted(expressions)
+    text = _with_targets(text, expressions)
     base = FirewallRule(text=text, handle=entry.get("handle", 0), packets=packets, octets=octets)
     if not any(map(_decides, expressions)):
         return [base]
@@ -53,6 +54,17 @@ def rules(
                 text=text, handle=base.handle, packets=packets, octets=octets,
             ))  # fmt: skip
     return found
+
+
+def _with_targets(text: str, expressions: Sequence[Mapping[str, Any]]) -> str:
+    """The text of a rule, with its target in words where nft(8) leaves it out (DNAT of IPv6), or only names it."""
+    for expression in expressions:
+        extension = expression.get("xt")
+        if isinstance(extension, Extension) and extension.kind != MATCH:
+            said = xt_target.words(extension)
+            if said and said.split()[0] not in text:
+                text = f"{text} {said}"
+    return text
 
 
 def _without_repeats(matches: Matches) -> Matches:

@@ -11,6 +11,7 @@ from typing import Final
 
 from portside.addr.abi import IPPROTO_TCP
 from portside.addr.ip import V4_PREFIX
+from portside.addr.ip import text as ip_text
 from portside.facts.rule import FirewallRule, Match
 from portside.live.nft_extensions import Extension
 from portside.live.nft_match import Matches
@@ -32,6 +33,7 @@ REJECT_V6: Final = (
     "no-route", "admin-prohibited", "", "addr-unreachable", "port-unreachable", "", "tcp-reset", "policy-fail",
     "reject-route",
 )  # fmt: skip
+REJECT: Final = "reject"
 NAT: Final = {"DNAT": "dnat", "SNAT": "snat", "MASQUERADE": "masquerade", "REDIRECT": "redirect"}
 TCP: Final = Match(key="proto", values=((IPPROTO_TCP, IPPROTO_TCP),))
 ADDRESSES, PORTS, OFFSET, PREFIX = 0x01, 0x02, 0x20, 0x40  # NF_NAT_RANGE_*
@@ -60,13 +62,31 @@ def outcome(extension: Extension) -> tuple[Matches, FirewallRule]:
     raise NotUnderstoodError(name)
 
 
+def words(extension: Extension) -> str:
+    """What a target does in the words of nft(8), as far as it decides about the packet; empty for all others."""
+    try:
+        _, rule = outcome(extension)
+    except NotUnderstoodError:
+        return ""
+    if rule.verdict == REJECT:
+        return f"{REJECT} with {rule.reject_with}"
+    if rule.verdict not in NAT.values():
+        return ""
+    address = "-".join(dict.fromkeys(map(ip_text, rule.to_address or ())))
+    port = "-".join(dict.fromkeys(map(str, rule.to_port or ())))
+    if address and port and ":" in address:
+        address = f"[{address}]"
+    to = f"{address}:{port}" if port else address
+    return f"{rule.verdict} to {to}" if to else rule.verdict
+
+
 def _reject(info: bytes, v4: bool) -> tuple[Matches, FirewallRule]:
     """struct ipt_reject_info, struct ip6t_reject_info."""
     (number,) = struct.unpack_from("=I", info)
     named = (REJECT_V4 if v4 else REJECT_V6)[number]
     if not named:
         raise NotUnderstoodError(f"REJECT {number}")
-    return (TCP,) if named == "tcp-reset" else (), FirewallRule(verdict="reject", reject_with=named)
+    return (TCP,) if named == "tcp-reset" else (), FirewallRule(verdict=REJECT, reject_with=named)
 
 
 def _translation(extension: Extension, v4: bool) -> FirewallRule:
