@@ -107,7 +107,7 @@ def _beginning(module: ModuleType, watching: Watching) -> Methods:
         tcb.nodelay = True
         calls.options_changed(tcb, file.stack.world.now, True)
         file.stack.settle()
-        loop.call_soon(protocol.connection_made, self)
+        watching.soon(loop, protocol.connection_made, self)
         watching.soon(loop, self._add_reader, fd, self._read_ready)
         if waiter is not None:
             watching.soon(loop, set_result, waiter, None)
