@@ -371,9 +371,8 @@ class Stack:
         if tcb.armed:
             self._withdraw(tcb)
         slot = when & -SLOT
-        self._ring_at(slot if slot > self.world.now else when, tcb)
-
-    def _ring_at(self, when: int, tcb: Tcb | TimeWait) -> None:
+        if slot > self.world.now:
+            when = slot
         alarms = self._alarms
         if when not in alarms:
             alarms[when] = tcb
@@ -394,7 +393,7 @@ class Stack:
             return
         for tcb in same if isinstance(same, dict) else (same,):
             if tcb.armed > when:
-                self._ring_at(tcb.armed, tcb)
+                self.arm(tcb, tcb.armed)
                 continue
             timeouts.expire(tcb, self.world.now)
             if self.ip.backlog:

@@ -507,7 +507,7 @@ class TcpSocket(InetSocket):
         stack.settle()
         if tcb.linger and calls.lingering(tcb):
             self._linger(tcb.linger)
-        if tcb.state == CLOSED:
+        if tcb.state == CLOSED and tcb.owner is not None:
             stack.part(tcb)
 
     def _linger(self, seconds: int) -> None:
