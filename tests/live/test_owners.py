@@ -129,6 +129,28 @@ def test_where_the_kernel_does_not_tell_the_walk_finds_them(fresh, keep, monkeyp
     assert [owner.pid for owner in owners.walk().of(inode(keep[0]))] == [os.getpid()]
 
 
+@linux
+def test_a_description_that_is_not_mapped_is_copied(monkeypatch):
+    if not os.access(btf.VMLINUX, os.R_OK):
+        pytest.skip("this kernel does not describe its types")
+    names = (b"bpf_iter_task_file", b"file")
+    mapped = btf.Types(btf.read(btf.VMLINUX), names)
+
+    def refuse(*_):
+        raise OSError(19, "No such device")
+
+    monkeypatch.setattr(btf, "mmap", refuse)
+    copied = btf.read(btf.VMLINUX)
+    assert type(copied) is bytes
+    copied = btf.Types(copied, names)
+    assert copied.number(names[0]) == mapped.number(names[0])
+    assert copied.offset(b"file", b"f_inode") == mapped.offset(b"file", b"f_inode")
+    with pytest.raises(ValueError, match="this kernel has no task_file_nobody_has"):
+        btf.Types(btf.read(btf.VMLINUX), (*names, b"task_file_nobody_has"))
+    with pytest.raises(ValueError, match="this kernel has no f_inode"):  # of a member, not of a struct
+        btf.Types(btf.read(btf.VMLINUX), (*names, b"f_inode"))
+
+
 # -- a /proc of the test's own --
 
 

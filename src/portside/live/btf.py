@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
+from mmap import MAP_PRIVATE, PROT_READ, mmap
 from typing import Final
 
 VMLINUX: Final = "/sys/kernel/btf/vmlinux"
@@ -18,10 +19,19 @@ _EXTRA: Final = {1: 1, 3: 3, 14: 1, 17: 1}
 _EACH: Final = {4: 3, 5: 3, 6: 2, 13: 2, 15: 3, 19: 3}
 
 
+def read(path: str) -> bytes | mmap:
+    """The description, several megabytes: as the kernel has it in memory, or before Linux 6.16 a copy."""
+    with open(path, "rb") as file:
+        try:
+            return mmap(file.fileno(), 0, MAP_PRIVATE, PROT_READ)
+        except OSError:
+            return file.read()
+
+
 class Types:
     """The structs and functions of these names. Raises ValueError when this is no BTF, or lacks one of them."""
 
-    def __init__(self, raw: bytes, names: Iterable[bytes]) -> None:
+    def __init__(self, raw: bytes | mmap, names: Iterable[bytes]) -> None:
         if len(raw) < _HEADER.size:
             raise ValueError("no BTF: too short")
         magic, _, _, header, types, types_length, strings, _ = _HEADER.unpack_from(raw)
@@ -57,19 +67,23 @@ class Types:
     def _scan(self, names: dict[int, bytes]) -> dict[bytes, tuple[int, int]]:
         """Number and place of each. A type's number is its place in a row of which each may have another length."""
         words, end = self._words, len(self._words)
-        steps: dict[int, int] = {}
+        steps = _Steps()
         found: dict[bytes, tuple[int, int]] = {}
         place = number = 0
-        while place < end and len(found) < len(names):
+        while place < end:
             number += 1
-            info = words[place + 1]
-            step = steps.get(info)
-            if step is None:
-                kind = info >> 24 & 0x1F
-                steps[info] = step = 3 + _EXTRA.get(kind, 0) + _EACH.get(kind, 0) * (info & 0xFFFF)
-            if words[place] in names and info >> 24 & 0x1F in (_STRUCT, _FUNC):
+            if words[place] in names and words[place + 1] >> 24 & 0x1F in (_STRUCT, _FUNC):
                 found.setdefault(names[words[place]], (number, place))
-            place += step
-        if lacking := set(names.values()) - set(found):
-            raise ValueError(f"this kernel has no {b', '.join(sorted(lacking)).decode()}")
-        return found
+                if len(found) == len(names):
+                    return found
+            place += steps[words[place + 1]]
+        raise ValueError(f"this kernel has no {b', '.join(sorted({*names.values()} - {*found})).decode()}")
+
+
+class _Steps(dict[int, int]):
+    """How many words a type takes, by the second of them: its kind, and how many members it has."""
+
+    def __missing__(self, info: int) -> int:
+        kind = info >> 24 & 0x1F
+        self[info] = step = 3 + _EXTRA.get(kind, 0) + _EACH.get(kind, 0) * (info & 0xFFFF)
+        return step

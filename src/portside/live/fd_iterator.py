@@ -11,7 +11,10 @@ from __future__ import annotations
 import os
 import struct
 import sys
+from bisect import bisect_right
+from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import cache
 from typing import Any, Final
 
 from portside.live import btf, proc
@@ -26,7 +29,8 @@ _TRACE_ITER: Final = 28  # BPF_TRACE_ITER
 _SEQ_WRITE: Final = 127  # bpf_seq_write()
 
 _ROW: Final = 16  # process, descriptor: four bytes each; inode: eight
-_PIECE: Final = 1 << 20
+_PIECE: Final = 1 << 15
+"""As much as the kernel gives at a time (bpf_seq_read)."""
 _TARGET: Final = b"bpf_iter_task_file"
 
 # union bpf_attr of BPF_PROG_LOAD: type, instructions, license, log, version, flags, name, device, attach type, the
@@ -46,22 +50,33 @@ class Unavailable(Exception):
     """This kernel has no such iterator, or does not let this user run it."""
 
 
-def sockets() -> tuple[list[int], list[int], list[int]]:
-    """Process, descriptor and inode of every socket that some process of the machine has open, process by process.
+def sockets() -> dict[int, tuple[Sequence[int], Sequence[int]]]:
+    """The sockets that each process of the machine has open, by the process's number: inodes, and descriptors.
 
-    The three stand apart, each in a list: those at the same place belong together.
+    A descriptor has its process in the lower 32 bits, and its number above.
 
     Raises Unavailable, at once.
     """
     _check()
     try:
-        with open(btf.VMLINUX, "rb") as file:
-            types = btf.Types(file.read(), (_TARGET, b"file", b"inode", b"task_struct"))
-        rows = memoryview(_run(_program(types), types.number(_TARGET)))
+        rows = memoryview(_run(*_prepared(btf.VMLINUX)))
     except (OSError, ValueError) as error:
         raise Unavailable(str(error)) from error
-    words = rows.cast("I")
-    return words[0::4].tolist(), words[1::4].tolist(), rows.cast("Q")[1::2].tolist()
+    pids, places, inodes = rows.cast("I")[0::4], rows.cast("Q")[0::2], rows.cast("Q")[1::2]
+    found: dict[int, tuple[Sequence[int], Sequence[int]]] = {}
+    start = 0
+    while start < len(pids):  # the kernel takes the processes in the order of their numbers
+        end = bisect_right(pids, pids[start], start)
+        found[pids[start]] = inodes[start:end], places[start:end]
+        start = end
+    return found
+
+
+@cache
+def _prepared(description: str) -> tuple[bytes, int]:
+    """The program, and the number of what it is to be attached to: those of a kernel do not change while it runs."""
+    types = btf.Types(btf.read(description), (_TARGET, b"file", b"inode", b"task_struct"))
+    return _program(types), types.number(_TARGET)
 
 
 def _check() -> None:

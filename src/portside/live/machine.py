@@ -6,7 +6,7 @@ import gc
 import os
 import pwd
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -14,8 +14,9 @@ from typing import Any, Final
 from portside.facts.process import Process
 from portside.facts.snapshot import ONLY_ROOT_ENTERS, UNENTERED, Missing, Namespace, Snapshot
 from portside.facts.socket import Socket, UnixSocket
-from portside.live import inet_diag, owners, proc, processes, tables
 from portside.live import namespaces as spaces
+from portside.live import owners, proc, processes, tables
+from portside.live.diag_socket import set_owners
 from portside.live.inet_diag import ASK_CONGESTION, ASK_INFO, ASK_MEMORY, EVERY_STATE, UNCONNECTED
 from portside.live.namespaces import Found, Namespaces
 from portside.live.owners import Owners
@@ -139,10 +140,9 @@ def _place(reading: _Reading, one: Found, doors: Mapping[int, int]) -> _Place:
     want = reading.want
     place = _Place(Namespace(inode=one.inode, name=one.name))
     if "sockets" in want:
-        held = reading.known.found
         ask = ASK_MEMORY | (ASK_INFO | ASK_CONGESTION if "tcp_info" in want else 0)
         place.sockets += tables.inet(
-            _refused(reading), ask=ask, tcp_states=reading.tcp_states, port=reading.port, owners=held
+            _refused(reading), ask=ask, tcp_states=reading.tcp_states, port=reading.port, holders=reading.known.of_each
         )
     if "unix" in want:
         place.unix += tables.unix()
@@ -207,7 +207,7 @@ def _from_outside(reading: _Reading, one: Found) -> _Place:
         return place
     sockets, unix = tables.of_process(one.pids[0], proc.PROC)
     place.sockets += [each for each in sockets if reading.port in (None, each.lport)]
-    inet_diag.set_owners(place.sockets, reading.known.found)
+    set_owners(place.sockets, reading.known.of_each)
     place.unix += unix if "unix" in reading.want else ()
     return place
 
@@ -216,7 +216,7 @@ def _strays(reading: _Reading, places: list[_Place], found: Namespaces, opened: 
     """Namespaces that only a socket keeps, which some process holds though it does not live there."""
     seen = {each.inode for place in places for each in place.sockets}
     seen |= {each.inode for place in places for each in place.unix}
-    unknown = [(inode, held[0]) for inode, held in reading.known.found.items() if inode not in seen]
+    unknown = [(inode, reading.known.of(inode)[0]) for inode in reading.known.inodes if inode not in seen]
     if not unknown:
         return
     from portside.live import strays
@@ -231,7 +231,7 @@ def _strays(reading: _Reading, places: list[_Place], found: Namespaces, opened: 
 # owners and processes
 
 
-def _find_owners(reading: _Reading, sockets: Iterable[Socket] | None = None) -> None:
+def _find_owners(reading: _Reading, sockets: Sequence[Socket] | None = None) -> None:
     """Who holds all sockets, or these, which get their owners here."""
     if "owners" not in reading.want:
         return
@@ -240,7 +240,7 @@ def _find_owners(reading: _Reading, sockets: Iterable[Socket] | None = None) -> 
     else:
         inodes = {each.inode for each in sockets if each.inode}
         known = owners.walk(inodes) if inodes else Owners()
-        inet_diag.set_owners(sockets, known.found)
+        set_owners(sockets, known.of_each)
     reading.known = known
     denied = [pid for pid in known.denied if not processes.is_kernel_thread(pid)]
     if denied:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from portside.addr.abi import AF_INET6
 from portside.facts.socket import Socket
 from portside.live import descriptors, proc
-from portside.live.inet_diag import complete
+from portside.live.diag_socket import complete
 
 _IP_FREEBIND: Final = 15
 _IP_TRANSPARENT: Final = 19

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
-from collections.abc import Container, Iterable
-from itertools import groupby, repeat
+from collections.abc import Collection, Container, Iterable
 from typing import Any, Final
 
 from portside.facts.socket import Owner
@@ -22,29 +20,80 @@ CROWD: Final = 2000
 """A process with so many descriptors is looked at by several threads."""
 MOST_THREADS: Final = 4
 
-_drain: Final = deque[object](maxlen=0).extend
+_PID: Final = 0xFFFFFFFF
+
 _new: Final = object.__new__
-_pid: Final[Any] = vars(Owner)["pid"].__set__
-_fd: Final[Any] = vars(Owner)["fd"].__set__
-_command: Final[Any] = vars(Owner)["command"].__set__
+
+
+class _Draft(Owner):
+    """One that is being made: written to, which is quicker than a frozen one's own `__init__`, and then frozen."""
+
+    __slots__ = ()
+    __setattr__ = object.__setattr__
+    __delattr__ = object.__delattr__
 
 
 class Owners:
-    """What a walk over the processes found: owners by the inode of their socket, and the processes that hold one.
+    """What a walk over the processes found: who holds which socket, and the processes that hold one.
 
-    `denied` are the processes whose descriptors this user may not see.
+    `denied` are the processes whose descriptors this user may not see. A descriptor is kept as one number: the process
+    in the lower 32 bits, the descriptor above. An Owner is made of it when it is asked for: then it lies in memory near
+    the socket that it belongs to, and whoever goes through the sockets does not have to wait for it.
     """
 
-    __slots__ = ("denied", "found", "processes")
+    __slots__ = ("_first", "_further", "_known", "denied")
 
     def __init__(self) -> None:
-        self.found: dict[int, tuple[Owner, ...]] = {}
         self.denied: list[int] = []
-        self.processes: list[int] = []
+        self._first: dict[int, int] = {}  # a descriptor of each socket, by its inode
+        self._further: dict[int, list[int]] = {}  # where there are more, all others
+        self._known: dict[int, tuple[int, str]] = {}  # number and name of each process
+
+    def add(self, pid: int, command: str, inodes: Iterable[int], places: Iterable[int]) -> None:
+        """Enter what a process holds: inodes of sockets, and the descriptor of each."""
+        self._known[pid] = pid, command
+        enter = self._first.setdefault
+        for inode, place in zip(inodes, places, strict=True):
+            if enter(inode, place) != place:
+                self._further.setdefault(inode, []).append(place)
 
     def of(self, inode: int) -> tuple[Owner, ...]:
         """The descriptors that refer to the socket; none for inode 0, which is no socket's."""
-        return self.found.get(inode, ()) if inode else ()
+        return self.of_each((inode,))[0]
+
+    def of_each(self, inodes: Collection[int]) -> list[tuple[Owner, ...]]:
+        """The same for several sockets. What happens here happens for each socket of the machine."""
+        further, known = self._further, self._known
+        held: list[tuple[Owner, ...]] = []
+        for inode, place in zip(inodes, map(self._first.get, inodes), strict=True):
+            if place is None:
+                held.append(())
+                continue
+            one: Any = _new(_Draft)
+            one.pid, one.command = known[place & _PID]
+            one.fd = place >> 32
+            one.__class__ = Owner
+            held.append((one, *map(self._owner, further[inode])) if inode in further else (one,))
+        return held
+
+    def _owner(self, place: int) -> Owner:
+        pid, command = self._known[place & _PID]
+        return Owner(pid, place >> 32, command)
+
+    @property
+    def processes(self) -> list[int]:
+        """The processes that hold a socket."""
+        return [*self._known]
+
+    @property
+    def found(self) -> dict[int, tuple[Owner, ...]]:
+        """All of it: owners by the inode of their socket."""
+        return dict(zip(self._first, self.of_each(self._first), strict=True))
+
+    @property
+    def inodes(self) -> Collection[int]:
+        """The sockets that somebody holds."""
+        return self._first.keys()
 
 
 def walk(inodes: Iterable[int] | None = None, *, pids: Iterable[int] | None = None, root: str = proc.PROC) -> Owners:
@@ -66,8 +115,8 @@ def walk(inodes: Iterable[int] | None = None, *, pids: Iterable[int] | None = No
         if held is None:
             result.denied.append(pid)
         elif held:
-            numbers, links = zip(*held, strict=True)
-            _add(result, pid, _name(root, pid), list(map(int, numbers)), [int(link[8:-1]) for link in links])
+            places = [pid | int(number) << 32 for number, _ in held]
+            result.add(pid, _name(root, pid), [int(link[8:-1]) for _, link in held], places)
     return result
 
 
@@ -78,40 +127,21 @@ def _told(only: Container[int] | None, root: str) -> Owners | None:
     from portside.live import fd_iterator
 
     try:
-        pids, numbers, inodes = fd_iterator.sockets()
+        held = fd_iterator.sockets()
     except fd_iterator.Unavailable:
         return None
-    if only is not None:
-        chosen = [i for i, inode in enumerate(inodes) if inode in only]
-        pids, numbers, inodes = ([column[i] for i in chosen] for column in (pids, numbers, inodes))
-    places: dict[int, slice] = {}
-    end = 0
-    for pid, rows in groupby(pids):
-        start, end = end, end + len(list(rows))
-        places[pid] = slice(start, end)
     result = Owners()
     for pid in proc.pids(root):
         if not _may_look(root, pid):
             result.denied.append(pid)  # what the kernel would not show of it is not taken from elsewhere
-        elif pid in places:
-            _add(result, pid, _name(root, pid), numbers[places[pid]], inodes[places[pid]])
+        elif pid in held:
+            inodes, places = held[pid]
+            if only is not None:
+                places = [place for inode, place in zip(inodes, places, strict=True) if inode in only]
+                inodes = [inode for inode in inodes if inode in only]
+            if inodes:
+                result.add(pid, _name(root, pid), inodes, places)
     return result
-
-
-def _add(result: Owners, pid: int, command: str, numbers: list[int], inodes: list[int]) -> None:
-    """Enter what a process holds: descriptors, and the inodes of their sockets; by loops of `map`, in C."""
-    result.processes.append(pid)
-    owners = [_new(Owner) for _ in numbers]
-    _drain(map(_pid, owners, repeat(pid)))
-    _drain(map(_fd, owners, numbers))
-    _drain(map(_command, owners, repeat(command)))
-    found = result.found
-    own = dict(zip(inodes, zip(owners, strict=True), strict=True))
-    if len(own) == len(owners) and found.keys().isdisjoint(own):
-        found.update(own)
-        return
-    for inode, owner in zip(inodes, owners, strict=True):  # some are shared
-        found[inode] = (*found.get(inode, ()), owner)
 
 
 def _may_look(root: str, pid: int) -> bool:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from operator import attrgetter
 from typing import Final
 
 from portside.addr.abi import AF_INET, AF_INET6, AF_UNSPEC, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE
-from portside.facts.socket import Owner, Socket, UnixSocket
+from portside.facts.socket import Socket, UnixSocket
 from portside.live import inet_diag, proc_net, unix_diag
-from portside.live.inet_diag import ASK_MEMORY, EVERY_STATE, IPPROTO_RAW
+from portside.live.diag_socket import IPPROTO_RAW, Holders, nobody, set_owners
+from portside.live.inet_diag import ASK_MEMORY, EVERY_STATE
 from portside.live.sock_diag import Link, Refused
 
 KINDS: Final = (
@@ -34,24 +35,24 @@ def inet(
     ask: int = ASK_MEMORY,
     tcp_states: int = EVERY_STATE,
     port: int | None = None,
-    owners: Mapping[int, tuple[Owner, ...]] | None = None,
+    holders: Holders = nobody,
 ) -> list[Socket]:
     """Every internet socket, in the kernel's order.
 
     Args: refused: called when netlink is refused; then the text of /proc/net stands in, which knows less. tcp_states:
-    which TCP sockets. ask, port, owners: as for `inet_diag.dump`.
+    which TCP sockets. ask, port, holders: as for `inet_diag.dump`.
     """
     text: list[Socket] = []
     found: list[Socket] = []
     try:
         with Link() as link:
-            found += inet_diag.dump(link, AF_UNSPEC, IPPROTO_TCP, tcp_states, ask=ask, port=port, owners=owners)
+            found += inet_diag.dump(link, AF_UNSPEC, IPPROTO_TCP, tcp_states, ask=ask, port=port, holders=holders)
             found.sort(key=attrgetter("family"))  # as other tools have them: IPv4 first
             for proto, family, name in KINDS:
                 if proto == IPPROTO_TCP or (proto == IPPROTO_RAW and port is not None):
                     continue  # TCP is done, and a raw socket has no port
                 try:
-                    found += inet_diag.dump(link, family, proto, ask=ask, port=port, owners=owners)
+                    found += inet_diag.dump(link, family, proto, ask=ask, port=port, holders=holders)
                 except Refused:  # this kernel has no module for it
                     text += _text(name, EVERY_STATE, port)
     except Refused as reason:
@@ -60,7 +61,7 @@ def inet(
             text += _text(name, tcp_states if proto == IPPROTO_TCP else EVERY_STATE, port)
     for name in PINGS if port is None else ():
         text += proc_net.inet(name)
-    inet_diag.set_owners(text, owners or {})
+    set_owners(text, holders)
     return found + text
 
 

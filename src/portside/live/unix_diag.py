@@ -9,7 +9,7 @@ from typing import Any, Final
 from portside.addr.abi import AF_UNIX
 from portside.facts.socket import UnixSocket
 from portside.facts.state import LISTEN
-from portside.live.inet_diag import memory
+from portside.live.diag_socket import memory
 from portside.live.sock_diag import HEADER, NLMSG_DONE, Link, attributes
 
 _REQUEST: Final = struct.Struct("=BBxxIII8s")  # struct unix_diag_req: family, protocol, states, inode, show, cookie
