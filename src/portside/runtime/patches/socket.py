@@ -18,7 +18,7 @@ from portside.host.errors import fail
 from portside.host.syscalls import files
 from portside.host.syscalls import process as _processes
 from portside.host.syscalls import socket as _calls
-from portside.runtime import addrinfo, collector, names, services
+from portside.runtime import addrinfo, allocator, collector, names, services
 from portside.runtime.arguments import integer, timeout_argument
 from portside.runtime.patcher import Patcher
 from portside.runtime.program import program_of
@@ -342,6 +342,7 @@ def add(patcher: Patcher) -> None:
         # `socket.socket.recv(self, n)` in a user's class names the C method, which knows no simulated socket.
         patcher.attribute(socket.socket, name, _method(name))
     patcher.value(_C, CSocket())
+    patcher.hook(allocator.keep_blocks, lambda: None)
     patcher.hook(collector.begin, collector.end)
     patcher.hook(_enter, _leave)
     for function in FUNCTIONS:
