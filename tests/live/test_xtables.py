@@ -155,7 +155,7 @@ INPUT_V6: dict[str, list[FirewallRule]] = {
     "-p ipv6-icmp --icmpv6-type 1/3 -j ACCEPT": [
         rule("accept", ICMPV6, pairs("icmp_type", 1), pairs("icmp_code", 3))
     ],
-    "-m addrtype --dst-type LOCAL -j ACCEPT": [rule("accept", names("daddr_type", "local"))],
+    "-m addrtype --dst-type LOCAL -j ACCEPT": [rule("accept", names("daddr_type_anywhere", "local"))],
     "-m addrtype ! --dst-type MULTICAST -j ACCEPT": [
         rule("accept", pairs("daddr", of_prefix(parse("ff00::"), 8), negated=True))
     ],

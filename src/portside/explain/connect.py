@@ -51,6 +51,7 @@ MOST_TRANSLATIONS: Final = 8
 WORDS: Final = {
     errno.ECONNREFUSED: "connection refused", errno.ETIMEDOUT: "timed out", errno.EHOSTUNREACH: "no route to host",
     errno.ENETUNREACH: "network is unreachable", errno.EACCES: "permission denied", errno.EINVAL: "invalid argument",
+    errno.ECONNRESET: "connection reset by peer", errno.ENOPROTOOPT: "protocol not available",
     errno.EADDRNOTAVAIL: "cannot assign requested address", errno.EPERM: "operation not permitted",
 }  # fmt: skip
 
@@ -308,7 +309,12 @@ class Run:
             )
         if tcb.state == ESTABLISHED:
             self.twin.clock.run(after + A_MOMENT, lambda: False)
-            return self._accepted(address, port, after)
+            number = calls.take_error(tcb)  # a filter may cut it before connect(2) has returned
+            if not number:
+                return self._accepted(address, port, after)
+            return Attempt(
+                address=address, port=port, outcome=FAILED, errno=number, after=after, steps=tuple(self.steps)
+            )
         if self.twin.left:
             return self._gone(address, port)
         number = calls.take_error(tcb) or errno.ETIMEDOUT

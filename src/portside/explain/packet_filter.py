@@ -275,7 +275,7 @@ def _plain(match: Match, box: Box, asked: Asked) -> bool | str | None:
         return False
     if _is_of_source(match, asked):
         return None
-    key = match.key.removeprefix("original_")
+    key = match.key.removeprefix("original_").removesuffix("_anywhere")
     if key in ("iif", "oif"):
         name = asked.iif if key == "iif" else asked.oif
         if not name:

@@ -6,13 +6,13 @@ edge of the world, which says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from portside.addr.abi import AF_INET, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE
-from portside.addr.ip import V4_LOOPBACK, V6_ANY, V6_LOOPBACK, bits_of, is_link_local, is_v4, prefix_of
+from portside.addr.ip import V4_LOOPBACK, V6_ANY, V6_LOOPBACK, bits_of, is_link_local, is_v4, needs_scope, prefix_of
 from portside.explain import load
 from portside.explain.frames import Frames, Plug
 from portside.explain.world import NOBODY, OUTSIDE, Clock, Wire
@@ -232,18 +232,17 @@ class Machine:
         if not self.snapshot.chains:
             return
         ruleset = Ruleset(self.snapshot.chains, Answers(self), choices)
-        ruleset.uid_of = self._uid_of
+        ruleset.sender_of = self._sender_of
         self.ip.use_ruleset(ruleset)
 
-    def _uid_of(self, packet: Packet) -> int | None:
-        """Whose socket sent a packet."""
+    def _sender_of(self, packet: Packet) -> Entry | None:
+        """The socket that sent a packet."""
         whole = packet.whole if isinstance(packet, Fragment) else packet
         if isinstance(whole, TcpSegment):
             tcp = self.host.stack.tcp
-            entry = tcp.connected.get((whole.src, whole.sport, whole.dst, whole.dport))
-            return entry.uid if entry is not None else None
+            return tcp.connected.get((whole.src, whole.sport, whole.dst, whole.dport))
         if isinstance(whole, UdpDatagram) and isinstance(whole.sender, UdpSocket):
-            return whole.sender.entry.uid
+            return whole.sender.entry
         return None
 
 
@@ -266,8 +265,12 @@ class Answers:
         """Whether the way to an address leads out by that interface."""
         if interface.loopback:
             return True
-        route = self.machine.ip.routes.forward_from_source(address, 0, interface)
-        return isinstance(route, Way) and route.interface is interface
+        routes = self.machine.ip.routes
+        if needs_scope(address):
+            route = routes.lookup_unscoped(address, 0, interface.index)
+        else:
+            route = routes.forward_from_source(address, 0, interface)
+        return isinstance(route, Way) and not route.local and route.interface is interface
 
     def masquerade_as(self, destination: int, interface: Device) -> int:
         """The address of the interface by which a packet leaves (nf_nat_masquerade_ipv4, _ipv6)."""
@@ -290,14 +293,17 @@ class Answers:
         return 0
 
 
-def _passes(machine: Machine, packet: Packet, bridge: Device, sender: Device, to_host: bool) -> bool:
-    """Whether a bridge may carry a packet on: with br_netfilter its host's filter is asked."""
+def _passes(
+    machine: Machine, packet: Packet, bridge: Device, sender: Device, to_host: bool, crosses: Callable[[], bool]
+) -> bool:
+    """Whether a bridge may carry a packet on: with br_netfilter its host's filter is asked, before the bridge's own
+    chains and after them."""
     version = "iptables" if is_v4(packet.dst) else "ip6tables"
     asked = machine.host.settings.extra.get(f"net/bridge/bridge-nf-call-{version}", "0") != "0"
     if not asked:
-        return True
+        return crosses()
     before = _names(packet)
-    passes = filtering.bridge(machine.ip, packet, bridge, sender.link_address, to_host)
+    passes = filtering.bridge(machine.ip, packet, bridge, sender.link_address, to_host, crosses)
     ruleset = machine.ip.ruleset
     if ruleset is not None and ruleset.frames and _names(packet) != before:
         # Which of the bridge's chains see the old names, and which the new ones, hangs on their priorities.

@@ -6,6 +6,7 @@ It is the least that hosts need: no programs run in it. `sim` has the whole one.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from heapq import heappop, heappush
 from random import Random
 from typing import Final, NoReturn
@@ -74,8 +75,12 @@ class Clock(World):
         raise AssertionError("no program runs in the world of a twin")
 
 
-Passes = Callable[[Packet, Interface, Interface, bool], bool]
-"""`passes(packet, bridge, sender, to_host)`: whether a bridge may carry a packet on."""
+Passes = Callable[[Packet, Interface, Interface, bool, Callable[[], bool]], bool]
+"""`passes(packet, bridge, sender, to_host, crosses)`: whether a bridge may carry a packet on, and `crosses()`."""
+
+
+def _freely() -> bool:
+    return True
 
 
 def is_mine(interface: Interface, address: int) -> bool:
@@ -139,18 +144,20 @@ class Wire:
 
     def _carry(self, packet: Packet, sender: Interface, interface: Interface) -> None:
         """From port to port of a bridge: its host may have a say."""
-        frames = self.frames
-        if frames is not None and not frames.crosses(packet, sender, interface):
-            return
-        if self._lets_pass(packet, sender, interface) and (frames is None or frames.reaches(packet, sender, interface)):
+        if self._crosses(packet, sender, interface) and (
+            self.frames is None or self.frames.reaches(packet, sender, interface)
+        ):
             self._arrive(packet, interface)
 
-    def _lets_pass(self, packet: Packet, sender: Interface, interface: Interface) -> bool:
-        """Whether the bridge's host lets a packet pass; what the host sends itself, its filter has seen."""
-        bridge, passes = self.bridge, self.passes
-        return passes is None or bridge is None or bridge is sender or passes(
-            packet, bridge, sender, bridge is interface
-        )  # fmt: skip
+    def _crosses(self, packet: Packet, sender: Interface, interface: Interface) -> bool:
+        """Whether the bridge and its host let a packet pass; what the host sends itself, its filter has seen."""
+        bridge, passes, frames = self.bridge, self.passes, self.frames
+        crosses: Callable[[], bool] = _freely
+        if frames is not None:
+            crosses = partial(frames.crosses, packet, sender, interface)
+        if passes is None or bridge is None or bridge is sender:
+            return crosses()
+        return passes(packet, bridge, sender, bridge is interface, crosses)
 
     def _note(self, packet: Packet, sender: Interface, next_hop: int) -> None:
         """Say what is not known of a packet's way, and remember who answers."""

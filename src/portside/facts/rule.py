@@ -23,9 +23,10 @@ class Match:
     * names: `iif`, `oif` (interfaces, a trailing `*` for any ending), `state` (`new`, `established`, `related`,
       `invalid`, `untracked`), `family` (`ip`, `ip6`), `ct_status` (`dnat`, `snat`, `confirmed` ...), `direction`
       (`original`, `reply`), `saddr_type`, `daddr_type` (`local`, `unicast`, `broadcast`, `multicast`: what the address
-      is to this host; with `_iif` or `_oif` behind it: to that interface of it), `packet_type` (`host`, `broadcast`,
-      `multicast`, `other`: to whom it is sent on the link), `owner` (`none`: no program sent it), `reverse_path`
-      (`missing`: no route to the source leads out by where the packet came in; `exists`);
+      is to this host; with `_iif` or `_oif` behind it: to that interface of it; with `_anywhere`: to any, if it is
+      link-local), `packet_type` (`host`, `broadcast`, `multicast`, `other`: to whom it is sent on the link), `owner`
+      (`none`: no program sent it), `reverse_path` (`missing`: no route to the source leads out by where the packet came
+      in; `exists`);
     * pairs of first and last: `saddr`, `daddr`, `original_saddr`, `original_daddr` (addresses), `proto`, `sport`,
       `dport`, `original_sport`, `original_dport`, `icmp_type`, `icmp_code` (numbers), `uid`, `gid`;
     * pairs of value and mask: `mark`, `tcp_flags`.

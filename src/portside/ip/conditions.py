@@ -6,9 +6,9 @@ from bisect import bisect_right
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from portside.addr.ip import is_v4
+from portside.addr.ip import is_v4, needs_scope
 from portside.facts.route import BROADCAST, KIND_NAMES, MULTICAST
-from portside.facts.rule import FirewallRule, Match
+from portside.facts.rule import OUTPUT, FirewallRule, Match
 from portside.facts.verdict import Verdict
 from portside.ip import nat
 from portside.ip.conntrack import STATE_NAMES
@@ -46,8 +46,8 @@ class Surroundings(Protocol):
         """The address of this host that REDIRECT puts in for another; no interface: the packet is this host's own."""
 
 
-RouteAgain = Callable[[Packet, int], Verdict | None]
-"""Finds a new way for a packet with a mark; a Verdict when there is none."""
+RouteAgain = Callable[[Packet, int, int], Verdict | None]
+"""Finds a new way for a packet with a mark, by an interface if it is not 0; a Verdict when there is none."""
 
 
 class View:
@@ -109,10 +109,16 @@ class Conditions:
         return self._meets_headers(match, view)
 
     def _has_kind(self, match: Match, view: View) -> bool | None:
-        """What an address is to this host, or to the interface by which the packet comes or goes."""
+        """What an address is to this host, or to the interface by which the packet comes or goes.
+
+        A link-local address is looked for where the packet is, but by `_anywhere` (nft_fib6_flowi_init).
+        """
         address = view.packet.src if match.key.startswith("saddr") else view.packet.dst
         device = 0
-        if match.key.endswith("if"):
+        if match.key.endswith("_type") and needs_scope(address) and view.hook != OUTPUT:
+            interface = view.iif or view.oif
+            device = interface.index if interface is not None else 0
+        elif match.key.endswith("if"):
             interface = view.iif if match.key.endswith("_iif") else view.oif
             if interface is None:
                 return None

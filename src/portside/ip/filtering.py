@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from portside.addr.abi import IPPROTO_ICMPV6
@@ -31,11 +32,12 @@ def output(layer: IpLayer, ruleset: Ruleset, packet: Packet, route: Route) -> Ro
     oif = layer.lo if route.local else route.interface
     ways = [route]
 
-    def route_again(packet: Packet, mark: int) -> Verdict | None:
+    def route_again(packet: Packet, mark: int, device: int) -> Verdict | None:
         """The way that a packet takes with its new names (ip_route_me_harder)."""
         source = packet.src if layer.is_local(packet.src) else 0
+        by = device or (oif.index if needs_scope(packet.dst) else 0)
         layer.routes.mark = mark
-        found = layer.routes.lookup_unscoped(packet.dst, source, oif.index if needs_scope(packet.dst) else 0)
+        found = layer.routes.lookup_unscoped(packet.dst, source, by)
         layer.routes.mark = 0
         if isinstance(found, Verdict):
             return found
@@ -99,20 +101,23 @@ def as_icmp(message: NeighborMessage) -> IcmpMessage:
     return IcmpMessage(message.src, dst, IPPROTO_ICMPV6, kind, 0)
 
 
-def bridge(layer: IpLayer, packet: Packet, device: Interface, sender: int, to_host: bool) -> bool:
+def bridge(
+    layer: IpLayer, packet: Packet, device: Interface, sender: int, to_host: bool, crosses: Callable[[], bool]
+) -> bool:
     """Whether a bridge is to carry a packet on as it is, with br_netfilter: the ruleset of its host sees it first.
 
     NAT may give the packet another destination. If that is on the bridge too, it goes there without being routed; else
     the host takes it in.
 
     Args: sender: the link address that it came from; to_host: it is for the bridge itself, not from port to port.
+    crosses: whether the chains of the bridge let it go on, that see it in between.
     Source: br_nf_pre_routing_finish, br_nf_forward_ip, br_nf_post_routing.
     """
     ruleset = layer.ruleset
     if ruleset is None:
-        return True
+        return crosses()
     if isinstance(packet, NeighborMessage):
-        return to_host or neighbor_passes(ruleset, packet, device, device)
+        return crosses() and (to_host or neighbor_passes(ruleset, packet, device, device))
     before = packet.dst
     ruling = ruleset.prerouting(packet, device)
     renamed = ruling is None and packet.dst != before
@@ -123,6 +128,8 @@ def bridge(layer: IpLayer, packet: Packet, device: Interface, sender: int, to_ho
         forwards = not v4 or layer.validation is None or layer.validation.forwards(device, v4)
         if forwards and isinstance(route, Route) and route.interface is device:
             next_hop = route.next_hop
+    if ruling is None and not renamed and not crosses():
+        return False
     if ruling is None and not next_hop and (to_host or renamed):
         ruleset.expect(packet)
         layer.arrives(packet, device)

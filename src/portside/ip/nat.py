@@ -33,10 +33,11 @@ DESTINATION: Final = 2
 class Passage:
     """What the kernel keeps with a packet on its way through the filter (the fields nfct and mark of struct sk_buff).
 
-    `reply`: it goes the other way than the packet that began its connection. `uid`: whose socket it is of, if any.
+    `reply`: it goes the other way than the packet that began its connection. `uid`: whose socket it is of, if any;
+    `device`: the interface that this is bound to, or 0.
     """
 
-    __slots__ = ("bridged", "connection", "mark", "packet", "reply", "state", "uid")
+    __slots__ = ("bridged", "connection", "device", "mark", "packet", "reply", "state", "uid")
 
     def __init__(self, packet: Packet) -> None:
         self.packet = packet
@@ -45,6 +46,7 @@ class Passage:
         self.reply = False
         self.mark = 0
         self.uid: int | None = None
+        self.device = 0
         self.bridged = False  # br_netfilter has seen it come in by a port
 
 

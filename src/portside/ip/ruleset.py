@@ -89,6 +89,13 @@ class Doubts(Protocol):
         """What becomes of the packet now can't be foreseen."""
 
 
+class Sender(Protocol):
+    """The socket that sends a packet, as rules ask about it: its user, and the interface that it is bound to or 0."""
+
+    uid: int
+    device: int
+
+
 class Ruleset:
     """The chains of one host, and the connections that they follow."""
 
@@ -96,7 +103,7 @@ class Ruleset:
         self.chains = tuple(_answerable(_as_frames(chain)) for chain in chains)
         self.surroundings = surroundings
         self.doubts = doubts
-        self.uid_of: Callable[[Packet], int | None] = _nobody  # whose socket sent a packet
+        self.sender_of: Callable[[Packet], Sender | None] = _nobody  # the socket that sent a packet
         self.tracker = Tracker()
         self.told: Callable[[Ruling, Packet], None] | None = None  # who hears of every decision of a rule
         self._by_name = {(chain.family, chain.table, chain.name): chain for chain in self.chains}
@@ -152,7 +159,9 @@ class Ruleset:
         Verdict that it returns ends the packet's way at once. The chains go on to see the interface that it had.
         """
         passage = self._passages[id(packet)] = Passage(packet)
-        passage.uid = self.uid_of(packet)
+        sender = self.sender_of(packet)
+        if sender is not None:
+            passage.uid, passage.device = sender.uid, sender.device
         self.tracker.attach(passage)
         view = View(OUTPUT, passage, None, oif)
         view.route_again = route_again
@@ -281,7 +290,7 @@ class Ruleset:
         after = packet.src, packet.dst, passage.mark if chain is not None else 0
         if view.route_again is None or before == after or (ruling is not None and ruling.verdict != ACCEPT):
             return ruling
-        view.unroutable = view.route_again(packet, passage.mark)
+        view.unroutable = view.route_again(packet, passage.mark, passage.device)
         if view.unroutable is None:
             return ruling
         return Ruling(view.hook, DROP, chain or self.chains[0], None)
@@ -445,5 +454,5 @@ def _is_unknown(match: Match) -> bool:
     return match.key == "gid" or (match.key == "ct_status" and not STATUSES.issuperset(map(str, match.values)))
 
 
-def _nobody(_packet: Packet) -> int | None:
+def _nobody(_packet: Packet) -> Sender | None:
     return None

@@ -167,7 +167,7 @@ def _kind_of(side: str, bits: int, negated: bool, where: str, v4: bool) -> Match
         return Match(key=f"{side}_type{where}", values=names, negated=negated)
     # IPv6 takes the scope of an address for its kind; only `local` asks for routes (match_type6).
     if names == ("local",):
-        return Match(key=f"{side}_type{where}", values=names, negated=negated)
+        return Match(key=f"{side}_type{where or '_anywhere'}", values=names, negated=negated)
     multicast = (0xFF << 120, (1 << 128) - 1)
     if names == ("multicast",):
         return Match(key=side, values=(multicast,), negated=negated)
