@@ -107,26 +107,60 @@ def why(
     Args:
         where: an address or a name, and a port, such as `localhost:8080`.
         udp: a datagram instead of a connection.
-        source: the network namespace that it begins in, by name or inode; the snapshot's own if None.
+        source: where it begins: a network namespace by name or inode, a pid, or a container by the beginning of its
+            id, whose names count (its /etc/hosts, its name servers); the snapshot's own namespace if None.
         uid: who would call; the calling process itself if None.
         of: the machine; this one if None.
 
-    Raises ValueError when `where` has no port, or there is no such namespace; OSError when the name is not known.
+    Raises ValueError when `where` has no port, there is no such namespace, or it could not be entered; OSError when the
+    name is not known.
     """
     from portside.addr.endpoint import parse
     from portside.explain.connect import why as decide
+    from portside.explain.origin import namespace_of
 
     endpoint = parse(where).with_port
     if endpoint is None or endpoint.port is None or endpoint.path is not None:
         raise ValueError("an address and a port are needed, such as localhost:8080 or [::1]:8080")
     want = {"sockets", "owners", "interfaces", "routes", "filter", "settings", "users"}
-    addresses = addresses_of(endpoint)
+    found = snapshot(want=want if source is None else want | {"processes"}) if of is None else of
+    begins = namespace_of(found, source)
+    addresses, names = looked_up(endpoint, found, source, read_here=of is None)
     host = endpoint.name or ip.text(addresses[0]) + (f"%{endpoint.zone}" if endpoint.zone else "")
     return decide(
-        snapshot(want=want) if of is None else of, host, endpoint.port, source=source, addresses=addresses,
+        found, host, endpoint.port, source=begins, addresses=addresses, names=names,
         proto=IPPROTO_UDP if udp or endpoint.proto == IPPROTO_UDP else IPPROTO_TCP,
         uid=_caller().uid if uid is None else uid,
     )  # fmt: skip
+
+
+def looked_up(
+    endpoint: Endpoint, found: Snapshot, origin: str | None, family: int = 0, *, read_here: bool = True
+) -> tuple[list[int], str]:
+    """The addresses of an endpoint as the place knows them where a connection begins, and where they were looked up.
+
+    Args: origin: as people call the place, None for this one. read_here: the snapshot is of this machine, now. Raises
+    OSError when the name is not known (getaddrinfo(3)).
+    """
+    from portside.explain.origin import HERE, dweller
+
+    if origin in (None, HERE) or endpoint.address is not None:
+        return addresses_of(endpoint, family), ""
+    assert origin is not None
+    if not read_here or _simulated() is not None:
+        return addresses_of(endpoint, family), "here"
+    from portside.live import names
+
+    process = None if names.is_named(origin) else dweller(found, origin)
+    network = f"/proc/{process.pid}/ns/net" if process is not None else names.path_of(origin)
+    try:
+        known = names.addresses(
+            endpoint.name or "localhost", endpoint.port or 0, family, network,
+            pid=process.pid if process is not None else 0, named="" if process is not None else origin,
+        )  # fmt: skip
+    except names.Elsewhere as error:
+        return addresses_of(endpoint, family), f"here, for {origin} can't be entered: {error.strerror}"
+    return list(dict.fromkeys(ip.parse(text.partition("%")[0]) for _, text in known)), f"as in {origin}"
 
 
 def addresses_of(endpoint: Endpoint, family: int = 0) -> list[int]:

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from tests.explain import hand
 
+import portside as portside_api
 from portside import Network
 from portside.addr import ip
-from portside.cli import why as reasoner
 from portside.cli.main import cli
 from portside.cli.source import Complaint
 from portside.facts import saved
 from portside.facts.process import Process
-from portside.facts.snapshot import Namespace, Snapshot
+from portside.facts.snapshot import Missing, Namespace, Snapshot
 
 SERVER = """
 import socket, sys, time
@@ -158,12 +158,94 @@ class TestFrom:
         with pytest.raises(Complaint, match="can't be entered: run it as root"):
             portside("why", "--snapshot", file, "--from", "web", "127.0.0.1:80")
 
-    def test_a_name_is_looked_up_here_or_in_the_hosts_of_the_namespace(
-        self, file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_of_a_saved_one_a_name_is_looked_up_here(self, file: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert portside("why", "--snapshot", file, "--from", "70", "-4", "localhost:80") == 0
         assert "localhost is 127.0.0.1 (looked up here)" in capsys.readouterr().out
-        (tmp_path / "hosts").write_text("127.0.0.9 db\n::1 db  # both\n")
-        monkeypatch.setattr(reasoner, "NAMED_HOSTS", str(tmp_path / "{}" / ".." / "hosts"))
-        (tmp_path / "blue").mkdir()
-        assert [ip.text(each) for each in reasoner._own_hosts("blue", "db", None)] == ["127.0.0.9", "::1"]
+
+    @pytest.mark.linux
+    @pytest.mark.skipif(os.geteuid() != 0, reason="to live in another namespace needs root")
+    def test_a_name_is_looked_up_where_the_connection_begins(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "hosts").write_text("127.0.0.9 db\n")
+        script = f"ip link set lo up; mount --bind {tmp_path}/hosts /etc/hosts; echo ready; exec sleep 60"
+        with subprocess.Popen(["unshare", "-n", "-m", "sh", "-c", script], stdout=subprocess.PIPE, text=True) as living:
+            try:
+                assert living.stdout is not None
+                if living.stdout.readline() != "ready\n":
+                    pytest.skip("no namespaces can be had here")
+                assert portside("why", "--from", str(living.pid), "db:80") == 1
+                answer = portside_api.why("db:80", source=str(living.pid))
+            finally:
+                living.kill()
+        out = capsys.readouterr().out
+        assert f"db is 127.0.0.9 (looked up as in {living.pid})" in out
+        assert "nobody listens on port 80 here" in out
+        assert (answer.outcome, [each.address for each in answer.attempts]) == ("failed", [ip.parse("127.0.0.9")])
+
+    def test_a_program_may_name_them_as_the_command_does(self, file: str) -> None:
+        machine = portside_api.snapshot(file)
+        for origin in ("2", "70", "4f5e6d"):
+            assert portside_api.why("127.0.0.1:80", source=origin, of=machine)
+        assert not portside_api.why("127.0.0.1:80", source="this machine", of=machine)
+        with pytest.raises(ValueError, match="can't be entered"):
+            portside_api.why("127.0.0.1:80", source="web", of=machine)
+
+
+class TestMissing:
+    """Of what could not be read, what bears on the answer is said."""
+
+    OWNERS = Missing(what="the sockets that 3 processes may hold", why="only root may look")
+    FILTER = Missing(what="the packet filter", why="only root may read its rules")
+    OPTIONS = Missing(what="SO_REUSEADDR, SO_REUSEPORT and other options of 2 sockets", why="only root may look")
+
+    @pytest.mark.parametrize(("pid", "said"), [(7, ["filter"]), (0, ["filter", "may hold"])])
+    def test_why(self, tmp_path: Path, capsys: pytest.CaptureFixture[str], pid: int, said: list[str]) -> None:
+        path = tmp_path / "machine.json"
+        missing = (self.FILTER, self.OWNERS, self.OPTIONS)
+        path.write_text(saved.dump(hand.host(hand.socket("0.0.0.0:80", pid=pid), missing=missing)))
+        assert portside("why", "--snapshot", str(path), "192.168.1.5:80") == 0
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == len(said)
+        assert all(word in line for word, line in zip(said, lines, strict=True))
+
+    def test_ephemeral(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        path = tmp_path / "machine.json"
+        bound = Missing(what="v6only, backlogs and those that are only bound", why="not permitted")
+        path.write_text(saved.dump(hand.host(missing=(self.FILTER, self.OWNERS, self.OPTIONS, bound))))
+        assert portside("ephemeral", "--snapshot", str(path)) == 0
+        assert [line.count("only bound") for line in capsys.readouterr().err.splitlines()] == [1]
+
+
+@pytest.mark.parametrize("command", [("why", "--uid"), ("bind", "--user")])
+def test_the_users_of_a_saved_machine_are_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, str]
+) -> None:
+    path = tmp_path / "machine.json"
+    path.write_text(saved.dump(hand.host(hand.socket("0.0.0.0:80"))))
+    name, option = command
+    asked = [name, "--snapshot", str(path), option]
+    assert portside(*asked, "ann", "127.0.0.1:8080") in (0, 1)
+    assert portside(*asked, "4711", "127.0.0.1:8080") in (0, 1)
+    with pytest.raises(Complaint, match="no user 'daemon' in what was looked at: give the number"):
+        portside(*asked, "daemon", "127.0.0.1:8080")  # this machine has one
+
+
+@pytest.mark.linux
+def test_bind_in_another_namespace_asks_what_may_be_done_there() -> None:
+    """Root of a user namespace may do nothing in the network of the machine, and all in one that it made."""
+    script = """
+        inode() { stat -Lc %i /proc/$1/ns/net; }
+        unshare -n sleep 60 &
+        until [ $(inode $!) != $(inode self) ]; do :; done
+        "$0" -m portside bind 0.0.0.0:81; echo $?
+        "$0" -m portside bind --namespace $(inode $!) 0.0.0.0:81; echo $?
+        kill $!
+    """
+    if subprocess.run(["unshare", "-Ur", "unshare", "-n", "true"], capture_output=True).returncode:
+        pytest.skip("no user namespaces can be had here")
+    done = subprocess.run(["unshare", "-Ur", "sh", "-c", script, sys.executable], capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    assert "EACCES" in lines[0], done.stderr
+    assert [line for line in lines if line in ("0", "1")] == ["1", "0"]
+    assert "bind and listen would work" in lines[-2]

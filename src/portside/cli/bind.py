@@ -103,28 +103,22 @@ def _resolved(endpoint: Endpoint) -> list[Endpoint]:
 def _caller(user: str | None, source: Source, found: Snapshot) -> Caller:
     """Who would call: the user that is named, else the process that asks."""
     if user is not None:
-        return Caller.user(_uid(user, found))
+        return Caller.user(sources.user_id(user, found, source))
     process = sources.simulated()
     if process is not None:
         return Caller(process.euid, process.effective)
     if source.file is None:
-        from portside.live import rights
-
-        capabilities = rights.in_network_namespace()
+        capabilities = _capabilities(None if source.namespace is None else found.namespace.inode)
         if capabilities is not None:
             return Caller(os.geteuid(), capabilities)
     return Caller.user(os.geteuid())
 
 
-def _uid(user: str, found: Snapshot) -> int:
-    if user.isascii() and user.isdecimal():
-        return int(user)
-    known = next((uid for uid, name in found.users if name == user), None)
-    if known is not None:
-        return known
-    import pwd
+def _capabilities(inode: int | None) -> int | None:
+    """What this process may do in a network namespace, None for its own; None where that can't be known."""
+    from portside.live import namespaces, rights
 
-    try:
-        return pwd.getpwnam(user).pw_uid
-    except KeyError:
-        raise Complaint(f"there is no user {user!r}") from None
+    if inode is None:
+        return rights.in_network_namespace()
+    place = namespaces.every().found.get(inode)
+    return None if place is None else namespaces.inside(place.way, rights.in_network_namespace)

@@ -12,6 +12,8 @@ from portside.cli.source import Source
 from portside.explain.ephemeral import Usage
 
 WANT: Final = frozenset({"sockets", "interfaces", "settings"})
+SOCKETS: Final = "only bound"
+"""In what could not be read, where it is about who has a port (`facts.snapshot.Missing.what`)."""
 EXHAUSTED: Final = 1
 """The exit code when no port is left on some way."""
 
@@ -24,5 +26,5 @@ def run(source: Source, *, as_json: bool = False) -> int:
     else:
         for line in usage.lines:
             click.echo(line)
-        click.echo(sources.missing(usage.snapshot), nl=False, err=True)
+        click.echo(sources.missing(usage.snapshot, lambda each: SOCKETS in each.what), nl=False, err=True)
     return EXHAUSTED if any(not each.left for each in usage.destinations) else 0

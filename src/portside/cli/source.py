@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from portside.facts.snapshot import ONLY_ROOT_ENTERS, Snapshot
 
 if TYPE_CHECKING:
+    from portside.facts.snapshot import Missing
     from portside.host.processes import Process
 
 WRONG = 2
@@ -135,10 +136,29 @@ def cgroups(source: Source = HERE) -> dict[int, str]:
     return found
 
 
-def missing(found: Snapshot) -> str:
-    """What could not be read, a line for each; empty when all could be."""
+def user_id(user: str | None, found: Snapshot, source: Source = HERE) -> int:
+    """A user by number, or by a name that the snapshot has, or else this machine; None: who asks. Raises Complaint."""
+    if user is None:
+        return os.geteuid()
+    if user.isascii() and user.isdecimal():
+        return int(user)
+    known = next((uid for uid, name in found.users if name == user), None)
+    if known is not None:
+        return known
+    if source.file is not None or simulated() is not None:
+        raise Complaint(f"there is no user {user!r} in what was looked at: give the number")
+    import pwd
+
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except (KeyError, ValueError):
+        raise Complaint(f"there is no user {user!r}") from None
+
+
+def missing(found: Snapshot, bears: Callable[[Missing], bool] = lambda _: True) -> str:
+    """What could not be read, a line for each; empty when all could be. Args: bears: whether it is to be said."""
     lines = []
-    for each in found.missing:
+    for each in filter(bears, found.missing):
         remedy = f"; {each.remedy}" if each.remedy else ""
         lines.append(f"portside: not shown: {each.what} ({each.why}){remedy}\n")
     return "".join(lines)

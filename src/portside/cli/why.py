@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import pwd
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -17,22 +16,23 @@ from portside.addr import ip
 from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP
 from portside.addr.endpoint import NotationError, parse
 from portside.addr.reading import Endpoint
-from portside.api import addresses_of
+from portside.api import looked_up
 from portside.cli import source as sources
 from portside.cli.source import Complaint, Source
 from portside.explain.connect import ACCEPTED, BEYOND, FAILED, SILENT, UNKNOWN, Why, why
+from portside.explain.origin import ClosedError, namespace_of
+from portside.facts.snapshot import Missing, Snapshot
 from portside.views.table import clean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portside.facts.snapshot import Snapshot
-
 WANT: Final = frozenset({"sockets", "owners", "interfaces", "routes", "filter", "settings", "users"})
 STATUS: Final = {ACCEPTED: 0, FAILED: 1, SILENT: 1, BEYOND: 3, UNKNOWN: 3}
 """The exit codes."""
-NAMED_HOSTS: Final = "/etc/netns/{}/hosts"
-"""The hosts file of a named network namespace."""
+OWNERS: Final = ("who holds ", "the sockets that ")
+LISTENERS: Final = "v6only"
+"""How `facts.snapshot.Missing.what` begins where it is about who has a socket, and about what it listens to."""
 PATIENCE: Final = 10.0
 """Seconds that the one real attempt may take."""
 
@@ -53,24 +53,26 @@ def run(
     """Print what would become of a connection. Returns the exit code. Raises Complaint."""
     endpoint = _endpoint(where)
     proto = IPPROTO_UDP if udp or endpoint.proto == IPPROTO_UDP else IPPROTO_TCP
-    addresses = _addresses(endpoint, family)
+    if really and origin is not None:
+        raise Complaint("--try begins here: run it in the namespace itself (ip netns exec, docker exec)")
+    if really and proto == IPPROTO_UDP:
+        raise Complaint("--try is for TCP: a datagram that is not answered tells nothing")
+    if origin is None:
+        _addresses(endpoint, family, Snapshot(host=""), source)  # a mistake is said before everything is read
+    found = sources.snapshot(source, WANT if origin is None else WANT | {"processes"}, everywhere=True)
+    user_id = sources.user_id(user, found, source)
+    begins = _origin(found, origin)
+    addresses, names = _addresses(endpoint, family, found, source, origin)
     assert endpoint.port is not None
     host = endpoint.name or ip.text(addresses[0]) + (f"%{endpoint.zone}" if endpoint.zone else "")
-    user_id = _user(user)
-    found = sources.snapshot(source, WANT if origin is None else WANT | {"processes"}, everywhere=True)
-    origin = _origin(found, origin)
-    names = "here" if origin is not None else ""
-    if origin is not None and endpoint.name and source.file is None:
-        own = _own_hosts(origin, endpoint.name, family)
-        addresses, names = (own, f"in {NAMED_HOSTS.format(origin)}") if own else (addresses, names)
     try:
         answer = why(
-            found, host, endpoint.port, source=origin, proto=proto, addresses=addresses,
+            found, host, endpoint.port, source=begins, proto=proto, addresses=addresses,
             uid=user_id, names=names,
         )  # fmt: skip
     except ValueError as error:
         raise Complaint(str(error)) from None
-    real = _attempt(addresses, endpoint, proto, origin) if really else None
+    real = _attempt(addresses, endpoint) if really else None
     if real is not None and (answer.outcome in (BEYOND, UNKNOWN) or bool(answer) is not real.connected):
         answer = replace(answer, remedy=real.remedy)
     if as_json:
@@ -78,8 +80,17 @@ def run(
         click.echo(json.dumps(said if real is None else {**said, "tried": real.sentence}))
     else:
         _tell(answer, real.sentence if real is not None else None)
-        click.echo(sources.missing(found), nl=False, err=True)
+        click.echo(sources.missing(found, lambda each: _bears(each, answer)), nl=False, err=True)
     return STATUS[answer.outcome] if real is None else int(not real.connected)
+
+
+def _bears(missing: Missing, answer: Why) -> bool:
+    """Whether the answer might be another, or a name stand in it, if that had been read."""
+    if missing in answer.missing:
+        return True
+    if missing.what.startswith(OWNERS):
+        return any(not socket.owners for attempt in answer.attempts for socket in attempt.by)
+    return missing.what.startswith(LISTENERS)
 
 
 def _tell(answer: Why, real: str | None) -> None:
@@ -111,12 +122,14 @@ def _endpoint(where: str) -> Endpoint:
     return endpoint
 
 
-def _addresses(endpoint: Endpoint, family: int | None) -> Sequence[int]:
-    """The addresses in the order in which a program tries them. Raises Complaint."""
+def _addresses(
+    endpoint: Endpoint, family: int | None, found: Snapshot, source: Source, origin: str | None = None
+) -> tuple[list[int], str]:
+    """The addresses in the order in which a program tries them, and where they were looked up. Raises Complaint."""
     if endpoint.address is not None and family not in (None, ip.family_of(endpoint.address)):
         raise Complaint(f"{ip.text(endpoint.address)} is no address of IPv{'4' if family == AF_INET else '6'}")
     try:
-        return addresses_of(endpoint, family or 0)
+        return looked_up(endpoint, found, origin, family or 0, read_here=source.file is None)
     except OSError as error:
         raise Complaint(
             f"{endpoint.name}: {error.strerror}: check the spelling, add it to /etc/hosts, or give an address"
@@ -124,46 +137,15 @@ def _addresses(endpoint: Endpoint, family: int | None) -> Sequence[int]:
 
 
 def _origin(found: Snapshot, origin: str | None) -> str | None:
-    """The namespace that a connection begins in: its name or inode, of a pid, of a container. Raises Complaint."""
-    if origin is None or origin == "this machine":
-        return None
-    everywhere = (found, *found.others)
-    if any(origin in (each.namespace.name, str(each.namespace.inode)) for each in everywhere):
-        return origin
-    inodes = {each.namespace.inode for each in everywhere}
-    living = [process for each in everywhere for process in each.processes]
-    meant = [process for process in living if str(process.pid) == origin]
-    meant = meant or [process for process in living if (process.container or "").startswith(origin)]
-    for process in meant:
-        if process.namespace not in inodes:
-            raise Complaint(f"the network namespace of {origin} can't be entered: run it as root")
-        return None if process.namespace == found.namespace.inode else str(process.namespace)
-    if os.geteuid() and (Path("/run/netns") / origin).exists():
-        raise Complaint(f"the network namespace {origin} can't be entered: run it as root")
-    return origin
-
-
-def _own_hosts(namespace: str, name: str, family: int | None) -> list[int]:
-    """What the hosts file of a namespace has for a name (ip-netns(8))."""
+    """The namespace that a connection begins in, as `why` takes it. Raises Complaint."""
     try:
-        lines = Path(NAMED_HOSTS.format(namespace)).read_text("utf-8", "surrogateescape").splitlines()
-    except OSError:  # most have none
-        return []
-    rows = [line.partition("#")[0].split() for line in lines]
-    found = [ip.parse(row[0]) for row in rows if name in row[1:]]
-    return [each for each in found if family in (None, ip.family_of(each))]
-
-
-def _user(user: str | None) -> int:
-    """A user by name or number; None: who asks. Raises Complaint."""
-    if user is None:
-        return os.geteuid()
-    if user.isdecimal():
-        return int(user)
-    try:
-        return pwd.getpwnam(user).pw_uid
-    except KeyError:
-        raise Complaint(f"there is no user {user!r}") from None
+        begins = namespace_of(found, origin)
+    except ClosedError as error:
+        raise Complaint(str(error)) from None
+    known = any(begins in (each.namespace.name, str(each.namespace.inode)) for each in (found, *found.others))
+    if begins is not None and not known and os.geteuid() and (Path("/run/netns") / begins).exists():
+        raise Complaint(f"the network namespace {begins} can't be entered: run it as root")
+    return begins
 
 
 class Real(NamedTuple):
@@ -174,12 +156,8 @@ class Real(NamedTuple):
     remedy: str
 
 
-def _attempt(addresses: Sequence[int], endpoint: Endpoint, proto: int, origin: str | None) -> Real:
+def _attempt(addresses: Sequence[int], endpoint: Endpoint) -> Real:
     """Make the one real attempt, and say what its end means."""
-    if origin is not None:
-        raise Complaint("--try begins here: run it in the namespace itself (ip netns exec, docker exec)")
-    if proto == IPPROTO_UDP:
-        raise Complaint("--try is for TCP: a datagram that is not answered tells nothing")
     said = meaning = ""
     for address in addresses:
         family = AF_INET if ip.is_v4(address) else AF_INET6
