@@ -86,6 +86,25 @@ def test_a_namespace_of_a_process(other):
     assert machine.read(want={"sockets"}, namespaces=False).others == ()
 
 
+def test_a_process_that_has_left_its_namespace_is_not_taken_for_it(other, monkeypatch):
+    pid, _, inode = other
+    home = os.stat(f"/proc/{pid}/ns/net").st_ino
+    with socket.create_server(("127.0.0.1", 0)) as mine:
+        port = mine.getsockname()[1]
+        found = namespaces.every()
+        found.found[home].path = "/proc/self/ns/net"  # it led there, and does no more
+        found.found[home].pids = [2**22 + 1, os.getpid(), pid]  # one has ended, one has left
+        found.found[1] = left = namespaces.Found(1, path="/proc/self/ns/net")
+        monkeypatch.setattr(namespaces, "every", lambda: found)
+        snapshot = machine.read(want={"sockets", "interfaces"})
+        with pytest.raises(ProcessLookupError, match="nothing leads to this network namespace any more"):
+            left.open()
+    assert [each.lport for each in snapshot.sockets] == [port]
+    assert 1 not in {each.namespace.inode for each in snapshot.others}
+    (there,) = (each for each in snapshot.others if each.namespace.inode == home)
+    assert [each.inode for each in there.sockets] == [inode]
+
+
 def test_who_has_a_port_in_another_namespace(other):
     pid, place, inode = other
     found = machine.at_port(place[1])

@@ -9,18 +9,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from portside.facts.process import Process
 from portside.facts.snapshot import ONLY_ROOT_ENTERS, UNENTERED, Missing, Namespace, Snapshot
 from portside.facts.socket import Socket, UnixSocket
 from portside.live import namespaces as spaces
-from portside.live import owners, proc, processes, tables
+from portside.live import owners, proc, tables
 from portside.live.diag_socket import set_owners
 from portside.live.inet_diag import ASK_CONGESTION, ASK_INFO, ASK_MEMORY, EVERY_STATE, UNCONNECTED
 from portside.live.namespaces import Found, Namespaces
 from portside.live.owners import Owners
 from portside.live.sock_diag import Refused
+
+if TYPE_CHECKING:
+    from portside.facts.process import Process
 
 DEFAULT: Final = frozenset(
     {"sockets", "unix", "owners", "processes", "interfaces", "routes", "filter", "settings", "users"}
@@ -123,7 +125,7 @@ def _doors(reading: _Reading, found: Namespaces, opened: ExitStack) -> dict[int,
     doors: dict[int, int] = {}
     for one in found.found.values() if "interfaces" in reading.want else ():
         try:
-            doors[one.inode] = os.open(one.path, os.O_RDONLY | os.O_CLOEXEC)
+            doors[one.inode] = one.open()
         except OSError as error:
             if error.errno not in proc.GONE | proc.DENIED:
                 raise
@@ -184,7 +186,7 @@ def _others(reading: _Reading, found: Namespaces, doors: Mapping[int, int]) -> I
     for one in found.found.values():
         if one.inode != found.own:
             try:
-                yield spaces.inside(one.way, lambda one=one: _place(reading, one, doors))  # type: ignore[misc]
+                yield _inside(reading, one, doors)
             except OSError as error:
                 if error.errno in proc.DENIED:
                     closed.append(one)
@@ -196,6 +198,14 @@ def _others(reading: _Reading, found: Namespaces, doors: Mapping[int, int]) -> I
     if closed:
         what = f"all but the sockets of {_count(len(closed), 'other network namespace')}"
         reading.lacks(Missing(what=what, why="only root may enter them", remedy=_remedy("CAP_SYS_ADMIN")))
+
+
+def _inside(reading: _Reading, one: Found, doors: Mapping[int, int]) -> _Place:
+    descriptor = one.open()
+    try:
+        return spaces.inside(descriptor, lambda: _place(reading, one, doors))
+    finally:
+        os.close(descriptor)
 
 
 def _from_outside(reading: _Reading, one: Found) -> _Place:
@@ -242,10 +252,18 @@ def _find_owners(reading: _Reading, sockets: Sequence[Socket] | None = None) -> 
         known = owners.walk(inodes) if inodes else Owners()
         set_owners(sockets, known.of_each)
     reading.known = known
-    denied = [pid for pid in known.denied if not processes.is_kernel_thread(pid)]
+    denied = list(_without_kernel_threads(known.denied))
     if denied:
         what = f"the sockets that {_count(len(denied), 'process')} may hold"
         reading.lacks(Missing(what=what, why=_ONLY_ROOT, remedy=_remedy("CAP_SYS_PTRACE")))
+
+
+def _without_kernel_threads(pids: Iterable[int]) -> Iterator[int]:
+    for pid in pids:
+        from portside.live import processes
+
+        if not processes.is_kernel_thread(pid):
+            yield pid
 
 
 def _say_unowned(reading: _Reading, places: list[_Place]) -> None:
@@ -266,9 +284,11 @@ def _say_unowned(reading: _Reading, places: list[_Place]) -> None:
 
 
 def _processes(reading: _Reading) -> tuple[Process, ...]:
-    if reading.port is not None:
-        return processes.with_ancestors(reading.known.processes)
-    return processes.read() if "processes" in reading.want else ()
+    if reading.port is None and "processes" not in reading.want:
+        return ()
+    from portside.live import processes
+
+    return processes.read() if reading.port is None else processes.with_ancestors(reading.known.processes)
 
 
 def _finished(reading: _Reading, places: list[_Place], living: tuple[Process, ...], taken: int) -> Iterator[Snapshot]:

@@ -42,6 +42,24 @@ class Found:
         """What `inside` and `entered` take."""
         return self.path if self.descriptor is None else self.descriptor
 
+    def open(self) -> int:
+        """A new descriptor of it.
+
+        A process may have left it since it was found: then the way of the next one is taken. Raises OSError: ESRCH when
+        none is in it any more, EACCES where this user may not.
+        """
+        for path in (self.path, *(f"{proc.PROC}/{pid}/ns/net" for pid in self.pids)):
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                if error.errno not in proc.GONE:
+                    raise
+                continue
+            if os.fstat(descriptor).st_ino == self.inode:
+                return descriptor
+            os.close(descriptor)
+        raise ProcessLookupError(errno.ESRCH, "nothing leads to this network namespace any more")
+
 
 class Namespaces:
     """Every network namespace of the machine. `found` are those that this user may know, by inode; `closed` the others,
