@@ -10,7 +10,6 @@ from portside.cli import source as sources
 from portside.cli.source import Complaint, Source
 from portside.facts.snapshot import Snapshot
 from portside.facts.socket import Socket, UnixSocket
-from portside.views import json
 from portside.views.names import HostNames
 from portside.views.ss import OTHERS
 from portside.views.table import Misuse, Report
@@ -74,6 +73,8 @@ def run(tool: str, arguments: Sequence[str], source: Source, *, as_json: bool = 
         wanted = wants(arguments, names)
         found = sources.snapshot(source, wanted - {OTHERS}, everywhere=OTHERS in wanted)
         if as_json and select is not None:
+            from portside.views import json
+
             return _write(Report(((1, json.sockets(found, *select(found, arguments, names))),)))
         report = show(found, arguments, names)
     except Misuse as misuse:

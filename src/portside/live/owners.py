@@ -14,8 +14,8 @@ from typing import Any, Final
 from portside.facts.socket import Owner
 from portside.live import proc
 
-MANY: Final = 15_000
-"""From so many descriptors on the machine it is worth asking the kernel for all at once, which takes 50 ms to begin."""
+MANY: Final = 5_000
+"""From so many descriptors on the machine it is worth asking the kernel for all at once, which takes 20 ms to begin."""
 CROWD: Final = 2000
 """A process with so many descriptors is looked at by several threads."""
 MOST_THREADS: Final = 4

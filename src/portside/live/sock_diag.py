@@ -63,11 +63,11 @@ class Link:
         """
         self._ask(kind, body, NLM_F_REQUEST | NLM_F_DUMP)
         receive = self._socket.recv
-        while True:
+        last = False
+        while not last:
             piece = receive(PIECE)
+            last = ends(piece)  # which is to be known before it is read: an error has no rows
             yield piece
-            if ends(piece):
-                return
 
     def one(self, body: bytes) -> bytes | None:
         """The one socket that answers the request, as a netlink message; None when there is none.
