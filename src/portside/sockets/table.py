@@ -248,7 +248,8 @@ class SocketTable:
                 return
             first.twin = entry.twin
         entry.twin = None
-        self.released(entry.lport)
+        if self.crowds:
+            self.released(entry.lport)
 
     def replace_connected(self, old: Entry, new: Entry) -> None:
         """Put an entry in another's place: a TIME-WAIT for its connection."""

@@ -32,7 +32,8 @@ def done(tcb: Tcb) -> None:
     """The connection is over: nothing more is sent or expected; what was received can still be read (tcp_done())."""
     stop(tcb)
     purge(tcb)
-    leave_listener(tcb)
+    if tcb.state == SYN_RECEIVED:
+        leave_listener(tcb)
     tcb.out_of_order = None
     tcb.ack_pending = 0
     tcb.shutdown = SHUTDOWN_BOTH
