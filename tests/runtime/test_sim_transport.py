@@ -491,10 +491,15 @@ run(main)
 '''
 
 TURNS_OF_ITS_OWN = '''
+class Raises(Told):
+    def connection_lost(self, error):
+        super().connection_lost(error)
+        raise ValueError("lost")
+
 async def main():
     """Turns that ask the selector, as packages that nest loops take them."""
     loop = asyncio.get_running_loop()
-    listening, transport, client, server = await pair()
+    listening, transport, client, server = await pair(client=Raises)
     transport.write(b"one")
     await until(lambda: server.got == b"one")
 
@@ -502,7 +507,9 @@ async def main():
         timeout = 0 if loop._ready else None
         loop._process_events(loop._selector.select(timeout))
         for _ in range(len(loop._ready)):
-            loop._ready.popleft()._run()
+            handle = loop._ready.popleft()
+            if not handle._cancelled:
+                handle._run()
 
     asyncio._set_running_loop(None)
     transport.write(b"two")

@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol
 from portside.host.epoll import CTL_ADD, CTL_DEL, CTL_MOD, Item
 from portside.runtime.sim_connection import Connection
 from portside.runtime.sim_epoll import EVENTS, SimEpoll, milliseconds, wanted
-from portside.runtime.sim_watch import READ, WRITE, Step, Watch, step
+from portside.runtime.sim_watch import READ, WRITE, Step, Watch, run
 
 INT_MAX: Final = 0x7FFFFFFF
 _socket_module: Final[dict[str, object]] = socket.__dict__
@@ -100,7 +100,8 @@ def run_once(original: Callable[[Loop], None], watching: Watching, loop: Any) ->
     for _ in range(len(ready)):
         handle = ready.popleft()
         if isinstance(handle, Step):
-            _run(watching, loop, handle)
+            if not handle._cancelled:
+                run(handle)
         elif not handle._cancelled:
             handle._run()
     return None
@@ -111,24 +112,6 @@ def _until_timer(timers: list[Any], now: int) -> int:
     if not timers:
         return -1
     return milliseconds(min(max(0, timers[0]._when - now / _SECOND), _LONGEST_WAIT))
-
-
-def _run(watching: Watching, loop: Any, step: Step) -> None:
-    """Handle._run."""
-    if step._cancelled:
-        return
-    args = step._args
-    try:
-        if not args:
-            step._context.run(step._callback)
-        elif len(args) == 1:  # without a list and a second tuple in between
-            step._context.run(step._callback, args[0])
-        else:
-            step._context.run(step._callback, *args)
-    except (SystemExit, KeyboardInterrupt):
-        raise
-    except BaseException as error:
-        watching.report(loop, step, error)
 
 
 def _forget_cancelled(loop: Loop, scheduled: list[Handle]) -> list[Handle]:
@@ -181,10 +164,11 @@ def _due(scheduled: list[Handle], ready: deque[Any], end: float) -> None:
 class Watching:
     """What a loop asks of its selector, and the making of handles, for loops of type `plain`; others have their own."""
 
-    def __init__(self, plain: Any, handle: Any, step: type) -> None:
+    def __init__(self, plain: Any, handle: Any, task_step: type) -> None:
         self.plain = plain
         self.handle = handle
-        self.step = step  # of what a task gives to call_soon() to be run
+        self.task_step = task_step  # of what a task gives to call_soon() to be run
+        self.reporting = self.report  # one bound method for all steps
         self.unchanged: list[tuple[Any, str, object]] = []  # methods of asyncio that connections rely on
         self.shown: dict[object, Any] = {}  # a method that stands for one of asyncio's, and which that is
         # A handle is made here without its __init__, as far as its attributes are those that are known.
@@ -231,9 +215,13 @@ class Watching:
         if own["_debug"] or own["_closed"]:
             loop.call_soon(callback, *args)
         else:
-            own["_ready"].append(step(callback, args))
+            own["_ready"].append(self.step(loop, callback, args, copy_context()))
 
-    def report(self, loop: Any, step: Step, error: BaseException) -> None:
+    def step(self, loop: Any, callback: Any, args: tuple[object, ...], context: Context) -> Step:
+        """A step of the loop."""
+        return Step(self.reporting, loop, callback, args, context)
+
+    def report(self, step: Step, error: BaseException) -> None:
         """Tell the loop's exception handler, as Handle._run does."""
         from asyncio import format_helpers
 
@@ -241,9 +229,10 @@ class Watching:
         shown = self.shown.get(getattr(callback, "__func__", None))
         if shown is not None:
             callback = MethodType(shown, callback.__self__)
-        handle = self.handle(callback, step._args, loop, step._context)
+        handle = self.handle(callback, step._args, step._loop, step._context)
         words = format_helpers._format_callback_source(callback, step._args)
-        loop.call_exception_handler({"message": f"Exception in callback {words}", "exception": error, "handle": handle})
+        context = {"message": f"Exception in callback {words}", "exception": error, "handle": handle}
+        step._loop.call_exception_handler(context)
 
     def add(self, loop: Any, fd: int, way: int, callback: object, args: tuple[object, ...]) -> Any:
         """Let the callback run when a descriptor is ready for `way`, READ or WRITE (_add_reader, _add_writer)."""
@@ -297,7 +286,7 @@ class Watching:
             watched = self.begin(loop, connection)
         if watched is None or not watched.free():
             return self.add(loop, connection.fd, way, callback, ())
-        told = step(callback, ())
+        told = self.step(loop, callback, (), copy_context())
         watched.set(way, told)
         return told
 
@@ -326,8 +315,8 @@ def methods(watching: Watching, module: Any) -> dict[Any, dict[str, object]]:
         if type(loop) is not plain or own["_debug"] or own["_closed"]:
             return soon(loop, callback, *args, context=context)
         kind = type(callback)
-        if kind is watching.step or (kind is BuiltinFunctionType and callback.__name__ == "task_wakeup"):
-            step = Step(callback, args, copy_context() if context is None else context)
+        if kind is watching.task_step or (kind is BuiltinFunctionType and callback.__name__ == "task_wakeup"):
+            step = watching.step(loop, callback, args, copy_context() if context is None else context)
             own["_ready"].append(step)
             return step
         handle = watching.make(callback, args, loop, context)

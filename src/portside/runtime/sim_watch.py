@@ -6,7 +6,6 @@ looks at the loop's selector himself is told of them as of all others: then they
 
 from __future__ import annotations
 
-from contextvars import copy_context
 from typing import Any, Final
 
 from portside.addr.abi import POLLERR, POLLHUP, POLLIN, POLLOUT
@@ -19,16 +18,21 @@ _ALWAYS: Final = POLLERR | POLLHUP
 
 
 class Step:
-    """A handle that nobody outside sees: of a task, or of a transport's own. Made in a tenth of a Handle's time."""
+    """A handle that nobody outside sees: of a task, or of a transport's own. Made in a tenth of a Handle's time.
 
-    def __init__(self, callback: Any, args: tuple[object, ...], context: Any) -> None:
+    `report` hears of it with the exception that a callback raised.
+    """
+
+    def __init__(self, report: Any, loop: Any, callback: Any, args: tuple[object, ...], context: Any) -> None:
+        self._report = report
+        self._loop = loop
         self._callback = callback
         self._args = args
         self._context = context
         self._cancelled = False
 
     def _run(self) -> None:
-        self._context.run(self._callback, *self._args)
+        run(self)
 
     def cancel(self) -> None:
         """Let it not run."""
@@ -115,6 +119,17 @@ class Watch(Item):
             ready.append(writer)
 
 
-def step(callback: Any, args: tuple[object, ...]) -> Step:
-    """A step that runs in a copy of the context that is current now."""
-    return Step(callback, args, copy_context())
+def run(step: Step) -> None:
+    """Handle._run."""
+    args = step._args
+    try:
+        if not args:
+            step._context.run(step._callback)
+        elif len(args) == 1:  # without a list and a second tuple in between
+            step._context.run(step._callback, args[0])
+        else:
+            step._context.run(step._callback, *args)
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        step._report(step, error)
