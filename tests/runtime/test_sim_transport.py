@@ -654,6 +654,42 @@ async def main():
 run(main)
 '''
 
+OTHER_SOCKETS = '''
+import asyncio.base_events
+from unittest import mock
+
+async def main():
+    """Whoever puts something in the place of a module or of a loop's method has it called."""
+    loop = asyncio.get_running_loop()
+    listening, transport, client, server = await pair()
+    address = listening.sockets[0].getsockname()
+    calls = []
+    class Counting(socket.socket):
+        def __init__(self, *args, **kwargs):
+            calls.append("socket")
+            super().__init__(*args, **kwargs)
+    module = type(socket)("socket")
+    module.__dict__.update(vars(socket), socket=Counting)
+    with mock.patch("asyncio.base_events.socket", module):
+        other, late = await loop.create_connection(lambda: Told("mocked"), *address)
+    print(calls)
+    other.close()
+    await late.lost
+    original = loop._add_writer
+    def counted(fd, *args):
+        calls.append("writer")
+        return original(fd, *args)
+    loop._add_writer = counted
+    other, late = await loop.create_connection(lambda: Told("late"), *address)
+    print(calls)
+    other.close()
+    await late.lost
+    transport.close()
+    await server.lost
+    listening.close()
+run(main)
+'''
+
 PROGRAMS = {
     name.lower(): program for name, program in globals().items()
     if name.isupper() and name != "TALK" and isinstance(program, str)

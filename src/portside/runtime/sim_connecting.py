@@ -34,6 +34,9 @@ RELIED_ON: Final = {
 }  # fmt: skip
 """Methods whose work is done here. A program that puts another in place, on the class or on its loop, has it called."""
 
+PASSED_OVER: Final = ("_add_reader", "_add_writer", "_remove_reader", "_remove_writer", "call_soon")
+"""What a loop's own connections do without. A program that gives a loop another of these has it called as well."""
+
 
 def _own_class(module: ModuleType, watching: Watching) -> type:
     """The transport of a connection on a simulated host: the loop's class with other methods."""
@@ -106,3 +109,6 @@ def connecting(module: ModuleType, watching: Watching) -> Iterator[tuple[type, s
     for holder, names in RELIED_ON.items():
         kind = getattr(getattr(module, holder[0]), holder[1])
         watching.unchanged += [(kind, name, getattr(kind, name)) for name in names]
+    watching.names = frozenset(name for _, name, _ in watching.unchanged) | frozenset(PASSED_OVER)
+    for user in (module.base_events, module.selector_events):
+        watching.unchanged.append((user, "socket", user.socket))

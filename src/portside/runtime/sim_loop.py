@@ -169,7 +169,8 @@ class Watching:
         self.handle = handle
         self.task_step = task_step  # of what a task gives to call_soon() to be run
         self.reporting = self.report  # one bound method for all steps
-        self.unchanged: list[tuple[Any, str, object]] = []  # methods of asyncio that connections rely on
+        self.unchanged: list[tuple[Any, str, object]] = []  # what connections rely on in asyncio's classes and modules
+        self.names: frozenset[str] = frozenset()  # and what a loop may have no other of for itself
         self.shown: dict[object, Any] = {}  # a method that stands for one of asyncio's, and which that is
         # A handle is made here without its __init__, as far as its attributes are those that are known.
         slots = getattr(handle, "__slots__", ())
@@ -190,8 +191,10 @@ class Watching:
         if _socket_module["socket"] is not _plain_socket:
             return False
         own: dict[str, object] = loop.__dict__
+        if not self.names.isdisjoint(own):
+            return False
         for holder, name, method in self.unchanged:  # noqa: SIM110 - all() over a generator takes five times as long
-            if name in own or getattr(holder, name) is not method:
+            if getattr(holder, name) is not method:
                 return False
         return True
 
