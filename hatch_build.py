@@ -7,12 +7,14 @@ time of a connection. Other compilers build once.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 from hatch_mypyc import plugin
 
@@ -33,29 +35,27 @@ class ProfiledBuildHook(plugin.MypycBuildHook):
             return
         with TemporaryDirectory() as folder:
             profile = Path(folder, "profile")
-            flags = os.environ.get("CFLAGS", "")
-            try:
-                nothing: dict[str, Any] = {"artifacts": [], "force_include": {}}
-                self._compile(version, nothing, f"{flags} {RECORD.format(profile)}", folder)
-                train(Path(self.root))
-                self._compile(version, build_data, f"{flags} {USE.format(profile)}", folder)
-            finally:
-                os.environ["CFLAGS"] = flags
+            nothing: dict[str, Any] = {"artifacts": [], "force_include": {}}
+            self._compile(version, nothing, RECORD.format(profile), folder)
+            train(Path(self.root))
+            self._compile(version, build_data, USE.format(profile), folder)
 
     def _compile(self, version: str, build_data: dict[str, Any], flags: str, folder: str) -> None:
         """Compile in a folder of the same name each time: GCC finds a profile by the path of the object file."""
         objects = Path(folder, "objects")
         objects.mkdir()
-        os.environ["CFLAGS"] = flags
-        os.environ["HATCH_MYPYC_BUILD_DIR"] = str(objects)
-        super().initialize(version, build_data)
-        objects.rename(Path(folder, f"objects {len(os.listdir(folder))}"))
+        all_flags = f"{os.environ.get('CFLAGS', '')} {flags}"
+        with patch.dict(os.environ, {"CFLAGS": all_flags, "HATCH_MYPYC_BUILD_DIR": str(objects)}):
+            super().initialize(version, build_data)
+        shutil.rmtree(objects)
 
 
 def is_gcc() -> bool:
     """Whether extensions are compiled by GCC, as Python was or CC says."""
-    compiler = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
-    answer = subprocess.run([*compiler.split(), "--version"], capture_output=True, text=True, check=False)
+    command = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()
+    if shutil.which(command[0]) is None:
+        return False  # to be told of by who needs it
+    answer = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
     return "Free Software Foundation" in answer.stdout
 
 
