@@ -54,7 +54,7 @@ def test_ci_runs_the_second_command_and_the_compiled_build() -> None:
     script = (ROOT / ".ci" / "run").read_text()
     (extraction,) = re.findall(r'^ *command="\$\((sed .*)\)"$', script, re.MULTILINE)
     assert 'bash -euo pipefail -c "$command"' in script
-    asked = re.findall(r"^from_readme (\w+)$", script, re.MULTILINE)
+    asked = re.findall(r"^ *from_readme (\w+)$", script, re.MULTILINE)
     assert asked == ["tests", "compiled"]
     for mark in asked:
         assert shell(f"set -- {mark}; {extraction}").stdout == marked(mark).text
