@@ -179,6 +179,18 @@ def test_mutated_packets_decode_or_are_refused(
     _decode_or_refuse(bytes(raw[: end % (len(raw) + 1)]))
 
 
+@pytest.mark.parametrize(("coverage", "quoted"), [(0, 0), (8, 8), (528, 528), (529, 0), (600, 0)])
+def test_a_quote_of_udp_lite_covers_no_more_than_is_quoted(coverage: int, quoted: int) -> None:
+    lite = UdpDatagram(A, B, 1, 2, bytes(592), IPPROTO_UDPLITE)
+    lite.coverage = coverage
+    error = IcmpMessage(B, A, IPPROTO_ICMP, 3, 3, quoted=lite)
+    decoded = codec.decode_ip(codec.encode_ip(error))
+    assert isinstance(decoded, IcmpMessage)
+    assert isinstance(decoded.quoted, UdpDatagram)
+    assert (decoded.quoted.coverage, len(decoded.quoted.data)) == (quoted, 520)
+    codec.encode_ip(decoded)
+
+
 @given(packets, st.data())
 def test_one_flipped_bit_under_a_checksum_is_noticed(packet: Packet, data: st.DataObject) -> None:
     if isinstance(packet, Fragment | RawPacket) or packet.proto == IPPROTO_UDPLITE:

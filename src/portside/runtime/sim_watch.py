@@ -35,8 +35,10 @@ class Step:
         run(self)
 
     def cancel(self) -> None:
-        """Let it not run."""
+        """Let it not run, and hold nobody: a callback may hold it."""
         self._cancelled = True
+        self._callback = None
+        self._args = ()
 
 
 class Watch(Item):

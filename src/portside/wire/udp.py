@@ -75,11 +75,14 @@ def _verify(raw: Payload, src: int, dst: int, proto: int, length: int, covered: 
 def decode_start(raw: Payload, src: int, dst: int, proto: int = IPPROTO_UDP) -> UdpDatagram:
     """The beginning of a datagram, as an ICMP error quotes it.
 
-    Raises ValueError when the header is not whole.
+    A checksum of UDP-Lite that covers more than is quoted covers all that is. Raises ValueError when the header is not
+    whole, or the coverage is less than it.
     """
     if len(raw) < _LENGTH:
         raise ValueError(f"UDP header of {len(raw)} bytes: it has {_LENGTH}")
     sport, dport, field, _ = unpack_from(_HEADER, raw)
     datagram = UdpDatagram(src, dst, sport, dport, bytes(raw[_LENGTH:]), proto)
-    datagram.coverage = field if proto == IPPROTO_UDPLITE else None
+    if proto == IPPROTO_UDPLITE:
+        datagram.coverage = 0 if field > len(raw) else field
+        _covered(datagram.coverage, len(raw))
     return datagram
