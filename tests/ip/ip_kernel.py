@@ -6,55 +6,28 @@ outlives a test: the namespaces end with their processes.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
-import pickle
 import signal
 import socket
 import struct
 import subprocess
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import Any
 
-CLONE_NEWNET = 0x40000000
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-def unshare() -> None:
-    """Enter a network namespace of our own (unshare(2))."""
-    if libc.unshare(CLONE_NEWNET):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+from tests.live.apart import apart, unshare
 
 
 def in_namespace(function: Callable[..., Any], *arguments: Any) -> Any:
     """What `function(*arguments)` returns when run in a fresh network namespace with lo up."""
-    read_end, write_end = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.close(read_end)
-            try:
-                unshare()
-                ip("link set lo up")
-                result = (True, function(*arguments))
-            except BaseException:
-                result = (False, traceback.format_exc())
-            with os.fdopen(write_end, "wb") as pipe:
-                pickle.dump(result, pipe)
-        finally:
-            os._exit(0)
-    os.close(write_end)
-    with os.fdopen(read_end, "rb") as pipe:
-        data = pipe.read()
-    os.waitpid(pid, 0)
-    ok, value = pickle.loads(data)
-    assert ok, value
-    return value
+    return apart(_with_lo, function, *arguments)
+
+
+def _with_lo(function: Callable[..., Any], *arguments: Any) -> Any:
+    ip("link set lo up")
+    return function(*arguments)
 
 
 def available() -> bool:

@@ -1,4 +1,6 @@
-"""Record what the kernel answers, for where namespaces cannot be had: `python tests/ip/record.py`, as root.
+"""Record what the kernel answers, for where namespaces cannot be had: `PYTHONPATH=. python tests/ip/record.py`.
+
+Root runs it.
 """
 
 from __future__ import annotations

@@ -7,12 +7,18 @@ from functools import cached_property
 from typing import Final
 
 from portside.addr.ip import V4_BROADCAST, bits_of, is_v4, prefix_of
-from portside.facts.interface import IFF_LOOPBACK, IFF_UP, SCOPE_HOST, SCOPE_LINK, Address, Interface
+from portside.facts.interface import (
+    IFA_F_OPTIMISTIC,
+    IFA_F_TENTATIVE,
+    IFF_LOOPBACK,
+    IFF_UP,
+    SCOPE_HOST,
+    SCOPE_LINK,
+    Address,
+    Interface,
+)
 from portside.facts.route import BROADCAST, LOCAL
 from portside.facts.snapshot import Snapshot
-
-IFA_F_OPTIMISTIC: Final = 0x04
-IFA_F_TENTATIVE: Final = 0x40
 
 EVERYTHING: Final = (1 << 64) - 1
 """The capabilities of root."""

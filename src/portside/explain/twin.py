@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Final
 
 from portside.addr.abi import AF_INET, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE
 from portside.addr.ip import V4_LOOPBACK, V6_ANY, V6_LOOPBACK, bits_of, is_link_local, is_v4, needs_scope, prefix_of
@@ -18,6 +17,7 @@ from portside.explain.frames import Frames, Plug
 from portside.explain.world import NOBODY, OUTSIDE, Clock, Wire
 from portside.facts.interface import (
     IFA_F_DADFAILED,
+    IFA_F_OPTIMISTIC,
     IFA_F_TENTATIVE,
     IFF_LOOPBACK,
     IFF_LOWER_UP,
@@ -51,8 +51,6 @@ from portside.ip.validation import Validation
 from portside.sockets.entry import Entry
 from portside.tcp import listen
 from portside.wire.packet import Fragment, Packet, TcpSegment, UdpDatagram
-
-IFA_F_OPTIMISTIC: Final = 0x04
 
 
 class Choices:

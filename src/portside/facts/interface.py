@@ -34,6 +34,7 @@ SCOPE_NAMES: Final = {
 # Flags of an address, <linux/if_addr.h>.
 IFA_F_SECONDARY: Final = 0x01  # for IPv6: temporary
 IFA_F_NODAD: Final = 0x02
+IFA_F_OPTIMISTIC: Final = 0x04
 IFA_F_DADFAILED: Final = 0x08
 IFA_F_DEPRECATED: Final = 0x20
 IFA_F_TENTATIVE: Final = 0x40

@@ -125,6 +125,10 @@ def bridge(
     if renamed:
         route = layer.routes.forward_from(packet, device, ruleset.mark_of(packet))
         v4 = is_v4(packet.dst)
+        if not v4 and isinstance(route, Verdict):
+            layer.drop(packet, device, route)  # nobody is told (br_nf_pre_routing_finish_ipv6)
+            ruleset.answered(packet)
+            return False
         forwards = not v4 or layer.validation is None or layer.validation.forwards(device, v4)
         if forwards and isinstance(route, Route) and route.interface is device:
             next_hop = route.next_hop

@@ -9,12 +9,11 @@ from typing import Final
 
 from portside.addr.abi import AF_INET, AF_INET6
 from portside.addr.ip import V4_PREFIX
-from portside.facts.route import NextHop, PolicyRule, Route
+from portside.facts.route import TABLE_LOCAL, NextHop, PolicyRule, Route
 from portside.live.netlink import NETLINK_ROUTE, Netlink, address_of, attributes, number_of, text_of
 
 RTM_GETROUTE: Final = 26
 RTM_GETRULE: Final = 34
-TABLE_LOCAL: Final = 255
 
 # struct rtmsg: family, destination and source prefix length, tos, table, protocol, scope, type, flags.
 _ROUTE: Final = struct.Struct("=BBBBBBBBI")

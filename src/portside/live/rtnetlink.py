@@ -58,7 +58,6 @@ NDA_LLADDR: Final = 2
 NETNSA_NSID: Final = 1
 NETNSA_FD: Final = 3
 
-_U32: Final = struct.Struct("=I")
 _STATS: Final = struct.Struct("=8Q")
 
 OPERATIONAL_STATES: Final = ("UNKNOWN", "NOTPRESENT", "DOWN", "LOWERLAYERDOWN", "TESTING", "DORMANT", "UP")
@@ -174,7 +173,7 @@ def group_name(number: int) -> str:
 def _numbers_of(netlink: Netlink, namespaces: Mapping[int, int]) -> Iterator[tuple[int, int]]:
     """By which number this namespace knows each of those, if it does: number, inode."""
     for inode, descriptor in namespaces.items():
-        payload = bytes(4) + attribute(NETNSA_FD, _U32.pack(descriptor))
+        payload = bytes(4) + attribute(NETNSA_FD, struct.pack("=I", descriptor))
         try:
             answer = netlink.request(RTM_GETNSID, payload)
         except OSError as error:
@@ -184,7 +183,7 @@ def _numbers_of(netlink: Netlink, namespaces: Mapping[int, int]) -> Iterator[tup
         if answer is not None:
             number = dict(attributes(answer[1], 4)).get(NETNSA_NSID)
             if number is not None:
-                yield _U32.unpack(number)[0], inode
+                yield number_of(number), inode
 
 
 def _address(body: memoryview) -> tuple[int, Address | None]:
