@@ -417,3 +417,24 @@ def test_the_listeners_that_are_looked_at_can_be_chosen() -> None:
     chosen: list[Socket] = []
     assert exposures(host(one), chosen) == ()
     assert ETH0.name == "eth0"
+
+
+PROTO_58 = Match(key="proto", values=((58, 58),))
+DISCOVERY = rule("accept", PROTO_58, Match(key="icmp_type", values=((133, 137),)))
+SSH = rule("accept", Match(key="proto", values=((6, 6),)), Match(key="dport", values=((22, 22),)))
+
+
+@pytest.mark.scenario("C4")
+@pytest.mark.parametrize(("rules", "hook", "v6"), [
+    ([SSH], "input", DROPPED),
+    ([SSH, DISCOVERY], "input", OPEN),
+    ([SSH, rule("accept", Match(key="state", values=("untracked",)))], "input", OPEN),
+    ([SSH, rule("accept", PROTO_58, Match(key="icmp_type", values=((136, 136),)))], "input", DROPPED),
+    ([rule("accept", Match(key="state", values=("established",)))], "output", DROPPED),
+    ([rule("accept", Match(key="state", values=("established",))), DISCOVERY], "output", OPEN),
+])  # fmt: skip
+def test_who_asks_over_ipv6_needs_the_link_address_first(rules: list[FirewallRule], hook: str, v6: str) -> None:
+    """A filter that drops neighbour discovery keeps everybody out, whatever it accepts besides."""
+    found = look(host(socket("[::]:22", v6only=False), chains=(chain(*rules, policy="drop", hook=hook, name=hook),)))
+    doors = {(ip.is_v4(door.address), door.verdict) for door in found.outer}
+    assert doors == {(True, OPEN), (False, v6)}

@@ -105,6 +105,19 @@ def test_loopback_has_its_chains() -> None:
     assert [predict(facts, target).outcome for target, _, _ in results] == [FAILED, FAILED, ACCEPTED]
 
 
+@pytest.mark.parametrize("called", ["0", "1"])
+def test_a_chain_of_the_bridge_as_a_device_sees_what_is_for_it(called: str) -> None:
+    made = machine({2: chain("netdev", "ingress", "tcp dport 80 drop", device="br0")}, bridged=True)
+    made.spaces[2].sysctls["net/bridge/bridge-nf-call-iptables"] = called
+    made.spaces[2].ruleset += "\n" + chain("ip", "forward", "tcp dport 81 drop")
+    made.targets = [Target(0, "10.1.0.3", 80), Target(0, "10.1.0.2", 80)]
+    facts, found = apart(run, made)
+    told = [predict(facts, target) for target, _, _ in found]
+    assert [errno.errorcode[each.errno] if each.errno else each.outcome for each in told] == [
+        outcome for _, outcome, _ in found
+    ] == ["ETIMEDOUT", ACCEPTED]  # fmt: skip
+
+
 REJECTING = "table ip r {\nchain c {\ntype filter hook forward priority 0;\ntcp dport 80 reject with tcp reset\n}\n}\n"
 
 

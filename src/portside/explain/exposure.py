@@ -18,7 +18,7 @@ from portside.explain.browsing import scheme_of
 from portside.explain.packet_filter import DIVERTED, DROPPED, OPEN, REJECTED, UNKNOWN, Asked, Piece, Range
 from portside.explain.place import Place, Prefix
 from portside.explain.ranges import merged, ranges_text, size, without
-from portside.facts.interface import IFF_LOOPBACK, IFF_UP, Interface
+from portside.facts.interface import IFF_LOOPBACK, IFF_NOARP, IFF_POINTOPOINT, IFF_UP, Interface
 from portside.facts.snapshot import Snapshot
 from portside.facts.socket import Socket
 from portside.facts.state import CLOSED, LISTEN
@@ -323,7 +323,9 @@ def _outer_doors(place: Place, socket: Socket) -> list[Door]:
             asked = Asked(
                 socket.proto, address, socket.lport, interface.name, any_address=wild, redirected=first
             )  # fmt: skip
-            verdict, sources, because, doubted = _sum_up(packet_filter.from_outside(place.snapshot.chains, asked))
+            discovered = not interface.flags & (IFF_NOARP | IFF_POINTOPOINT)
+            pieces = packet_filter.from_outside(place.snapshot.chains, asked, discovered=discovered)
+            verdict, sources, because, doubted = _sum_up(pieces)
             found.append(
                 Door(
                     interface=interface.name,

@@ -47,11 +47,16 @@ class Frames:
         )
 
     def crosses(self, packet: Packet, sender: Interface, receiver: Interface) -> bool:
-        """Whether a frame gets through the bridge, up to where br_netfilter shows it to the filter of IP."""
+        """Whether a frame gets through the bridge, up to where br_netfilter shows it to the filter of IP.
+
+        What is for the bridge itself comes in by it then, and is seen by the filter of IP afterwards.
+        """
         came, goes = self.plugs[sender.link_address], self.plugs[receiver.link_address]
         packet = _seen(packet)
-        if came.bridge is goes.layer and not _asked(goes.layer, INPUT, packet, came.port, None, bridge=True):
-            return False
+        if came.bridge is goes.layer:
+            return _asked(goes.layer, INPUT, packet, came.port, None, bridge=True) and _asked(
+                goes.layer, INGRESS, packet, receiver, None
+            )
         return goes.bridge is None or _asked(
             goes.bridge, _hook(came, goes), packet, came.port, goes.port, bridge=True, priorities=BEFORE
         )
@@ -60,6 +65,8 @@ class Frames:
         """Whether a frame gets out of the bridge then, and into an interface."""
         came, goes = self.plugs[sender.link_address], self.plugs[receiver.link_address]
         packet = _seen(packet)
+        if came.bridge is goes.layer:
+            return True
         if goes.bridge is not None and not (
             _asked(goes.bridge, _hook(came, goes), packet, came.port, goes.port, bridge=True, priorities=AFTER)
             and _asked(goes.bridge, POSTROUTING, packet, None, goes.port, bridge=True)

@@ -1,7 +1,8 @@
 """What the packet filter says of a new connection to a port: from which sources it passes, and by which rule not.
 
 What must follow for a connection to come about is looked at as well: the answer, which leaves by where the packet came
-in, and the acknowledgement of that.
+in, and the acknowledgement of that. So is what comes before it over IPv6: whoever asks needs the link address of this
+machine, and neighbour discovery is ICMPv6 like any other to the filter.
 
 All sources are asked about at once: a set of source addresses and ports goes through the chains as nft(8) orders them,
 and each rule takes out of it what it decides about. A rule that could not be read makes unknown what it may decide.
@@ -14,7 +15,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
-from portside.addr.ip import V4_PREFIX, is_v4
+from portside.addr.abi import IPPROTO_ICMPV6
+from portside.addr.ip import V4_PREFIX, is_multicast, is_v4
 from portside.facts.rule import INGRESS, INPUT, OUTPUT, POSTROUTING, PREROUTING, Chain, FirewallRule, Match
 
 OPEN: Final = "open"
@@ -26,6 +28,14 @@ UNKNOWN: Final = "unknown"
 NEW: Final = "new"  # the state of a connection by its first packet
 SYN: Final = 0x02
 ACK: Final = 0x10
+SOLICITATION: Final = 135
+ADVERTISEMENT: Final = 136
+SOLICITED_NODE: Final = 0xFF02 << 112 | 0x1FF000000  # ff02::1:ff00:0/104, RFC 4291 section 2.7.1
+NOT_OF_DISCOVERY: Final = frozenset({
+    "sport", "dport", "tcp_flags", "uid", "gid", "direction", "ct_status", "original_saddr", "original_daddr",
+    "original_sport", "original_dport",
+})  # fmt: skip
+"""What a rule may ask of a packet that neighbour discovery has nothing of."""
 CONNTRACK: Final = -200  # NF_IP_PRI_CONNTRACK
 DEEPEST: Final = 16  # jumps: NFT_JUMP_STACK_SIZE
 
@@ -70,6 +80,7 @@ class Asked:
     any_address: bool = False  # whoever listens takes what is sent to any address of the host
     redirected: int = 0  # where NAT's redirect leads: the first address of `iif`, or loopback's
     tracked: bool = True  # connection tracking has seen it: chains of a priority below its own come before
+    icmp: int | None = None  # the type, where it is neighbour discovery and no connection's
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +105,35 @@ def sources(address: int) -> tuple[Range, ...]:
     return V4_SOURCES if is_v4(address) else V6_SOURCES
 
 
-def from_outside(chains: tuple[Chain, ...], asked: Asked) -> list[Piece]:
-    """What happens to connections that come in by `asked.iif`, of every source that there can be."""
-    found = _judge(chains, asked, [Box(each) for each in sources(asked.address)], (INGRESS, PREROUTING, INPUT))
+def from_outside(chains: tuple[Chain, ...], asked: Asked, *, discovered: bool = False) -> list[Piece]:
+    """What happens to connections that come in by `asked.iif`, of every source that there can be.
+
+    Args: discovered: who is on that link has to ask for this machine's link address.
+    """
+    boxes = [Box(each) for each in sources(asked.address)]
+    unheard: list[Piece] = []
+    if discovered and not is_v4(asked.address):
+        unheard, boxes = _discover(chains, asked, boxes)
+    found = _judge(chains, asked, boxes, (INGRESS, PREROUTING, INPUT))
     answer = replace(asked, iif="", oif=asked.iif, answer=True, flags=SYN | ACK)
     found = _and_then(found, chains, answer, (OUTPUT, POSTROUTING))
-    return _and_then(found, chains, replace(asked, flags=ACK), (INGRESS, PREROUTING, INPUT))
+    return unheard + _and_then(found, chains, replace(asked, flags=ACK), (INGRESS, PREROUTING, INPUT))
+
+
+def _discover(chains: tuple[Chain, ...], asked: Asked, boxes: list[Box]) -> tuple[list[Piece], list[Box]]:
+    """Who is not heard or not answered when they ask for the link address, and who is (RFC 4861 section 7.2).
+
+    Connection tracking passes such packets by, and NAT does.
+    """
+    group = SOLICITED_NODE | asked.address & 0xFFFFFF
+    question = replace(asked, proto=IPPROTO_ICMPV6, icmp=SOLICITATION, address=group)
+    boxes = [replace(box, state="untracked") for box in boxes]
+    found = _judge(tuple(each for each in chains if each.kind != "nat"), question, boxes, (INGRESS, PREROUTING, INPUT))
+    answer = replace(question, iif="", oif=asked.iif, answer=True, icmp=ADVERTISEMENT, address=asked.address)
+    found = _and_then(found, chains, answer, (OUTPUT, POSTROUTING), "untracked")
+    stopped = [replace(piece, verdict=DROPPED) for piece in found if piece.verdict not in (OPEN, UNKNOWN)]
+    passed = [piece.box for piece in found if piece.verdict in (OPEN, UNKNOWN)]
+    return stopped, [replace(box, mark=0, state=NEW) for box in passed]
 
 
 def from_here(chains: tuple[Chain, ...], asked: Asked, source: int) -> list[Piece]:
@@ -119,7 +153,7 @@ def _and_then(
     """Send on what passed so far. NAT is asked once for a connection, by its first packet: its chains are left out."""
     stopped = [piece for piece in pieces if piece.verdict not in (OPEN, UNKNOWN)]
     boxes = [
-        replace(piece.box, mark=0, state="invalid" if piece.box.state == "untracked" else state)
+        replace(piece.box, mark=0, state="invalid" if piece.box.state == "untracked" != state else state)
         for piece in pieces
         if piece.verdict in (OPEN, UNKNOWN)
     ]
@@ -273,6 +307,8 @@ def _plain(match: Match, box: Box, asked: Asked) -> bool | str | None:
     """Whether a condition holds: True, False, "maybe", or None when it depends on the source."""
     if match.key.startswith("original_") and not asked.tracked:
         return False
+    if asked.icmp is not None and match.key in NOT_OF_DISCOVERY:
+        return False
     if _is_of_source(match, asked):
         return None
     key = match.key.removeprefix("original_").removesuffix("_anywhere")
@@ -281,6 +317,9 @@ def _plain(match: Match, box: Box, asked: Asked) -> bool | str | None:
         if not name:
             return False  # there is none: the rule is not met, nor is its contrary
         return any(_same_name(str(each), name) for each in match.values) is not match.negated
+    if key.startswith("icmp") and asked.icmp is not None:
+        number = asked.icmp if key == "icmp_type" else 0
+        return any(first <= number <= last for first, last in _pairs(match)) is not match.negated
     if key.startswith("icmp") or (key in ("uid", "gid") and not asked.oif):
         return False
     numbers = {"proto": asked.proto, **dict.fromkeys(("saddr", "daddr"), asked.address)}
@@ -303,14 +342,15 @@ def _plain(match: Match, box: Box, asked: Asked) -> bool | str | None:
 def _words(box: Box, asked: Asked) -> dict[str, str]:
     """What is true of the packet, by the keys of conditions that name things."""
     local = "lo" in (asked.iif, asked.oif)
+    many = is_multicast(asked.address)
     types = ("local" if local or asked.answer else "unicast", "unicast" if asked.answer and not local else "local")
     return {
         "family": "ip" if is_v4(asked.address) else "ip6",
         "state": box.state if asked.tracked or box.state == "untracked" else "invalid",
         "direction": "" if not asked.tracked else "reply" if asked.answer else "original",
         "saddr_type": types[0],
-        "daddr_type": types[1],
-        "packet_type": "host",
+        "daddr_type": "multicast" if many else types[1],
+        "packet_type": "multicast" if many else "host",
         "reverse_path": "exists",  # who is asked about comes by where the answer leaves
         "ct_status": "",
     }

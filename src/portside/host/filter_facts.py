@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from portside.addr.abi import IPPROTO_ICMPV6
 from portside.addr.ip import bits_of, text
 from portside.facts import rule as facts
 from portside.facts.rule import FirewallRule, Match
@@ -13,6 +14,12 @@ from portside.ip.firewall import ACCEPT, DROP, FilterRule, Firewall, Prefix
 
 FAMILY_NAMES: Final = {number: name for name, number in firewall.FAMILIES.items()}
 TABLE: Final = "filter"
+DISCOVERY: Final = FirewallRule(
+    verdict="accept",
+    matches=(Match(key="proto", values=((IPPROTO_ICMPV6,) * 2,)), Match(key="icmp_type", values=((133, 137),))),
+    text="icmpv6 type 133-137 accept",
+)
+"""Neighbour discovery passes: the filter of a simulated host does not see it."""
 
 
 def chains(filter: Firewall) -> tuple[facts.Chain, ...]:
@@ -24,7 +31,7 @@ def chains(filter: Firewall) -> tuple[facts.Chain, ...]:
             name=hook,
             hook=hook,
             policy=chain.policy,
-            rules=tuple(map(_rule, chain.rules)),
+            rules=(DISCOVERY, *map(_rule, chain.rules)),
         )
         for hook, chain in filter.chains.items()
         if chain.rules or chain.policy != ACCEPT

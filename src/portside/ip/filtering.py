@@ -36,9 +36,7 @@ def output(layer: IpLayer, ruleset: Ruleset, packet: Packet, route: Route) -> Ro
         """The way that a packet takes with its new names (ip_route_me_harder)."""
         source = packet.src if layer.is_local(packet.src) else 0
         by = device or (oif.index if needs_scope(packet.dst) else 0)
-        layer.routes.mark = mark
-        found = layer.routes.lookup_unscoped(packet.dst, source, by)
-        layer.routes.mark = 0
+        found = layer.routes.lookup_again(packet, source, by, mark)
         if isinstance(found, Verdict):
             return found
         ways.append(found)
@@ -121,18 +119,8 @@ def bridge(
     before = packet.dst
     ruling = ruleset.prerouting(packet, device)
     renamed = ruling is None and packet.dst != before
-    next_hop = 0
-    if renamed:
-        route = layer.routes.forward_from(packet, device, ruleset.mark_of(packet))
-        v4 = is_v4(packet.dst)
-        if not v4 and isinstance(route, Verdict):
-            layer.drop(packet, device, route)  # nobody is told (br_nf_pre_routing_finish_ipv6)
-            ruleset.answered(packet)
-            return False
-        forwards = not v4 or layer.validation is None or layer.validation.forwards(device, v4)
-        if forwards and isinstance(route, Route) and route.interface is device:
-            next_hop = route.next_hop
-    if ruling is None and not renamed and not crosses():
+    next_hop = _renamed_way(layer, ruleset, packet, device) if renamed else 0
+    if next_hop is None or (ruling is None and not renamed and not crosses()):
         return False
     if ruling is None and not next_hop and (to_host or renamed):
         ruleset.expect(packet)
@@ -154,3 +142,18 @@ def bridge(
         else:
             layer.neighbors.send(packet, device, next_hop)
     return not next_hop
+
+
+def _renamed_way(layer: IpLayer, ruleset: Ruleset, packet: Packet, device: Interface) -> int | None:
+    """The neighbour on a bridge to which a packet goes that NAT has renamed; 0: none, the host is to route it.
+
+    None: it is dropped, and nobody is told (br_nf_pre_routing_finish_ipv6).
+    """
+    route = layer.routes.forward_from(packet, device, ruleset.mark_of(packet))
+    v4 = is_v4(packet.dst)
+    if not v4 and isinstance(route, Verdict):
+        layer.drop(packet, device, route)
+        ruleset.answered(packet)
+        return None
+    forwards = not v4 or layer.validation is None or layer.validation.forwards(device, v4)
+    return route.next_hop if forwards and isinstance(route, Route) and route.interface is device else 0

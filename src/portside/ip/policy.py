@@ -220,6 +220,19 @@ class PolicyRoutes(RouteTable):
         self._cache.clear()
         return super().lookup_unscoped(dst, src, oif)
 
+    def lookup_again(self, packet: Packet, src: int, oif: int, mark: int) -> Route | Verdict:
+        """As `RouteTable.lookup_again`: rules see its ports as they are now, and over IPv4 no user."""
+        asked_for = self.uid, self.proto, self.dport
+        whole = packet.whole if isinstance(packet, Fragment) else packet
+        self.proto = packet.proto
+        if is_v4(packet.dst):
+            self.uid = 0
+        if isinstance(whole, TcpSegment | UdpDatagram):
+            self.dport = whole.dport
+        found = super().lookup_again(packet, src, oif, mark)
+        self.uid, self.proto, self.dport = asked_for
+        return found
+
     def _match_v4_from(self, dst: int, src: int, device: Interface | None) -> RouteEntry | Verdict | None:
         return self._look(self._asked(dst, src, device), device)
 

@@ -326,6 +326,13 @@ class RouteTable:
             found = self.lookup_unscoped(dst, src, oif)
         return found
 
+    def lookup_again(self, packet: Packet, src: int, oif: int, mark: int) -> Route | Verdict:
+        """The same for a packet of this host that NAT has renamed, or whose mark is another (ip_route_me_harder)."""
+        self.mark = mark
+        found = self.lookup_unscoped(packet.dst, src, oif)
+        self.mark = 0
+        return found
+
     def lookup_unscoped(self, dst: int, src: int = 0, oif: int = 0) -> Route | Verdict:
         """The same for sendto(2) of a socket that is not connected.
 
