@@ -94,7 +94,10 @@ CALLS: dict[str, Callable[[], Result]] = {
 def one(name: str) -> None:
     """Run one of CALLS, and print how long it took and what it returned."""
     call = CALLS[name]
-    from portside.live import machine, origin  # noqa: F401
+    import ctypes  # noqa: F401
+
+    from portside.facts import settings  # noqa: F401
+    from portside.live import fd_iterator, machine, origin  # noqa: F401
 
     if "psutil" in name:
         import psutil  # noqa: F401

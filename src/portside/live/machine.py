@@ -143,7 +143,7 @@ def _place(reading: _Reading, one: Found, doors: Mapping[int, int]) -> _Place:
     place = _Place(Namespace(inode=one.inode, name=one.name))
     if "sockets" in want:
         ask = ASK_MEMORY | (ASK_INFO | ASK_CONGESTION if "tcp_info" in want else 0)
-        place.sockets += tables.inet(
+        place.sockets = tables.inet(
             _refused(reading), ask=ask, tcp_states=reading.tcp_states, port=reading.port, holders=reading.known.of_each
         )
     if "unix" in want:

@@ -46,7 +46,7 @@ def inet(
     found: list[Socket] = []
     try:
         with Link() as link:
-            found += inet_diag.dump(link, AF_UNSPEC, IPPROTO_TCP, tcp_states, ask=ask, port=port, holders=holders)
+            found = inet_diag.dump(link, AF_UNSPEC, IPPROTO_TCP, tcp_states, ask=ask, port=port, holders=holders)
             found.sort(key=attrgetter("family"))  # as other tools have them: IPv4 first
             for proto, family, name in KINDS:
                 if proto == IPPROTO_TCP or (proto == IPPROTO_RAW and port is not None):
@@ -62,7 +62,8 @@ def inet(
     for name in PINGS if port is None else ():
         text += proc_net.inet(name)
     set_owners(text, holders)
-    return found + text
+    found += text
+    return found
 
 
 def _text(name: str, states: int, port: int | None) -> Iterator[Socket]:
