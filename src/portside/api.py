@@ -18,8 +18,8 @@ from portside.facts.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from portside.addr.reading import Endpoint
+    from portside.explain.attempt import Why
     from portside.explain.binding import Answer
-    from portside.explain.connect import Why
     from portside.explain.listening import Listener
     from portside.explain.place import Caller
     from portside.host.processes import Process

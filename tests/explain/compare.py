@@ -12,7 +12,8 @@ from tests.explain.real import run
 from tests.live.apart import apart
 
 from portside.addr.ip import parse
-from portside.explain.connect import ACCEPTED, FAILED, SILENT, Attempt, why
+from portside.explain.attempt import ACCEPTED, FAILED, SILENT, Attempt
+from portside.explain.connect import why
 from portside.facts.snapshot import Snapshot
 
 

@@ -10,7 +10,7 @@ from tests.explain.parts import Listener, Machine, Space, Target
 from tests.explain.real import run
 from tests.live.apart import apart, lacking
 
-from portside.explain.connect import ACCEPTED, FAILED, UNKNOWN
+from portside.explain.attempt import ACCEPTED, FAILED, UNKNOWN
 
 pytestmark = [
     pytest.mark.linux, pytest.mark.skipif(lacking("ip", "nft") != "", reason=lacking("ip", "nft")),

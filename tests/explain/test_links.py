@@ -12,7 +12,7 @@ from tests.explain.real import attempt_all, build, run, settle, snapshot
 from tests.explain.test_frames import machine
 from tests.live.apart import apart, ip, lacking
 
-from portside.explain.connect import ACCEPTED, FAILED, UNKNOWN, Attempt
+from portside.explain.attempt import ACCEPTED, FAILED, UNKNOWN, Attempt
 from portside.facts.snapshot import Snapshot
 
 pytestmark = [pytest.mark.linux, pytest.mark.skipif(lacking("ip") != "", reason=lacking("ip"))]

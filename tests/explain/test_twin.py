@@ -13,7 +13,8 @@ from tests.live.apart import apart, ip, lacking
 from tests.live.test_rtnetlink import generate
 
 from portside.addr.ip import is_v4, parse
-from portside.explain.twin import Choices, Machine
+from portside.explain.choices import Choices
+from portside.explain.machine import Machine
 from portside.explain.world import Clock
 from portside.facts.route import BLACKHOLE, PROHIBIT, UNREACHABLE
 from portside.facts.snapshot import Snapshot

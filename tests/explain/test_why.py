@@ -10,8 +10,9 @@ from tests.explain import hand
 
 from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_UDP
 from portside.addr.ip import V4_PREFIX, parse
-from portside.explain.connect import ACCEPTED, BEYOND, FAILED, SILENT, UNKNOWN, Why, why
-from portside.explain.twin import routes_of
+from portside.explain.attempt import ACCEPTED, BEYOND, FAILED, SILENT, UNKNOWN, Why
+from portside.explain.connect import why
+from portside.explain.machine import routes_of
 from portside.facts.interface import IFF_LOWER_UP, IFF_UP
 from portside.facts.route import (
     BLACKHOLE,

@@ -19,7 +19,8 @@ from portside.addr.reading import Endpoint
 from portside.api import looked_up
 from portside.cli import source as sources
 from portside.cli.source import Complaint, Source
-from portside.explain.connect import ACCEPTED, BEYOND, FAILED, SILENT, UNKNOWN, Why, why
+from portside.explain.attempt import ACCEPTED, BEYOND, FAILED, SILENT, UNKNOWN, Why
+from portside.explain.connect import why
 from portside.explain.origin import ClosedError, namespace_of
 from portside.facts.snapshot import Missing, Snapshot
 from portside.views.table import clean

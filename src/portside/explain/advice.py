@@ -6,7 +6,7 @@ import errno
 from typing import Final
 
 from portside.addr.ip import is_multicast, text
-from portside.explain.connect import ACCEPTED, BEYOND, SILENT, UNKNOWN, Attempt, Step
+from portside.explain.attempt import ACCEPTED, BEYOND, SILENT, UNKNOWN, Attempt, Step
 from portside.ip.ruleset import Ruling
 
 DROPS: Final = {
