@@ -42,7 +42,7 @@ Result = tuple[int, object]
 
 
 def list_by_portside() -> Result:
-    """The list with owners, every field that ss -tanp shows."""
+    """The list with owners, every field that psutil and lsof tell of."""
     from portside.live import machine
 
     count, rows = 0, machine.read(want={"sockets", "owners"}, namespaces=False).sockets
@@ -51,6 +51,15 @@ def list_by_portside() -> Result:
         for owner in one.owners:
             row = owner.pid, owner.fd, owner.command
         count += bool(row)
+    return count, rows
+
+
+def queues_by_portside() -> Result:
+    """The list with owners, every field that ss -tanp shows: the queues too."""
+    count, rows = list_by_portside()
+    for one in rows:  # type: ignore[attr-defined]
+        row = one.receive_queue, one.send_queue, one.accept_queue, one.backlog
+        count += not row
     return count, rows
 
 
@@ -87,7 +96,8 @@ def kept_by_portside() -> Result:
 
 
 CALLS: dict[str, Callable[[], Result]] = {
-    each.__name__: each for each in (list_by_portside, list_by_psutil, who_by_portside, kept_by_portside)
+    each.__name__: each
+    for each in (list_by_portside, queues_by_portside, list_by_psutil, who_by_portside, kept_by_portside)
 }
 
 
@@ -223,10 +233,12 @@ def run_all(rounds: int, connections: int) -> None:
     lsof = {"lsof -nP -i": lambda: ran("lsof", "-nP", "-i")} if have["lsof"] else {}
     listed = "the list with owners"
     with crowd(connections):
-        compare(f"{listed}, {2 * connections} sockets", lambda: called("list_by_portside"), {**psutil, **ss}, rounds)
+        compare(f"{listed}, {2 * connections} sockets", lambda: called("list_by_portside"), psutil, rounds)
+        compare("the same with the queues", lambda: called("queues_by_portside"), ss, rounds)
         print(f"  kept, the process has {int(_call('kept_by_portside')[2]) / 1e6:.0f} MB")
     with crowd(500):
-        compare(f"{listed}, 1000 sockets", lambda: called("list_by_portside"), {**psutil, **ss, **lsof}, rounds)
+        compare(f"{listed}, 1000 sockets", lambda: called("list_by_portside"), {**psutil, **lsof}, rounds)
+        compare("the same with the queues", lambda: called("queues_by_portside"), ss, rounds)
         for tool, theirs in (("lsof -nP -i", lsof), ("ss -tanp", ss)):
             words = (sys.executable, "-m", "portside", *tool.split())
             compare(f"the same by the command: portside {tool}", lambda words=words: ran(*words), theirs, rounds)  # type: ignore[misc]

@@ -48,7 +48,7 @@ _ROW: Final = struct.Struct("=IH10xBBBBHH16s16sIQIIIII")
 _MEMORY: Final = struct.Struct("=9I")
 assert _ROW.size == 16 + 72
 
-_FIRST: Final = ("state", "lport", "rport", "laddr", "raddr", "uid", "inode", "owners")
+_FIRST: Final = ("state", "lport", "rport", "laddr", "raddr", "uid", "inode", "owners", "receive_queue", "send_queue")
 """What is read of every socket at once."""
 _OF_A_KIND: Final = ("family", "proto", "type")
 """What all sockets of a dump have in common."""
@@ -75,6 +75,8 @@ class DiagSocket:
     uid: int
     inode: int
     owners: tuple[Owner, ...]
+    receive_queue: int
+    send_queue: int
     family: int
     proto: int
     type: int
@@ -116,10 +118,12 @@ class _Unread:
 
 
 @cache
-def _kind(family: int, proto: int) -> type[DiagSocket]:
-    """The class of sockets of one family and protocol."""
+def _kind(family: int, proto: int, listening: bool) -> type[DiagSocket]:
+    """The class of sockets of one family and protocol; those that don't listen have no queue of connections."""
     same: dict[str, Any] = {name: _Unread(name) for name in _setters if name not in (*_FIRST, *_OF_A_KIND)}
     same.update(family=family, proto=proto, type=TYPES.get(proto, SOCK_RAW))
+    if not listening:
+        same.update(accept_queue=0, backlog=0)
     if proto == IPPROTO_RAW:
         same["proto"] = property(attrgetter("lport"))  # a raw socket has its protocol where others have a port
     return type("Socket", (DiagSocket,), {**same, "__slots__": (), "__class__": Socket})
@@ -202,13 +206,13 @@ def _rows(piece: bytes, length: int, proto: int, addresses: Addresses, holders: 
     if piece[4] == NLMSG_DONE:
         return []
     family = piece[16]
-    kind = _kind(family, proto)
+    kind, listener = _kind(family, proto, False), _kind(family, proto, True)
     words = memoryview(piece).cast("I")
-    uids, inodes = words[20 :: length // 4].tolist(), words[21 :: length // 4].tolist()
+    received, sent, uids, inodes = (words[place :: length // 4].tolist() for place in (18, 19, 20, 21))
     places = _places(length)[: len(inodes)]
-    rows = zip(places, _reader(family, length)(piece), uids, inodes, holders(inodes), strict=True)
+    rows = zip(places, _reader(family, length)(piece), received, sent, uids, inodes, holders(inodes), strict=True)
     found: list[Socket] = []
-    for at, (state, lport, rport, laddr, raddr), uid, inode, owners in rows:
+    for at, (state, lport, rport, laddr, raddr), receive_queue, send_queue, uid, inode, owners in rows:
         one: Any = _new(_Draft)
         one.state = state
         one.lport = lport
@@ -220,7 +224,13 @@ def _rows(piece: bytes, length: int, proto: int, addresses: Addresses, holders: 
         one.owners = owners
         one._at = at
         one._message = piece
-        one.__class__ = kind
+        if state == LISTEN:
+            one.receive_queue = one.send_queue = 0
+            one.__class__ = listener
+        else:
+            one.receive_queue = receive_queue
+            one.send_queue = send_queue
+            one.__class__ = kind
         found.append(one)
     return found
 
@@ -254,8 +264,6 @@ def _rest(piece: bytes, at: int, state: int, family: int, laddr: int) -> dict[st
         "freebind": None,
         "transparent": None,
         "bound": True,
-        "receive_queue": 0 if listening else rqueue,
-        "send_queue": 0 if listening else wqueue,
         "accept_queue": rqueue if listening else 0,
         "backlog": wqueue if listening else 0,
         "timer": timer,
