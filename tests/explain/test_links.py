@@ -105,3 +105,27 @@ def test_a_reset_of_the_filter_goes_to_a_link_local_address_by_the_first_link(fi
     found = tried(made)
     assert [words(attempt) for attempt, _ in found] == [outcome for _, outcome in found]
     assert [outcome for _, outcome in found].index("ECONNREFUSED") == ("qa", "qb").index(first)
+
+
+@pytest.mark.skipif(lacking("nft") != "", reason=lacking("nft"))
+def test_a_flow_that_nat_has_changed_may_go_another_way() -> None:
+    """By one way s0 sends it back to who sent it, by the other to s2, which gives it another source: then s0 chooses
+    anew, by a hash with a secret. It is lost, or goes round until its time to live is over."""
+    lan = [(0, "pa", 1, "va"), (0, "pb", 2, "vb")]
+    ways = "route add 10.77.0.0/16 nexthop via 10.0.1.14 nexthop via 10.0.1.3"
+    bridge = ["link add br0 type bridge", "link set br0 up", "address add 10.0.1.1/24 dev br0"]
+    bridge += [f"link set {name} up master br0" for name in ("pa", "pb")]
+    own = ["link set va up", "address add 10.0.1.4/24 dev va", "address add 10.0.1.14/24 dev va"]
+    snat = ["link set vb up", "address add 10.0.1.3/24 dev vb", "route add default via 10.0.1.4"]
+    nat = "table ip t {\nchain c {\ntype nat hook postrouting priority 100;\nsnat to 10.0.1.3\n}\n}\n"
+    router = {"net/ipv4/ip_forward": "1"}
+    made = Machine(
+        0, [Space(0, commands=[*bridge, ways], sysctls=router),
+            Space(1, commands=[*own, "route add default via 10.0.1.1"], sysctls=router),
+            Space(2, commands=snat, sysctls=router, ruleset=nat)],
+        lan, [Target(1, f"10.77.0.{number}", 80) for number in range(1, 9)],
+    )  # fmt: skip
+    for attempt, outcome in tried(made):
+        assert outcome in ("EHOSTUNREACH", "ETIMEDOUT")
+        assert attempt.outcome == UNKNOWN
+        assert "10.77.0.0/16" in attempt.sentence

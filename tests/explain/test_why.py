@@ -11,6 +11,7 @@ from tests.explain import hand
 from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_UDP
 from portside.addr.ip import V4_PREFIX, parse
 from portside.explain.attempt import ACCEPTED, BEYOND, FAILED, SILENT, UNKNOWN, Why
+from portside.explain.choices import Choices
 from portside.explain.connect import why
 from portside.explain.machine import routes_of
 from portside.facts.interface import IFF_LOWER_UP, IFF_UP
@@ -28,6 +29,7 @@ from portside.facts.route import (
 from portside.facts.rule import Chain, FirewallRule, Match
 from portside.facts.settings import Settings
 from portside.facts.snapshot import Missing, Namespace, Snapshot
+from portside.ip.route import RouteEntry
 
 TCP = Match(key="proto", values=((6, 6),))
 
@@ -159,6 +161,12 @@ class TestTheWay:
         own = tuple(routes_of((hand.LO, hand.ETH0, hand.ETH1)))
         machine = hand.host(routes=(*own, route("0.0.0.0/0", hops=hops)))
         assert why(machine, "8.8.8.8", 80).outcome == BEYOND
+
+    def test_each_flow_chooses_its_way(self) -> None:
+        entry = RouteEntry(parse("10.0.0.0"), 8, None)
+        choices = Choices((0, 1))
+        assert [choices.way(entry, (source, 9), 2) for source in (1, 2, 1, 2)] == [0, 1, 0, 1]
+        assert choices.made == [(entry, 0, 2), (entry, 1, 2)]
 
 
 class TestTheFilter:

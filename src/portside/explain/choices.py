@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from portside.facts.rule import Chain, FirewallRule
+from portside.ip.policy import Flow
 from portside.ip.route import RouteEntry
 
 
@@ -17,17 +18,18 @@ class Choices:
         self.script = script
         self.made: list[tuple[object, int, int]] = []
         self.dark: list[object] = []  # beyond these nothing is known
-        self._known: dict[int, int] = {}
+        self._known: dict[tuple[int, Flow], int] = {}
 
-    def choose(self, about: object, count: int) -> int:
-        """One of `count`; the same for the same thing within one run."""
-        known = self._known.get(id(about))
+    def choose(self, about: object, count: int, flow: Flow = ()) -> int:
+        """One of `count`; the same for the same thing, and the same flow where it counts, within one run."""
+        key = id(about), flow
+        known = self._known.get(key)
         if known is not None and known < count:
             return known
         place = len(self.made)
         chosen = self.script[place] if place < len(self.script) else 0
         self.made.append((about, chosen, count))
-        self._known[id(about)] = chosen
+        self._known[key] = chosen
         return chosen
 
     # -- ip.ruleset.Doubts, ip.policy.Ways --
@@ -44,6 +46,6 @@ class Choices:
         """Something happens that is not modelled: the attempt's end is not known."""
         self.dark.append(about)
 
-    def way(self, entry: RouteEntry, count: int) -> int:
-        """Which of several ways a packet takes."""
-        return self.choose(entry, count)
+    def way(self, entry: RouteEntry, flow: Flow, count: int) -> int:
+        """Which of several ways the packets of a flow take."""
+        return self.choose(entry, count, flow)

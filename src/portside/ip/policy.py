@@ -40,6 +40,7 @@ DEFAULT_RULES: Final = (
 )
 """What a machine begins with."""
 
+Flow = tuple[int, ...]
 Avoid = set[tuple[int, int]]
 NONE_FAILED: Final[Avoid] = set()
 OWN_KINDS: Final = (LOCAL, BROADCAST, ANYCAST, MULTICAST)
@@ -64,12 +65,25 @@ class Asked:
         self.sport = 0
         self.dport = 0
 
+    @property
+    def flow(self) -> Flow:
+        """What the hash that chooses between several ways may take in (fib_multipath_hash, rt6_multipath_hash).
+
+        Of what this host sends, the destination only: it keeps its way while its source and ports are being chosen.
+        """
+        if self.iif == "lo":
+            return (self.dst,)
+        return self.dst, self.src, self.proto, self.sport, self.dport
+
 
 class Ways(Protocol):
     """Who chooses where a route has several ways."""
 
-    def way(self, entry: RouteEntry, count: int) -> int:
-        """Which of `count` ways of a route a packet takes: a hash of its addresses decides, with a secret."""
+    def way(self, entry: RouteEntry, flow: Flow, count: int) -> int:
+        """Which of `count` ways of a route the packets of a flow take: a hash decides, with a secret.
+
+        One that NAT has changed and that comes by again is another flow, and may go another way.
+        """
 
 
 class PolicyRoutes(RouteTable):
@@ -151,7 +165,7 @@ class PolicyRoutes(RouteTable):
                 return None
             if rule.suppress_prefix_length is not None and entry.prefix_length <= rule.suppress_prefix_length:
                 return None
-            return self._one_way(entry, device)
+            return self._one_way(entry, asked, device)
         return None
 
     def _matching(self, table: PrefixTable, asked: Asked, device: Interface | None) -> Iterator[RouteEntry]:
@@ -170,12 +184,12 @@ class PolicyRoutes(RouteTable):
             return True
         return any(way.interface is device for way in self.ways.get(entry, (entry,)))
 
-    def _one_way(self, entry: RouteEntry, device: Interface | None) -> RouteEntry:
+    def _one_way(self, entry: RouteEntry, asked: Asked, device: Interface | None) -> RouteEntry:
         ways = self.ways.get(entry)
         if ways is None:
             return entry
         fitting = [way for way in ways if device is None or way.interface is device]
-        return fitting[self.chooser.way(entry, len(fitting))] if len(fitting) > 1 else fitting[0]
+        return fitting[self.chooser.way(entry, asked.flow, len(fitting))] if len(fitting) > 1 else fitting[0]
 
     def _applies(self, rule: PolicyRule, asked: Asked) -> bool:
         return self._selects(rule, asked) is not rule.inverted
