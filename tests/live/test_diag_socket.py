@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import pickle
+import pprint
 import socket
 import struct
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import singledispatch
 
 import pytest
 
 from portside.addr.abi import AF_INET, AF_INET6, AF_UNSPEC, IPPROTO_TCP
 from portside.facts import saved
+from portside.facts.snapshot import Snapshot
 from portside.facts.socket import Owner, Socket
 from portside.live.diag_socket import Addresses, complete, rows, set_owners
 from portside.live.inet_diag import ASK_CONGESTION, ASK_INFO, ASK_MEMORY, EVERY_STATE, request
@@ -80,36 +85,88 @@ def test_an_end_with_an_error_is_a_refusal(piece):
             ends(answer)
 
 
-def test_a_socket_that_was_read_is_like_any_other(piece):
-    for one in read(piece):
-        values = {each.name: getattr(one, each.name) for each in dataclasses.fields(Socket)}
-        plain = Socket(**values)
-        fresh = next(again for again in read(piece) if again.cookie == one.cookie)
-        assert repr(fresh) == repr(plain)
-        fresh = next(again for again in read(piece) if again.cookie == one.cookie)
-        assert hash(fresh) == hash(plain)
-        assert fresh == plain
-        assert plain == fresh
-        assert fresh != dataclasses.replace(plain, uid=7)
-        assert (fresh == 3) is False
-        for other in (pickle.loads(pickle.dumps(fresh)), copy.copy(fresh), copy.deepcopy(fresh)):
-            assert other == fresh
-            assert type(other) is Socket
-        assert dataclasses.replace(fresh, family=99, owners=(Owner(1, 2),)) == Socket(
-            **{**values, "family": 99, "owners": (Owner(1, 2),)}
-        )
-        assert isinstance(fresh, Socket)
-        assert dataclasses.is_dataclass(fresh)
-        assert dataclasses.asdict(fresh) == dataclasses.asdict(plain)
-        assert saved.plain(fresh) == saved.plain(plain)
-        with pytest.raises(AttributeError, match="'Socket' object has no attribute 'colour'"):
-            _ = fresh.colour
-        for name in ("uid", "family", "cookie", "colour"):
+def values_of(one):
+    return {each.name: getattr(one, each.name) for each in dataclasses.fields(Socket)}
+
+
+def looked_up(match):
+    """What a match statement takes out of a socket."""
+    match match:
+        case Socket(family=family, lport=port, cookie=cookie):
+            return family, port, cookie
+    return None
+
+
+ALIKE = {
+    "repr": repr,
+    "str": str,
+    "pprint": pprint.pformat,
+    "hash": hash,
+    "fields": lambda one: [each.name for each in dataclasses.fields(one)],
+    "asdict": dataclasses.asdict,
+    "astuple": dataclasses.astuple,
+    "replace": lambda one: dataclasses.replace(one, family=99, owners=(Owner(1, 2),)),
+    "a replacement that there is not": lambda one: dataclasses.replace(one, colour=1),
+    "copy": lambda one: [type(each) for each in (copy.copy(one), copy.deepcopy([one])[0])],
+    "copy.replace": lambda one: copy.replace(one, uid=7) if sys.version_info >= (3, 13) else None,
+    "pickle": lambda one: [pickle.dumps(one, protocol) for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1)],
+    "its class": lambda one: (one.__class__, type(one).__name__, type(one).__module__, type(one).__doc__),
+    "another of its class": lambda one: type(one)(family=2, proto=6, laddr=1, lport=2, raddr=3),
+    "isinstance": lambda one: (isinstance(one, Socket), dataclasses.is_dataclass(one)),
+    "match": looked_up,
+    "singledispatch": lambda one: told_apart(one),
+    "inspect": lambda one: [
+        [name for name, _ in inspect.getmembers(each) if not name.startswith("_")] for each in (one, type(one))
+    ],
+    "dir": lambda one: dir(one),
+    "annotations": lambda one: type(one).__annotations__,
+    "another attribute": lambda one: one.colour,
+    "vars": vars,
+    "order": lambda one: one < one,
+    "saved": saved.plain,
+    "its text": lambda one: saved.dump(Snapshot(host="here", sockets=(one,))),
+    "what it is not": lambda one: (one == 3, one == None, one != dataclasses.replace(one, uid=7)),  # noqa: E711
+}
+
+
+@singledispatch
+def told_apart(_):
+    return "something"
+
+
+@told_apart.register
+def _(_: Socket):
+    return "a socket"
+
+
+def answer(ask, one):
+    """What is answered, or raised."""
+    try:
+        return ask(one)
+    except (AttributeError, TypeError) as error:
+        return type(error), str(error)
+
+
+@pytest.mark.parametrize("ask", ALIKE.values(), ids=ALIKE)
+def test_a_socket_that_was_read_answers_as_any_other(piece, ask):
+    plain = [Socket(**values_of(one)) for one in read(piece)]
+    assert [answer(ask, one) for one in read(piece)] == [answer(ask, one) for one in plain]
+
+
+@pytest.mark.parametrize("kind", [lambda one: one, lambda one: Socket(**values_of(one))], ids=["read", "made"])
+def test_a_socket_is_a_value(piece, kind):
+    """Equal to any with the same fields, whichever was read; never changed."""
+    for one, other, again in zip(map(kind, read(piece)), read(piece), read(piece), strict=True):
+        assert (one == other, other == one, one != other, hash(one) == hash(other)) == (True, True, False, True)
+        assert len({one, other, Socket(**values_of(again))}) == 1
+        for same in (pickle.loads(pickle.dumps(one)), copy.copy(one), copy.deepcopy(one)):
+            assert (same == one, type(same)) == (True, Socket)
+        for name in ("uid", "family", "cookie"):
             with pytest.raises(dataclasses.FrozenInstanceError):
-                setattr(fresh, name, 3)
+                setattr(one, name, 3)
             with pytest.raises(dataclasses.FrozenInstanceError):
-                delattr(fresh, name)
-        assert fresh == plain
+                delattr(one, name)
+        assert one == other
 
 
 def test_whichever_field_is_asked_for_first_it_is_the_same(piece):

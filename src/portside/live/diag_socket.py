@@ -65,7 +65,6 @@ class DiagSocket:
     """
 
     __slots__ = (*_FIRST, "_at", "_message")
-    __dataclass_fields__ = Socket.__dataclass_fields__  # dataclasses.fields() and its like take it for a Socket
 
     state: int
     lport: int
@@ -83,9 +82,9 @@ class DiagSocket:
     _at: int
     _message: bytes | Socket
 
-    __eq__: Any = Socket.__eq__
-    __hash__: Any = Socket.__hash__
-    __repr__: Any = Socket.__repr__
+    def __new__(cls, **values: Any) -> Any:
+        """What `type(one)(...)` makes is a Socket: rows alone make these."""
+        return Socket(**values)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise FrozenInstanceError(f"cannot assign to field {name!r}")
@@ -113,8 +112,8 @@ class _Unread:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __get__(self, one: DiagSocket, _: object) -> object:
-        return getattr(_whole(one), self.name)
+    def __get__(self, one: DiagSocket | None, _: object) -> object:
+        return self if one is None else getattr(_whole(one), self.name)
 
 
 @cache
@@ -126,7 +125,7 @@ def _kind(family: int, proto: int, listening: bool) -> type[DiagSocket]:
         same.update(accept_queue=0, backlog=0)
     if proto == IPPROTO_RAW:
         same["proto"] = property(attrgetter("lport"))  # a raw socket has its protocol where others have a port
-    return type("Socket", (DiagSocket,), {**same, "__slots__": (), "__class__": Socket})
+    return type("Socket", (DiagSocket,), {**_alike, **same, "__slots__": (), "__class__": Socket})
 
 
 def _whole(one: DiagSocket) -> Socket:
@@ -139,6 +138,15 @@ def _whole(one: DiagSocket) -> Socket:
     return message
 
 
+_alike: Final = {
+    name: vars(Socket)[name]
+    for name in (
+        "__doc__", "__module__", "__annotations__", "__dataclass_fields__", "__dataclass_params__", "__match_args__",
+        "__eq__", "__hash__", "__repr__", "__getstate__", "__replace__",
+    )
+    if name in vars(Socket)
+}  # fmt: skip
+"""How a Socket is compared and written, and what dataclasses, pprint, copy and their like look for in its class."""
 _setters: Final[dict[str, Any]] = {each.name: vars(Socket)[each.name].__set__ for each in fields(Socket)}
 _first_setters: Final[dict[str, Any]] = {name: vars(DiagSocket)[name].__set__ for name in _FIRST}
 _set_message: Final[Any] = vars(DiagSocket)["_message"].__set__
