@@ -141,10 +141,10 @@ def test_ancestors():
 
 def test_threads_of_the_kernel():
     threads = [each for each in processes.read() if each.ppid == 2]
-    assert all(processes.is_kernel_thread(each.pid) for each in threads)
+    assert all(proc.is_kernel_thread(each.pid) for each in threads)
     assert all(each.exe is None and each.argv == () for each in threads)
-    assert not processes.is_kernel_thread(os.getpid())
-    assert processes.is_kernel_thread(2**22 + 1)  # there is none: its descriptors are no matter
+    assert not proc.is_kernel_thread(os.getpid())
+    assert proc.is_kernel_thread(2**22 + 1)  # there is none: its descriptors are no matter
 
 
 def test_numbers_in_namespaces_of_processes():

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from portside.facts.snapshot import ONLY_ROOT_ENTERS, Snapshot
@@ -101,7 +100,7 @@ def hosts_file(source: Source = HERE) -> str:
     if process is not None:
         return process.host.etc.hosts.data.decode("utf-8", "surrogateescape")
     try:
-        return Path(HOSTS).read_text("utf-8", "surrogateescape")
+        return _text(HOSTS)
     except OSError:  # gethostbyaddr(3) does without it too
         return ""
 
@@ -113,7 +112,7 @@ def services_file(source: Source = HERE) -> str | None:
     if source.file is not None or simulated() is not None:
         return None
     try:
-        return Path(SERVICES).read_text("utf-8", "surrogateescape")
+        return _text(SERVICES)
     except OSError:  # then getservbyport(3) knows no name
         return ""
 
@@ -123,7 +122,7 @@ def cgroups(source: Source = HERE) -> dict[int, str]:
     if source.file is not None or simulated() is not None:
         return {}
     try:
-        mounts = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
+        mounts = _text("/proc/self/mountinfo")
     except OSError:  # without /proc ss(8) says "unreachable" of each too
         return {}
     root = next((line.split()[4] for line in mounts.splitlines() if " - cgroup2 " in line), None)
@@ -164,11 +163,17 @@ def missing(found: Snapshot, bears: Callable[[Missing], bool] = lambda _: True) 
     return "".join(lines)
 
 
+def _text(path: str, errors: str = "surrogateescape") -> str:
+    """A file's text. Not by pathlib: its import would be a tenth of what `portside who` takes."""
+    with open(path, encoding="utf-8", errors=errors) as file:
+        return file.read()
+
+
 def _saved(path: str) -> Snapshot:
     from portside.facts import saved
 
     try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
+        text = sys.stdin.read() if path == "-" else _text(path, "strict")
         return saved.load(text)
     except OSError as error:
         raise Complaint(f"cannot read {path}: {error.strerror}") from None

@@ -11,8 +11,7 @@ from portside.cli.source import Complaint, Source
 from portside.facts.snapshot import Snapshot
 from portside.facts.socket import Socket, UnixSocket
 from portside.views.names import HostNames
-from portside.views.ss import OTHERS
-from portside.views.table import Misuse, Report
+from portside.views.table import OTHERS, Misuse, Report
 
 PIPE = 141
 """128 + SIGPIPE: whoever read the output has gone."""

@@ -260,9 +260,7 @@ def _find_owners(reading: _Reading, sockets: Sequence[Socket] | None = None) -> 
 
 def _without_kernel_threads(pids: Iterable[int]) -> Iterator[int]:
     for pid in pids:
-        from portside.live import processes
-
-        if not processes.is_kernel_thread(pid):
+        if not proc.is_kernel_thread(pid):
             yield pid
 
 

@@ -12,6 +12,7 @@ GONE: Final = frozenset({errno.ENOENT, errno.ESRCH, errno.ENOTDIR})
 DENIED: Final = frozenset({errno.EACCES, errno.EPERM})
 
 _PIECE: Final = 1 << 16
+_PF_KTHREAD: Final = 0x00200000  # <linux/sched.h>
 
 
 _FIRST_PIDS: Final = "pid:[4026531836]"
@@ -86,6 +87,15 @@ def hides_processes(proc: str = PROC) -> bool:
     lines = (line.split(b" ") for line in mounts.splitlines())
     options = [words[3].split(b",") for words in lines if len(words) > 3 and words[1] == os.fsencode(proc)]
     return bool(options) and any(each.startswith(b"hidepid=") and each != b"hidepid=off" for each in options[-1])
+
+
+def is_kernel_thread(pid: int, root: str = PROC) -> bool:
+    """Whether it is a thread of the kernel, which has no file descriptors; also true when it has ended meanwhile."""
+    try:
+        stat = read(f"{root}/{pid}/stat") or b""
+    except Gone:
+        return True
+    return not stat or bool(int(stat[stat.rindex(b")") + 2 :].split()[6]) & _PF_KTHREAD)
 
 
 def _namespace(path: str) -> str | None:

@@ -12,7 +12,6 @@ from portside.facts.process import Process
 from portside.live import cgroups, proc
 from portside.live.proc import Gone
 
-_PF_KTHREAD: Final = 0x00200000  # <linux/sched.h>
 _NOBODY: Final = 0xFFFFFFFF  # (uid_t) -1: nobody has logged in
 
 
@@ -93,15 +92,6 @@ def one(pid: int, *, descriptors: bool = False, booted: int | None = None, root:
         inner_pids=tuple(_numbers(status.get(b"NSpid"), 0)[1:]),
         descriptors=_descriptors(f"{home}/fd") if descriptors else None,
     )
-
-
-def is_kernel_thread(pid: int, root: str = proc.PROC) -> bool:
-    """Whether it is a thread of the kernel, which has no file descriptors; also true when it has ended meanwhile."""
-    try:
-        stat = proc.read(f"{root}/{pid}/stat") or b""
-    except Gone:
-        return True
-    return not stat or bool(int(stat[stat.rindex(b")") + 2 :].split()[6]) & _PF_KTHREAD)
 
 
 def _booted() -> int:

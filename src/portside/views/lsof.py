@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from portside.addr import ip
 from portside.addr.abi import (
@@ -18,13 +18,15 @@ from portside.addr.abi import (
     SOCK_SEQPACKET,
     SOCK_STREAM,
 )
-from portside.facts.process import Process
 from portside.facts.snapshot import Snapshot
 from portside.facts.socket import Owner, Socket, UnixSocket
 from portside.facts.state import CLOSED, ESTABLISHED, LISTEN
 from portside.views.lsof_options import ANY, STATE_NAMES, Internet, Options, options
 from portside.views.names import NO_NAMES, PROTOCOLS, HostNames, user
 from portside.views.table import Misuse, Report, clean, printed, unix_name
+
+if TYPE_CHECKING:
+    from portside.facts.process import Process
 
 _UNIX_TYPES: Final = {SOCK_STREAM: "STREAM", SOCK_DGRAM: "DGRAM", SOCK_SEQPACKET: "SEQPACKET"}
 _HEADING: Final = ("COMMAND", "PID", "PPID", "USER", "FD", "TYPE", "DEVICE", "SIZE/OFF", "NODE", "NAME")

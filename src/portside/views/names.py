@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Final
 
-from portside.addr import ip, services
+from portside.addr import ip
 from portside.addr.abi import IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE
 from portside.facts.snapshot import Snapshot
 
@@ -79,6 +79,8 @@ class HostNames:
         protocol = "udp" if protocol == "udplite" else protocol
         if self._services is not None:
             return self._services.name(port, protocol)
+        from portside.addr import services
+
         found = services.by_port(port, protocol)
         return None if found is None else found.name
 
@@ -87,6 +89,8 @@ class HostNames:
         known = None if self._services is None else self._services.port(name)
         if known is not None:
             return known
+        from portside.addr import services
+
         found = services.by_name(name)
         return None if found is None else found.port
 

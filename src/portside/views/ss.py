@@ -24,12 +24,9 @@ from portside.facts.state import NAMES as RFC_NAMES
 from portside.views import ss_details as details
 from portside.views import ss_filter
 from portside.views.names import NO_NAMES, PROTOCOLS, HostNames, interface
-from portside.views.table import Misuse, Report, clean, printed, unix_name
+from portside.views.table import OTHERS, Misuse, Report, clean, printed, unix_name
 
 STATE_NAMES: Final = {**RFC_NAMES, ESTABLISHED: "ESTAB", CLOSED: "UNCONN", SYN_RECEIVED: "SYN-RECV"}
-
-OTHERS: Final = "others"
-"""What `wants` says when the snapshot's other network namespaces are needed."""
 
 NO_CGROUPS: Final[Mapping[int, str]] = {}
 

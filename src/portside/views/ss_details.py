@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from portside.addr.abi import AF_INET6, IPPROTO_TCP
-from portside.facts.socket import (
-    TIMER_NAMES,
-    TIMER_NONE,
-    TIMER_TIME_WAIT,
-    UNLIMITED_SSTHRESH,
-    Memory,
-    Owner,
-    Socket,
-    TcpInfo,
-    UnixSocket,
-)
+from portside.facts.socket import TIMER_NAMES, TIMER_NONE, TIMER_TIME_WAIT, Memory, Owner, Socket, UnixSocket
 from portside.facts.state import CLOSED, LISTEN, SYN_RECEIVED
 from portside.views.table import clean, quoted
+
+if TYPE_CHECKING:
+    from portside.facts.tcp_info import TcpInfo
 
 _MS = 1_000_000
 _US = 1_000
@@ -121,6 +115,8 @@ def _options(info: TcpInfo) -> str:
 
 
 def _pace(info: TcpInfo) -> str:
+    from portside.facts.tcp_info import UNLIMITED_SSTHRESH
+
     told = f" rto:{info.rto / _MS:g}" if info.rto else ""
     told += f" backoff:{info.backoff}" if info.backoff else ""
     if info.rtt:

@@ -15,6 +15,10 @@ _HOSTILE: Final = re.compile(
 )
 
 
+OTHERS: Final = "others"
+"""What a view's `wants` says when the snapshot's other network namespaces are needed."""
+
+
 class Misuse(ValueError):
     """A command line that a view does not understand; the text is one sentence, clean of what was typed."""
 
