@@ -117,14 +117,13 @@ def why(
     """
     from portside.addr.endpoint import parse
     from portside.explain.connect import why as decide
-    from portside.explain.origin import namespace_of
 
     endpoint = parse(where).with_port
     if endpoint is None or endpoint.port is None or endpoint.path is not None:
         raise ValueError("an address and a port are needed, such as localhost:8080 or [::1]:8080")
     want = {"sockets", "owners", "interfaces", "routes", "filter", "settings", "users"}
     found = snapshot(want=want if source is None else want | {"processes"}) if of is None else of
-    begins = namespace_of(found, source)
+    begins = begins_in(found, source)
     addresses, names = looked_up(endpoint, found, source, read_here=of is None)
     host = endpoint.name or ip.text(addresses[0]) + (f"%{endpoint.zone}" if endpoint.zone else "")
     return decide(
@@ -132,6 +131,21 @@ def why(
         proto=IPPROTO_UDP if udp or endpoint.proto == IPPROTO_UDP else IPPROTO_TCP,
         uid=_caller().uid if uid is None else uid,
     )  # fmt: skip
+
+
+def begins_in(found: Snapshot, origin: str | None) -> str | None:
+    """The namespace that a connection begins in, as `explain.connect.why` takes it; what nobody has, as it is.
+
+    Args: origin: as people call the place, None for this one. Raises ClosedError, a ValueError, if it was not entered.
+    """
+    from portside.explain.origin import ClosedError, namespace_of
+
+    begins = namespace_of(found, origin)
+    for each in found.others:
+        if begins in (each.namespace.name, str(each.namespace.inode)) and not each.entered:
+            of = "" if begins == origin else "of "  # a process, or a container
+            raise ClosedError(f"the network namespace {of}{origin} can't be entered: run it as root")
+    return begins
 
 
 def looked_up(

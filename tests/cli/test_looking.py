@@ -228,6 +228,12 @@ def test_what_is_wrong_is_one_sentence(arguments: tuple[str, ...]) -> None:
     assert done.stderr.startswith("portside: ")
 
 
+@pytest.mark.parametrize("where", ["unix:/x", "/run/x.sock", "@x"])
+def test_a_unix_socket_has_no_port_to_bind(where: str) -> None:
+    with pytest.raises(Complaint, match="a UNIX socket has no port"):
+        cli.main(["bind", where], "portside", standalone_mode=False)
+
+
 HOSTILE = "x\x1b[2J\n\u202e\udcff"
 
 

@@ -7,13 +7,16 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from tests.explain import hand
 
+from portside import Host, Network
 from portside.cli import who
 from portside.cli.main import cli
+from portside.cli.source import Complaint
 from portside.facts import saved
 from portside.facts.snapshot import Namespace, Snapshot
 from portside.facts.socket import Owner
@@ -77,6 +80,49 @@ def test_localhost_is_what_listens_on_loopback_addresses(tmp_path: Path, capsys:
     )  # fmt: skip
     assert of(snapshot, tmp_path / "s.json", "who", "localhost", "--json") == 0
     assert [each["port"] for each in json.loads(capsys.readouterr().out)["sockets"]] == [81, 82, 83]
+
+
+@pytest.mark.parametrize("what", ["tcp://10.9.0.5:53", "127.0.0.1:81", "53/tcp", "localhost:82"])
+def test_who_has_not_what_was_asked_for_may_have_the_port(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    """Who has the port of another protocol, family or address is not meant, and the port is not said to be free."""
+    snapshot = hand.host(
+        hand.socket("0.0.0.0:53/udp"), hand.socket("[::]:81", v6only=True), hand.socket("10.9.0.5:82")
+    )  # fmt: skip
+    assert of(snapshot, tmp_path / "s.json", "who", what) == 1
+    assert capsys.readouterr() == ("", f"nobody has {what}\n")
+
+
+def test_the_name_of_a_host_stands_for_its_addresses() -> None:
+    """Who has a port of this host is not who has that of another one."""
+
+    def asked(host: Host, *arguments: str) -> int | str:
+        looking = host.spawn(answer, arguments, start=1)
+        network.run()
+        return looking.result
+
+    with Network(seed=1, quiet=True) as network:
+        host = network.host("web", "10.0.0.1/24")
+        network.host("db", "10.0.0.2/24")
+        host.spawn(listen, background=True)
+        for command in (("who",), ("wait", "--timeout", "1")):
+            assert asked(host, *command, "web:80") == 0
+            assert asked(host, *command, "db:80") == 1
+            assert asked(host, *command, "localhost:80") == 1
+            assert asked(host, *command, "no-such-host:80") == "no-such-host: Name or service not known"
+
+
+def answer(arguments: tuple[str, ...]) -> int | str:
+    try:
+        return portside(*arguments)
+    except Complaint as complaint:
+        return str(complaint)
+
+
+def listen() -> None:
+    with socket.create_server(("10.0.0.1", 80)):
+        time.sleep(3600)
 
 
 def test_a_network_namespace_without_a_name_has_its_inode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

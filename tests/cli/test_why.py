@@ -20,7 +20,7 @@ from portside.cli.main import cli
 from portside.cli.source import Complaint
 from portside.facts import saved
 from portside.facts.process import Process
-from portside.facts.snapshot import Missing, Namespace, Snapshot
+from portside.facts.snapshot import ONLY_ROOT_ENTERS, UNENTERED, Missing, Namespace, Snapshot
 
 SERVER = """
 import socket, sys, time
@@ -139,14 +139,18 @@ class TestHere:
 class TestFrom:
     @pytest.fixture
     def file(self, tmp_path: Path) -> str:
-        """A machine whose namespace 2 has a container that listens on port 80, and one that was not read."""
+        """A machine whose namespace 2 has a container that listens on port 80, one that was not read, and one, blue,
+        of which nothing is known but that it is there."""
         living = (
             Process(pid=70, container="4f5e6d7c8b9a", namespace=2), Process(pid=71, container="web", namespace=3),
+            Process(pid=72, namespace=4),
         )  # fmt: skip
         other = Snapshot(host="here", namespace=Namespace(inode=2), interfaces=(hand.LO,),
                          sockets=(hand.socket("0.0.0.0:80"),), processes=living[:1])  # fmt: skip
+        lacks = (Missing(what=UNENTERED, why=ONLY_ROOT_ENTERS),)
+        closed = Snapshot(host="here", namespace=Namespace(inode=4, name="blue"), missing=lacks)
         path = tmp_path / "machine.json"
-        machine = replace(hand.host(), namespace=Namespace(inode=1), others=(other,), processes=living)
+        machine = replace(hand.host(), namespace=Namespace(inode=1), others=(other, closed), processes=living)
         path.write_text(saved.dump(machine))
         return str(path)
 
@@ -154,9 +158,10 @@ class TestFrom:
     def test_it_begins_in_a_container_or_where_a_process_is(self, file: str, origin: str, status: int) -> None:
         assert portside("why", "--snapshot", file, "--from", origin, "127.0.0.1:80") == status
 
-    def test_one_that_was_not_entered_needs_root(self, file: str) -> None:
-        with pytest.raises(Complaint, match="can't be entered: run it as root"):
-            portside("why", "--snapshot", file, "--from", "web", "127.0.0.1:80")
+    @pytest.mark.parametrize(("origin", "called"), [("web", "of web"), ("72", "of 72"), ("blue", "blue"), ("4", "4")])
+    def test_one_that_was_not_entered_needs_root(self, file: str, origin: str, called: str) -> None:
+        with pytest.raises(Complaint, match=f"^the network namespace {called} can't be entered: run it as root$"):
+            portside("why", "--snapshot", file, "--from", origin, "127.0.0.1:80")
 
     def test_of_a_saved_one_a_name_is_looked_up_here(self, file: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert portside("why", "--snapshot", file, "--from", "70", "-4", "localhost:80") == 0
@@ -188,8 +193,9 @@ class TestFrom:
         for origin in ("2", "70", "4f5e6d"):
             assert portside_api.why("127.0.0.1:80", source=origin, of=machine)
         assert not portside_api.why("127.0.0.1:80", source="this machine", of=machine)
-        with pytest.raises(ValueError, match="can't be entered"):
-            portside_api.why("127.0.0.1:80", source="web", of=machine)
+        for origin in ("web", "72", "blue", "4"):
+            with pytest.raises(ValueError, match="can't be entered"):
+                portside_api.why("127.0.0.1:80", source=origin, of=machine)
 
 
 class TestMissing:

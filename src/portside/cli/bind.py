@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from dataclasses import replace
 from typing import Final
 
@@ -71,33 +70,21 @@ def _answer(
 def _endpoints(where: str) -> list[Endpoint]:
     """What is to be bound: a wildcard of no family, as a port alone, is tried for both."""
     try:
-        endpoint = parse(where).with_port
+        notation = parse(where)
     except NotationError as error:
         raise Complaint(str(error)) from None
+    if notation.endpoint.family == AF_UNIX:
+        raise Complaint("a UNIX socket has no port; portside bind is for TCP and UDP")
+    endpoint = notation.with_port
     if endpoint is None:
         raise Complaint(f"{where!r} has no port: write an address and a port, such as 0.0.0.0:8080 or [::1]:8080")
-    if endpoint.family == AF_UNIX:
-        raise Complaint("a UNIX socket has no port; portside bind is for TCP and UDP")
     if endpoint.address is not None:
         return [endpoint]
     if endpoint.name:
-        return _resolved(endpoint)
+        return sources.resolved(endpoint)
     v4 = replace(endpoint, every=False, family=AF_INET, address=ip.V4_ANY)
     v6 = replace(endpoint, every=False, family=AF_INET6, address=ip.V6_ANY)
     return [each for each in (v4, v6) if endpoint.family in (0, each.family)]
-
-
-def _resolved(endpoint: Endpoint) -> list[Endpoint]:
-    try:
-        answers = socket.getaddrinfo(endpoint.name, endpoint.port, endpoint.family, socket.SOCK_STREAM)
-    except OSError as error:
-        raise Complaint(f"{endpoint.name}: {error.strerror}") from None
-    found = []
-    for family, _, _, _, where in answers:
-        zone = socket.if_indextoname(where[3]) if len(where) == 4 and where[3] else ""
-        address = ip.parse(str(where[0]).partition("%")[0])
-        found.append(replace(endpoint, name="", family=int(family), address=address, zone=zone))
-    return found
 
 
 def _caller(user: str | None, source: Source, found: Snapshot) -> Caller:

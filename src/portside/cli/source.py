@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from portside.facts.snapshot import ONLY_ROOT_ENTERS, Snapshot
 
 if TYPE_CHECKING:
+    from portside.addr.reading import Endpoint
     from portside.facts.snapshot import Missing
     from portside.host.processes import Process
 
@@ -152,6 +153,24 @@ def user_id(user: str | None, found: Snapshot, source: Source = HERE) -> int:
         return pwd.getpwnam(user).pw_uid
     except (KeyError, ValueError):
         raise Complaint(f"there is no user {user!r}") from None
+
+
+def resolved(endpoint: Endpoint) -> list[Endpoint]:
+    """The endpoint with each address that its name has here, in the order of getaddrinfo(3). Raises Complaint."""
+    import socket
+
+    from portside.addr import ip
+
+    try:
+        answers = socket.getaddrinfo(endpoint.name, endpoint.port, endpoint.family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise Complaint(f"{endpoint.name}: {error.strerror}") from None
+    found = []
+    for family, _, _, _, where in answers:
+        zone = socket.if_indextoname(where[3]) if len(where) == 4 and where[3] else ""
+        address = ip.parse(str(where[0]).partition("%")[0])
+        found.append(replace(endpoint, name="", family=int(family), address=address, zone=zone))
+    return found
 
 
 def missing(found: Snapshot, bears: Callable[[Missing], bool] = lambda _: True) -> str:

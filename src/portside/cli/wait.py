@@ -13,7 +13,7 @@ from portside.addr.endpoint import NotationError, parse
 from portside.addr.reading import Endpoint
 from portside.cli import source as sources
 from portside.cli.source import Complaint, Source
-from portside.cli.who import is_at
+from portside.cli.who import is_at, meant
 from portside.explain.words import address_text, programs, protocol_text
 from portside.facts.socket import Socket
 from portside.facts.state import CLOSED, LISTEN
@@ -32,11 +32,12 @@ def run(
     Args: namespace: the network namespace, by name or inode; None: this one.
     """
     endpoint = _endpoint(where, udp)
+    places = meant(endpoint)
     way = None if namespace is None else _way(namespace)
     end = None if timeout is None else time.monotonic() + timeout
     pause = FIRST_PAUSE
     while True:
-        found = [each for each in _listening(endpoint.port or 0, way) if is_at(each, endpoint)]
+        found = [each for each in _listening(endpoint.port or 0, way) if is_at(each, places)]
         if found:
             if not quiet:
                 for each in found:

@@ -43,7 +43,7 @@ def run(what: str, source: Source = HERE, *, as_json: bool = False) -> int:
             for line in _lines(sockets, width):
                 sources.say(clean(line))
         if not found:
-            sources.say(clean(f"nobody has {f'port {port}' if port else what}"), err=True)
+            sources.say(clean(f"nobody has {what if endpoint is not None else f'port {port}'}"), err=True)
         sources.say(sources.missing(snapshot), end="", err=True)
     return 0 if found else NOBODY
 
@@ -105,6 +105,7 @@ def _matching(
     from dataclasses import replace
 
     found: Found = []
+    places = [] if endpoint is None or name else meant(endpoint)
     for place in (snapshot, *snapshot.others):
         inside = place.namespace
         if place is not snapshot and not inside.name:
@@ -126,7 +127,7 @@ def _matching(
                 continue
             if name and not any(owner.command == name for owner in socket.owners):
                 continue
-            if endpoint is None or is_at(socket, endpoint):
+            if is_at(socket, places):
                 found.append((socket, named))
     return found
 
@@ -135,7 +136,18 @@ def _is_localhost(endpoint: Endpoint) -> bool:
     return endpoint.name.lower().removesuffix(".") == "localhost"
 
 
-def is_at(socket: Socket, endpoint: Endpoint) -> bool:
+def meant(endpoint: Endpoint) -> list[Endpoint]:
+    """What an endpoint stands for where a host is named by a name: each of its addresses. Raises Complaint."""
+    named = endpoint.name and endpoint.path is None and not _is_localhost(endpoint)
+    return sources.resolved(endpoint) if named else [endpoint]
+
+
+def is_at(socket: Socket, places: Sequence[Endpoint]) -> bool:
+    """Whether the socket is at one of these; at any where none is said."""
+    return not places or any(_is_at(socket, each) for each in places)
+
+
+def _is_at(socket: Socket, endpoint: Endpoint) -> bool:
     """Whether the socket is where the notation says: a specific address finds the wildcards that answer it, too."""
     from portside.addr import ip
     from portside.sockets.conflict import families_met

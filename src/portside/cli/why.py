@@ -16,12 +16,12 @@ from portside.addr import ip
 from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP
 from portside.addr.endpoint import NotationError, parse
 from portside.addr.reading import Endpoint
-from portside.api import looked_up
+from portside.api import begins_in, looked_up
 from portside.cli import source as sources
 from portside.cli.source import Complaint, Source
 from portside.explain.attempt import ACCEPTED, BEYOND, FAILED, SILENT, UNKNOWN, Why
 from portside.explain.connect import why
-from portside.explain.origin import ClosedError, namespace_of
+from portside.explain.origin import ClosedError
 from portside.facts.snapshot import Missing, Snapshot
 from portside.views.table import clean
 
@@ -140,7 +140,7 @@ def _addresses(
 def _origin(found: Snapshot, origin: str | None) -> str | None:
     """The namespace that a connection begins in, as `why` takes it. Raises Complaint."""
     try:
-        begins = namespace_of(found, origin)
+        begins = begins_in(found, origin)
     except ClosedError as error:
         raise Complaint(str(error)) from None
     known = any(begins in (each.namespace.name, str(each.namespace.inode)) for each in (found, *found.others))
