@@ -24,6 +24,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from statistics import median
 from time import perf_counter, process_time
@@ -187,6 +188,14 @@ def ran(*words: str) -> Times:
     return passed, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def most(*words: str) -> int:
+    """How many bytes a process has at most."""
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    return usage.ru_maxrss * 1024
+
+
 def compare(title: str, ours: Callable[[], Times], theirs: dict[str, Callable[[], Times]], rounds: int) -> None:
     """Time all sides in turn, and print a line for each."""
     times: dict[str, list[Times]] = {side: [] for side in ("portside", *theirs)}
@@ -236,18 +245,28 @@ def run_all(rounds: int, connections: int) -> None:
         compare(f"{listed}, {2 * connections} sockets", lambda: called("list_by_portside"), psutil, rounds)
         compare("the same with the queues", lambda: called("queues_by_portside"), ss, rounds)
         print(f"  kept, the process has {int(_call('kept_by_portside')[2]) / 1e6:.0f} MB")
+        by_the_command(have, rounds)
     with crowd(500):
         compare(f"{listed}, 1000 sockets", lambda: called("list_by_portside"), {**psutil, **lsof}, rounds)
         compare("the same with the queues", lambda: called("queues_by_portside"), ss, rounds)
-        for tool, theirs in (("lsof -nP -i", lsof), ("ss -tanp", ss)):
-            words = (sys.executable, "-m", "portside", *tool.split())
-            compare(f"the same by the command: portside {tool}", lambda words=words: ran(*words), theirs, rounds)  # type: ignore[misc]
+        by_the_command(have, rounds)
     with crowd(25_000) as port:
         os.environ["PORT"] = str(port)
         ss = {"ss -tlnp 'sport = :PORT'": lambda: ran("ss", "-tlnp", f"sport = :{port}")} if have["ss"] else {}
         compare("who has a port, 50000 sockets", lambda: called("who_by_portside"), ss, rounds)
     script = "from portside.live import machine, origin; machine.at_port(22)"
     compare("who has port 22, at rest, whole process", lambda: ran(sys.executable, "-c", script), {}, max(rounds, 5))
+
+
+def by_the_command(have: dict[str, bool], rounds: int) -> None:
+    """The list as text: whole processes on both sides."""
+    for tool in ("ss -tanp", "lsof -nP -i"):
+        command = (sys.executable, "-m", "portside", *tool.split())
+        theirs: dict[str, Callable[[], Times]] = {}
+        if have[tool.split()[0]]:
+            theirs[tool] = partial(ran, *tool.split())
+        compare(f"by the command: portside {tool}", partial(ran, *command), theirs, rounds)
+        print(f"  portside has {most(*command) / 1e6:.0f} MB at most")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pickle
 import pprint
 import socket
 import struct
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -173,6 +174,28 @@ def test_whichever_field_is_asked_for_first_it_is_the_same(piece):
     whole = read(piece)
     for each in dataclasses.fields(Socket):
         assert [getattr(one, each.name) for one in read(piece)] == [getattr(one, each.name) for one in whole]
+
+
+def test_the_device_is_told_alone_as_with_all_else(keep):
+    subprocess.run(["ip", "address", "add", "fe80::1/64", "dev", "lo", "nodad"], check=True)
+    for family, address in ((AF_INET, ("127.0.0.1", 0)), (AF_INET6, ("::", 0)), (AF_INET6, ("fe80::1", 0, 0, 1))):
+        for device in (b"", b"lo"):
+            listener = socket.socket(family)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
+            listener.bind(address)
+            listener.listen()
+            keep.append(listener)
+    with Link() as link:
+        *pieces, _ = link.dump(request(AF_UNSPEC, IPPROTO_TCP, EVERY_STATE, ALL), TCPDIAG_GETSOCK)
+    looks = (lambda one: None, lambda one: one.cookie)
+    told = []
+    for look in looks:
+        found = read(b"".join(pieces))
+        for one in found:
+            look(one)
+        told.append(sorted((one.laddr >> 112 == 0xFE80, one.device, one.scope) for one in found))
+    bare, link_local = [(False, 0, 0), (False, 1, 0)], [(True, 1, 1)] * 2
+    assert told == [sorted(bare * 2 + link_local)] * 2
 
 
 def test_several_threads_may_ask_at_a_time(piece):

@@ -6,8 +6,10 @@ import io
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from portside.views.table import show
+from portside.views.table import Pages, columns, padded, show
 
 HEADING = ("PROTO", "ADDRESS", "PROCESS", "FROM WHERE")
 ROWS = (
@@ -58,3 +60,27 @@ def test_colours_that_go_to_no_terminal_have_whole_lines() -> None:
     show(HEADING, ROWS, to, color=True)
     for row in ROWS:
         assert any(all(cell in line for cell in row) for line in to.getvalue().splitlines())
+
+
+@given(st.lists(st.tuples(*[st.text("ab ", max_size=5)] * 3), max_size=30), st.integers(1, 7))
+def test_pages_keep_the_rows_and_know_the_widths(rows: list[tuple[str, ...]], size: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("portside.views.table._ROWS_OF_A_PAGE", size)
+        pages = Pages(iter(rows))
+    assert [row for page in pages for row in zip(*page, strict=True)] == rows
+    assert pages.widths == [max(map(len, column)) for column in zip(*rows, strict=True)]
+    assert pages.before_last == max((len(row[-1]) for row in rows[:-1]), default=0)
+
+
+def test_a_long_table_is_aligned_from_its_first_line_to_its_last() -> None:
+    rows = [(str(i), "x" * (i % 7), "end" if i % 2 else "") for i in range(5000)]
+    lines = "".join(columns([("N", "X", "E"), *rows], frozenset((0,)))).splitlines()
+    assert len(lines) == 5001
+    assert lines[0] == "   N  X       E"
+    for line, (number, cell, end) in zip(lines[1:], rows, strict=True):
+        assert line == f"{number:>4}  {cell:6}  {end}".rstrip()
+
+
+def test_what_is_wider_than_its_column_stays_as_it_is() -> None:
+    assert padded(["a", "abc"], 2) == ["a ", "abc"]
+    assert padded(["a", "abc"], 2, at_right=True) == [" a", "abc"]

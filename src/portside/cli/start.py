@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -43,7 +44,12 @@ def _tool(name: str, flags: Sequence[str]) -> int:
 
 
 def _end(run: Callable[[], int]) -> NoReturn:
-    """Run it, and end this process as it says."""
+    """Run it, and end this process as it says.
+
+    It does not look for reference cycles: that would be a fifth of the time for a list of a hundred thousand sockets,
+    and all memory is given back at once.
+    """
+    gc.disable()
     from portside.cli import end
 
     try:

@@ -47,6 +47,7 @@ _SOCKOPT: Final = 22
 _ROW: Final = struct.Struct("=IH10xBBBBHH16s16sIQIIIII")
 _MEMORY: Final = struct.Struct("=9I")
 assert _ROW.size == 16 + 72
+_DEVICE: Final = struct.Struct("=56xI")  # id.idiag_if of a row
 
 _FIRST: Final = ("state", "lport", "rport", "laddr", "raddr", "uid", "inode", "owners", "receive_queue", "send_queue")
 """What is read of every socket at once."""
@@ -116,11 +117,27 @@ class _Unread:
         return self if one is None else getattr(_whole(one), self.name)
 
 
+def _device(one: DiagSocket) -> int:
+    """The field `device`: whoever writes an address asks for it, and needs no more of the message."""
+    message = one._message
+    if not isinstance(message, bytes):
+        return message.device
+    index: int = _DEVICE.unpack_from(message, one._at)[0]
+    return index
+
+
+def _scope(one: DiagSocket) -> int:
+    return _device(one) if needs_scope(one.laddr) else 0
+
+
 @cache
 def _kind(family: int, proto: int, listening: bool) -> type[DiagSocket]:
     """The class of sockets of one family and protocol; those that don't listen have no queue of connections."""
     same: dict[str, Any] = {name: _Unread(name) for name in _setters if name not in (*_FIRST, *_OF_A_KIND)}
     same.update(family=family, proto=proto, type=TYPES.get(proto, SOCK_RAW))
+    same.update(device=property(_device), scope=property(_scope))
+    if family == AF_INET:
+        same.update(v6only=False)
     if not listening:
         same.update(accept_queue=0, backlog=0)
     if proto == IPPROTO_RAW:

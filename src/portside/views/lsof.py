@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from portside.addr import ip
@@ -23,14 +25,14 @@ from portside.facts.socket import Owner, Socket, UnixSocket
 from portside.facts.state import CLOSED, ESTABLISHED, LISTEN
 from portside.views.lsof_options import ANY, STATE_NAMES, Internet, Options, options
 from portside.views.names import NO_NAMES, PROTOCOLS, HostNames, user
-from portside.views.table import Misuse, Report, clean, printed, unix_name
+from portside.views.table import Misuse, Pages, Report, clean, padded, printed, unix_name
 
 if TYPE_CHECKING:
     from portside.facts.process import Process
 
 _UNIX_TYPES: Final = {SOCK_STREAM: "STREAM", SOCK_DGRAM: "DGRAM", SOCK_SEQPACKET: "SEQPACKET"}
 _HEADING: Final = ("COMMAND", "PID", "PPID", "USER", "FD", "TYPE", "DEVICE", "SIZE/OFF", "NODE", "NAME")
-_LEFT: Final = (0, 9)
+_COMMAND, _PARENT, _FD, _NAME = 0, 2, 4, 9  # columns of it
 _FIELDS: Final = "RcuLftdoPnT"
 
 
@@ -171,6 +173,7 @@ def _command(each: Open) -> str:
     return each.owner.command or (each.process.name if each.process is not None else "")
 
 
+@lru_cache(maxsize=1024)  # a process that holds many sockets has one name
 def _cut(command: str, width: int) -> str:
     """As many of its characters as have room; a space or what is escaped counts as it is written."""
     told = ""
@@ -204,20 +207,21 @@ class _Writer:
         self.asked = asked
         self.names = names
 
-    def table(self, found: Sequence[Open]) -> str:
-        """One line for each descriptor under a heading; nothing when there is none."""
+    def table(self, found: Sequence[Open]) -> Iterator[str]:
+        """One line for each descriptor under a heading, in pieces; nothing when there is none."""
         if not found:
-            return ""
-        rows = [list(_HEADING), *([*self._who(each), *self._what(each.socket)] for each in found)]
-        rows[0][4] += "  "  # of the letters for access and lock
-        shown = [index for index in range(len(_HEADING)) if index != 2 or self.asked.parents]
-        widths = [max(len(row[index]) for row in rows) for index in range(len(_HEADING))]
-        widths[4] = max(widths[4], 6)
-        lines = (
-            " ".join(row[i].ljust(widths[i] if i == 0 else 0) if i in _LEFT else row[i].rjust(widths[i]) for i in shown)
-            for row in rows
-        )
-        return "".join(line + "\n" for line in lines)
+            return
+        heading = list(_HEADING)
+        heading[_FD] += "  "  # of the letters for access and lock
+        pages = Pages(chain([heading], ([*self._who(each), *self._what(each.socket)] for each in found)))
+        pages.widths[_FD] = max(pages.widths[_FD], 6)
+        for page in pages:
+            filled = [
+                column if index == _NAME else padded(column, pages.widths[index], at_right=index != _COMMAND)
+                for index, column in enumerate(page)
+                if index != _PARENT or self.asked.parents
+            ]
+            yield "".join(" ".join(row) + "\n" for row in zip(*filled, strict=True))
 
     def _who(self, each: Open) -> list[str]:
         parent = str(each.process.ppid) if each.process is not None else ""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import getopt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from typing import Final
 
 from portside.addr import ip
@@ -24,7 +25,7 @@ from portside.facts.state import NAMES as RFC_NAMES
 from portside.views import ss_details as details
 from portside.views import ss_filter
 from portside.views.names import NO_NAMES, PROTOCOLS, HostNames, interface
-from portside.views.table import OTHERS, Misuse, Report, clean, printed, unix_name
+from portside.views.table import OTHERS, Misuse, Pages, Report, clean, padded, printed, unix_name
 
 STATE_NAMES: Final = {**RFC_NAMES, ESTABLISHED: "ESTAB", CLOSED: "UNCONN", SYN_RECEIVED: "SYN-RECV"}
 
@@ -211,8 +212,8 @@ def show(
     shown[0] = len(set(asked.kinds)) > 1
     shown[1] = len(asked.states) > 1
     writer = _Writer(snapshot, asked, names, cgroups)
-    rows = [writer.row(socket) for socket in chosen]
-    return printed(_laid_out([list(_HEADING), *rows] if asked.header else rows, shown))
+    rows = map(writer.row, chosen)
+    return printed(_laid_out(chain([_HEADING], rows) if asked.header else rows, shown))
 
 
 def select(
@@ -273,23 +274,18 @@ def _state(socket: Socket | UnixSocket) -> int:
     return ss_filter.BOUND_INACTIVE if socket.state == CLOSED and _netid(socket) == "tcp" else socket.state
 
 
-def _laid_out(rows: Iterable[Sequence[str]], shown: Sequence[bool]) -> str:
+def _laid_out(rows: Iterable[Sequence[str]], shown: Sequence[bool]) -> Iterator[str]:
     """Columns as wide as their widest cell; ss does not count the last cell of all, so that it may stand out."""
-    rows = list(rows)
-    if not rows:
-        return ""
-    visible = [index for index in range(len(_HEADING)) if shown[index]]
-    widths = {index: max(len(row[index]) for row in rows) for index in visible}
-    widths[visible[-1]] = max((len(row[visible[-1]]) for row in rows[:-1]), default=0)
-    lines = []
-    for row in rows:
-        line = ""
-        for index in visible:
-            cell, width = row[index], widths[index]
-            line += " " if index in _APART and index != visible[0] else ""
-            line += cell.rjust(width) if index in _RIGHT else cell.ljust(width)
-        lines.append(line + "\n")
-    return "".join(lines)
+    pages = Pages(rows)
+    first = shown.index(True)
+    for page in pages:
+        filled: list[Iterable[str]] = []
+        for index in (index for index in range(len(page)) if shown[index]):
+            if index != first and index in _APART:
+                filled.append(repeat(" ", len(page[index])))
+            width = pages.before_last if index == len(page) - 1 else pages.widths[index]
+            filled.append(padded(page[index], width, at_right=index in _RIGHT))
+        yield "".join("".join(row) + "\n" for row in zip(*filled, strict=True))
 
 
 class _Writer:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import chain, islice
 from typing import Final, NamedTuple, TextIO
 
 # What moves a terminal or hides its neighbours: control characters (ECMA-48), bytes that are no UTF-8 (surrogate
@@ -14,6 +16,8 @@ _HOSTILE: Final = re.compile(
     "\U000e0000-\U000e007f]"
 )
 
+
+_ROWS_OF_A_PAGE: Final = 1024
 
 OTHERS: Final = "others"
 """What a view's `wants` says when the snapshot's other network namespaces are needed."""
@@ -47,9 +51,10 @@ class Report(NamedTuple):
         return "".join(text for _, text in self.parts)
 
 
-def printed(text: str, errors: str = "", status: int = 0) -> Report:
-    """A report that has all its output before its errors."""
-    return Report(((1, text), (2, errors)) if errors else ((1, text),), status)
+def printed(text: str | Iterable[str], errors: str = "", status: int = 0) -> Report:
+    """A report that has all its output, in one or more pieces, before its errors."""
+    output = tuple((1, piece) for piece in ((text,) if isinstance(text, str) else text))
+    return Report((*output, (2, errors)) if errors else output, status)
 
 
 def clean(text: str | bytes) -> str:
@@ -60,6 +65,8 @@ def clean(text: str | bytes) -> str:
     """
     if isinstance(text, bytes):
         text = text.decode(errors="surrogateescape")
+    if text.isascii() and text.isprintable():  # nearly everything, in half of the time
+        return text
     return _HOSTILE.sub(_visible, text)
 
 
@@ -72,6 +79,7 @@ def _visible(match: re.Match[str]) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+@lru_cache(maxsize=1024)  # a process that holds many sockets has one name
 def quoted(name: str) -> str:
     """A name that stands between quotation marks: it cannot end them and go on as something else."""
     return clean(name).replace('"', "\\x22")
@@ -84,21 +92,50 @@ def unix_name(path: bytes | None) -> str:
     return clean(path.replace(b"\0", b"@") if path.startswith(b"\0") else path)
 
 
-def columns(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> str:
-    """Rows of cells as aligned columns, two spaces between them, without spaces at the ends of lines.
+class Pages:
+    """Rows of cells on their way into columns: a text for each page, until the widest cell of each column is known.
+
+    The cells of a hundred thousand sockets, each filled with spaces, would take a hundred megabytes.
+
+    Args: rows: cells that are clean; each row has equally many.
+    """
+
+    def __init__(self, rows: Iterable[Sequence[str]]) -> None:
+        self.widths: list[int] = []  # of each column
+        self.before_last = 0  # of the last column, without the last row
+        self._texts: list[str] = []
+        waiting = iter(rows)
+        while page := list(islice(waiting, _ROWS_OF_A_PAGE)):
+            columns = list(zip(*page, strict=True))
+            widths = [max(map(len, column)) for column in columns]
+            self.before_last = max((*self.widths[-1:], *map(len, columns[-1][:-1])), default=0)
+            self.widths = list(map(max, self.widths, widths)) if self.widths else widths
+            self._texts.append("\0".join(chain.from_iterable(columns)))  # no cell that is clean has a NUL
+
+    def __iter__(self) -> Iterator[list[list[str]]]:
+        """The columns of each page."""
+        for text in self._texts:
+            cells = text.split("\0")
+            rows = len(cells) // len(self.widths)
+            yield [cells[start : start + rows] for start in range(0, len(cells), rows)]
+
+
+def padded(column: Sequence[str], width: int, *, at_right: bool = False) -> list[str]:
+    """The cells of a column, each filled with spaces to this many characters; what is wider stays as it is."""
+    return [cell.rjust(width) for cell in column] if at_right else [cell.ljust(width) for cell in column]
+
+
+def columns(rows: Iterable[Sequence[str]], right: frozenset[int] = frozenset()) -> Iterator[str]:
+    """Rows of cells as aligned columns, two spaces between them, without spaces at the ends of lines; in pieces.
 
     Args:
         rows: the cells; the first row may be a heading.
         right: which columns are aligned at their right side.
     """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(
-            cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
-    return "".join(line.rstrip() + "\n" for line in lines)
+    pages = Pages(rows)
+    for page in pages:
+        filled = [padded(column, pages.widths[i], at_right=i in right) for i, column in enumerate(page)]
+        yield "".join("  ".join(row).rstrip() + "\n" for row in zip(*filled, strict=True))
 
 
 def _fits(rows: Sequence[Sequence[str]], wide: int) -> bool:
@@ -118,7 +155,7 @@ def records(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(lines)
 
 
-def show(heading: Sequence[str], rows: Sequence[Sequence[str]], to: TextIO, *, right: frozenset[int] = frozenset(),
+def show(heading: Sequence[str], rows: Iterable[Sequence[str]], to: TextIO, *, right: frozenset[int] = frozenset(),
          color: bool | None = None) -> None:  # fmt: skip
     """Print a table: with rich on a terminal, or when `color` says so; aligned columns otherwise.
 
@@ -126,7 +163,11 @@ def show(heading: Sequence[str], rows: Sequence[Sequence[str]], to: TextIO, *, r
     room, each row becomes a few lines. No other cell is ever divided: a part of an address reads as another one. rich
     is imported only when it prints.
     """
-    cells = [[clean(cell) for cell in row] for row in rows]
+    cleaned = ([clean(cell) for cell in row] for row in rows)
+    if not (to.isatty() or color):
+        to.writelines(columns(chain([list(heading)], cleaned), right))
+        return
+    cells = list(cleaned)
     wide = 10_000  # nothing is folded but on a terminal
     if to.isatty():
         import shutil
@@ -136,7 +177,7 @@ def show(heading: Sequence[str], rows: Sequence[Sequence[str]], to: TextIO, *, r
             to.write(records(heading, cells))
             return
     if not (to.isatty() if color is None else color):
-        to.write(columns([list(heading), *cells], right))
+        to.writelines(columns([list(heading), *cells], right))
         return
     from rich import box
     from rich.console import Console
