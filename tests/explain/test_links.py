@@ -9,7 +9,7 @@ import pytest
 from tests.explain.compare import predict
 from tests.explain.parts import Listener, Machine, Space, Target
 from tests.explain.real import attempt_all, build, run, settle, snapshot
-from tests.explain.test_frames import machine
+from tests.explain.test_frames import chain, machine
 from tests.live.apart import apart, ip, lacking
 
 from portside.explain.attempt import ACCEPTED, FAILED, UNKNOWN, Attempt
@@ -52,6 +52,54 @@ def test_a_neighbour_that_was_set_by_hand_has_the_mac_that_was_set(mac: str) -> 
     found = tried(made)
     expected = "ETIMEDOUT" if mac.endswith("9") else ACCEPTED
     assert [words(attempt) for attempt, _ in found] == [outcome for _, outcome in found] == [expected] * 2
+
+
+def test_an_advertisement_goes_to_the_neighbour_that_was_set_by_hand() -> None:
+    """ARP answers whoever asked."""
+    neighbours = [
+        f"neigh replace {each} lladdr 02:00:00:00:00:09 dev vb nud permanent" for each in ("10.1.0.1", "fd01::1")
+    ]
+    found = tried(with_commands(machine({}), 1, *neighbours))
+    assert [words(attempt) for attempt, _ in found] == [outcome for _, outcome in found]
+    assert [outcome for _, outcome in found] == ["ETIMEDOUT", "EHOSTUNREACH"]
+
+
+@pytest.mark.skipif(lacking("nft") != "", reason=lacking("nft"))
+@pytest.mark.parametrize(("ways", "outcome"), [
+    (["-6 rule add fwmark 5 prohibit"], "EHOSTUNREACH"),
+    (["route add blackhole fd01::1"], "EHOSTUNREACH"),
+    (["-6 rule add fwmark 5 lookup 100", "route add fd01::1 dev lo table 100"], "EHOSTUNREACH"),
+    (["-6 rule add fwmark 5 lookup 100", "route add fd01::/64 dev vb table 100"], "accepted"),
+    (["-6 rule add fwmark 6 prohibit"], "accepted"),
+])  # fmt: skip
+def test_an_advertisement_that_is_marked_is_routed(ways: list[str], outcome: str) -> None:
+    """As neighbour discovery is not, without a mark."""
+    marking = chain("ip6", "output", "icmpv6 type nd-neighbor-advert mark set 5").replace("type filter", "type route")
+    made = with_commands(machine({1: marking}), 1, *ways)
+    made.targets = [Target(0, "fd01::2", 80)]
+    [(attempt, real)] = tried(made)
+    assert words(attempt) == real == outcome
+
+
+@pytest.mark.parametrize(("forwarding", "more", "outcomes"), [
+    ("1", [], [ACCEPTED, "EHOSTUNREACH"]),
+    ("0", [], ["ETIMEDOUT", "ETIMEDOUT"]),
+    ("1", ["route add prohibit fe80::3"], [ACCEPTED, "EHOSTUNREACH"]),
+    ("1", ["route add fe80::3 via fd01::1 dev vb"], ["ETIMEDOUT", "EHOSTUNREACH"]),
+])  # fmt: skip
+def test_a_router_sends_what_is_link_local_back_onto_its_link(
+    forwarding: str, more: list[str], outcomes: list[str]
+) -> None:
+    """By routes of the interface that it came in by only (ip6_route_input_lookup)."""
+    made = machine({}, bridged=True)
+    for number, name in enumerate(("va", "vb", "br0")):
+        with_commands(made, number, f"address add fe80::{number + 1}/64 dev {name} nodad")
+    with_commands(made, 0, "route add fe80::3 via fe80::2 dev va", "route add fe80::77 via fe80::2 dev va")
+    with_commands(made, 1, *more)
+    made.spaces[1].sysctls = {"net/ipv6/conf/all/forwarding": forwarding}
+    made.targets = [Target(0, "fe80::3%va", 80), Target(0, "fe80::77%va", 80)]
+    found = tried(made)
+    assert [words(attempt) for attempt, _ in found] == [outcome for _, outcome in found] == outcomes
 
 
 @pytest.mark.parametrize("number", [0, 1])

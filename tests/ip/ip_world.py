@@ -13,7 +13,7 @@ from portside.facts.verdict import Verdict
 from portside.icmp import Icmp, errno_for, port_unreachable
 from portside.ip.interface import Interface
 from portside.ip.layer import IpLayer
-from portside.ip.route import BROADCAST, MULTICAST
+from portside.ip.route import BROADCAST, MULTICAST, Route
 from portside.wire.packet import RST, IcmpMessage, Packet, TcpSegment, UdpDatagram
 
 
@@ -104,14 +104,14 @@ class Host:
     def released(self, packet: Packet) -> None:
         self.released_packets.append(packet)
 
-    def tcp_reset(self, packet: Packet, interface: Interface | None) -> None:
+    def tcp_reset(self, packet: Packet, send: Callable[[Packet, Route], object]) -> None:
         assert isinstance(packet, TcpSegment)
         if packet.flags & RST:
             return
         reset = TcpSegment(packet.dst, packet.src, packet.dport, packet.sport, packet.ack, 0, RST, 0)
         route = self.ip.lookup(reset.dst, reset.src)
         if not isinstance(route, Verdict):
-            self.ip.send(reset, route)
+            send(reset, route)
 
     # -- IcmpEffects --
 

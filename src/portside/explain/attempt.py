@@ -44,7 +44,8 @@ class Attempt:
     """What one address would come to.
 
     `outcome` is one of ACCEPTED, FAILED, SILENT, BEYOND and UNKNOWN. `by` has the sockets of which one would accept,
-    and `place` the namespace that they are in. `after` is how long it takes, ns. `open` is what could not be decided.
+    and `place` the namespace that they are in. `after` is how long it takes, ns. `open` is what could not be decided,
+    and `ends` has every end that it may come to then, where all of them are known.
     """
 
     address: int
@@ -56,6 +57,7 @@ class Attempt:
     after: int = 0
     steps: tuple[Step, ...] = ()
     open: tuple[object, ...] = ()
+    ends: tuple[Attempt, ...] = ()
 
     def json(self) -> dict[str, object]:
         """The attempt as plain values: the sockets that would accept by inode, and what is written of them."""
@@ -65,6 +67,7 @@ class Attempt:
             "seconds": self.after / SECOND, "namespace": self.place,
             "by": [{"inode": each.inode, "what": owner_words(each)} for each in self.by],
             "open": [open_words(each) for each in self.open],
+            "ends": [each.sentence for each in self.ends],
             "steps": [
                 {"namespace": step.machine, "what": step.what, "sentence": step.sentence,
                  "errno": errno.errorcode.get(step.errno) if step.errno else None}
@@ -87,7 +90,8 @@ class Attempt:
         if self.outcome == BEYOND:
             return f"beyond this machine: {self.steps[-1].sentence if self.steps else where}"
         because = "; ".join(dict.fromkeys(map(open_words, self.open)))
-        return f"unknown, because this can't be read or foreseen: {because}"
+        ends = " or ".join(each.sentence for each in self.ends)
+        return f"unknown, because this can't be read or foreseen: {because}" + (f": {ends}" if ends else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

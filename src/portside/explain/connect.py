@@ -112,6 +112,8 @@ def _explore(
         return Attempt(
             address=address, port=port, outcome=ACCEPTED, by=everyone, place=attempts[0].place, steps=attempts[0].steps
         )
+    known = not scripts and all(each.outcome != UNKNOWN for each in attempts)
     return Attempt(
-        address=address, port=port, outcome=UNKNOWN, steps=attempts[0].steps, open=tuple(open_.values())
+        address=address, port=port, outcome=UNKNOWN, steps=attempts[0].steps, open=tuple(open_.values()),
+        ends=tuple(attempts) if known else (),
     )  # fmt: skip

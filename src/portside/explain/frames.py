@@ -75,6 +75,12 @@ class Frames:
             return False
         return _asked(goes.layer, INGRESS, packet, receiver, None)
 
+    def returns(self, packet: Packet, receiver: Interface) -> bool:
+        """Whether a frame reaches an interface that is put on the port where this is plugged in, past the bridge."""
+        goes = self.plugs[receiver.link_address]
+        out = goes.bridge is None or _asked(goes.bridge, EGRESS, packet, None, goes.port)
+        return out and _asked(goes.layer, INGRESS, packet, receiver, None)
+
 
 def _hook(came: Plug, goes: Plug) -> str:
     """Whether the bridge itself sends a frame, or passes it on."""

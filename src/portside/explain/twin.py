@@ -36,8 +36,9 @@ Place = tuple[int, int]
 
 
 def _passes(
-    machine: Machine, packet: Packet, bridge: Device, sender: Device, to_host: bool, crosses: Callable[[], bool]
-) -> bool:
+    machine: Machine, packet: Packet, bridge: Device, sender: Device, to_host: bool, crosses: Callable[[], bool],
+    back: Callable[[Packet], None],
+) -> bool:  # fmt: skip
     """Whether a bridge may carry a packet on: with br_netfilter its host's filter is asked, before the bridge's own
     chains and after them."""
     version = "iptables" if is_v4(packet.dst) else "ip6tables"
@@ -45,7 +46,7 @@ def _passes(
     if not asked:
         return crosses()
     before = _names(packet)
-    passes = filtering.bridge(machine.ip, packet, bridge, sender.link_address, to_host, crosses)
+    passes = filtering.bridge(machine.ip, packet, bridge, sender.link_address, to_host, crosses, back)
     ruleset = machine.ip.ruleset
     if ruleset is not None and ruleset.frames and _names(packet) != before:
         # Which of the bridge's chains see the old names, and which the new ones, hangs on their priorities.

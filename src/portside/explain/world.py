@@ -75,8 +75,9 @@ class Clock(World):
         raise AssertionError("no program runs in the world of a twin")
 
 
-Passes = Callable[[Packet, Interface, Interface, bool, Callable[[], bool]], bool]
-"""`passes(packet, bridge, sender, to_host, crosses)`: whether a bridge may carry a packet on, and `crosses()`."""
+Passes = Callable[[Packet, Interface, Interface, bool, Callable[[], bool], Callable[[Packet], None]], bool]
+"""`passes(packet, bridge, sender, to_host, crosses, back)`: whether a bridge may carry a packet on, and `crosses()`.
+`back(answer)` sends by the port that the packet came in by."""
 
 
 def _freely() -> bool:
@@ -157,7 +158,12 @@ class Wire:
             crosses = partial(frames.crosses, packet, sender, interface)
         if passes is None or bridge is None or bridge is sender:
             return crosses()
-        return passes(packet, bridge, sender, bridge is interface, crosses)
+        return passes(packet, bridge, sender, bridge is interface, crosses, partial(self._return, sender))
+
+    def _return(self, sender: Interface, answer: Packet) -> None:
+        """Carry what a bridge's host puts on the port itself that something came in by."""
+        if self.frames is None or self.frames.returns(answer, sender):
+            self.clock.at(self.clock.now + ON_THE_WAY, self._arrive, answer, sender)
 
     def _note(self, packet: Packet, sender: Interface, next_hop: int) -> None:
         """Say what is not known of a packet's way, and remember who answers."""

@@ -229,10 +229,12 @@ class Stack:
             if sender.host is self.host:
                 sender.datagram_left()
 
-    def tcp_reset(self, packet: Packet, interface: Interface | None) -> None:
-        """Reject a segment with a reset, back by an interface or by whatever way there is."""
+    def tcp_reset(self, packet: Packet, send: Callable[[Packet, Route], object]) -> None:
+        """Reject a segment with a reset, if there is any way for it (nf_send_reset, nf_send_reset6)."""
         assert isinstance(packet, TcpSegment)
-        self._refuse(packet, interface)
+        reset = arrives.reset_for(packet)
+        if reset is not None:
+            self._send(reset, 0, send)
 
     def _refuse(self, segment: TcpSegment, interface: Interface | None) -> None:
         """Answer a segment for no socket with a reset (RFC 9293 section 3.10.7.1)."""
@@ -245,8 +247,11 @@ class Stack:
         anywhere = arrived is None or (arrived.loopback and not needs_scope(segment.dst))
         self._send(segment, 0 if anywhere or arrived is None else arrived.index)
 
-    def _send(self, packet: Packet, oif: int = 0) -> None:
-        """Send a packet that no socket has a route for; one that has none is dropped."""
+    def _send(self, packet: Packet, oif: int = 0, send: Callable[[Packet, Route], object] | None = None) -> None:
+        """Send a packet that no socket has a route for; one that has none is dropped.
+
+        Args: send: what sends it, if not the IP layer.
+        """
         # What a filter rejects in the name of another host is routed like the rest (FLOWI_FLAG_ANYSRC).
         source = packet.src if self.ip.is_local(packet.src) else 0
         # ::1 has no way by the interface of arrival, unless a default route is one (rt6_need_strict).
@@ -254,7 +259,7 @@ class Stack:
         route = self.ip.lookup_unscoped(packet.dst, source, oif if strict else 0)
         if isinstance(route, Route):
             packet.src = packet.src or route.src
-            self.ip.send(packet, route)
+            (send or self.ip.send)(packet, route)
 
     # -- from icmp (IcmpEffects) --
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from portside.addr.abi import IPPROTO_ICMPV6
-from portside.addr.ip import is_v4, needs_scope
-from portside.facts.verdict import Verdict
+from portside.addr.ip import is_multicast, is_v4, needs_scope, text
+from portside.facts.rule import FORWARD
+from portside.facts.verdict import Rule, Verdict
 from portside.ip.firewall import TCP_RESET, rejection
 from portside.ip.interface import Interface
 from portside.ip.link import NeighborMessage
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 SOLICITED_NODE: Final = 0xFF02 << 112 | 0x1FF000000  # ff02::1:ff00:0/104, RFC 4291 section 2.7.1
 NEIGHBOR_SOLICITATION: Final = 135
 NEIGHBOR_ADVERTISEMENT: Final = 136
+OFF_LINK: Final = Rule(
+    "neighbour-off-link", "the way to {subject} is {0}: an answer to a neighbour is lost there", "RFC 4861 section 7.1"
+)
 
 
 def output(layer: IpLayer, ruleset: Ruleset, packet: Packet, route: Route) -> Route | int:
@@ -70,26 +74,45 @@ def rule_out(
     rule = ruling.rule
     if ruling.verdict == REJECT and rule is not None:
         ruleset.reject(packet)
-        if rule.reject_with == TCP_RESET and ruleset.came_by_bridge(packet):
-            # It leaves by the port that the packet came in by, past all hooks (nf_send_reset).
-            layer.use_ruleset(None)
-            layer.effects.tcp_reset(packet, iif)
-            layer.use_ruleset(ruleset)
-        elif rule.reject_with == TCP_RESET:
-            layer.effects.tcp_reset(packet, None)  # by whatever way there is (nf_send_reset6)
+        if rule.reject_with == TCP_RESET:
+            layer.effects.tcp_reset(packet, _resetter(layer, ruleset, packet))
         else:
             type, code = rejection(packet, rule.reject_with)
             layer.effects.icmp_error(packet, iif, type, code, 0)
     ruleset.answered(packet)
 
 
-def neighbor_passes(ruleset: Ruleset, message: Packet, iif: Interface | None, oif: Interface | None) -> bool:
+def _resetter(layer: IpLayer, ruleset: Ruleset, packet: Packet) -> Callable[[Packet, Route], object]:
+    """What sends the reset for a packet that is rejected: the IP layer, by whatever way there is.
+
+    For what br_netfilter has seen it is the port of the bridge that the packet came in by, straight back to the link
+    address that it came from, past all hooks of IP and of the bridge. There has to be a way nevertheless.
+    Source: nf_send_reset, nf_send_reset6.
+    """
+    back = ruleset.came_by_port(packet)
+    return layer.send if back is None else lambda reset, _route: back(reset)
+
+
+def neighbor_passes(
+    layer: IpLayer, ruleset: Ruleset, message: Packet, iif: Interface | None, oif: Interface | None
+) -> bool:
     """Whether the ruleset lets a neighbour solicitation or advertisement pass: ICMPv6 like any other to it.
 
     Args: iif: where it came in; oif: where it leaves. ARP is not IP, and passes. Source: ndisc_send_skb, ip6_input.
     """
     assert isinstance(message, NeighborMessage)
-    return is_v4(message.dst) or ruleset.neighbor(as_icmp(message), iif, oif) is None
+
+    def route_again(packet: Packet, mark: int, _device: int) -> Verdict | None:
+        """A chain has marked it: it may be routed now, which it was not before (ip6_route_me_harder)."""
+        assert oif is not None
+        strict = needs_scope(packet.dst) or is_multicast(packet.dst)
+        found = layer.routes.lookup_again(packet, packet.src, oif.index if strict else 0, mark)
+        if isinstance(found, Verdict):
+            return found
+        on_link = strict or (found.interface is oif and found.next_hop == packet.dst)
+        return None if on_link else Verdict(errno.EHOSTUNREACH, OFF_LINK, (found,), text(packet.dst))
+
+    return is_v4(message.dst) or ruleset.neighbor(as_icmp(message), iif, oif, route_again) is None
 
 
 def as_icmp(message: NeighborMessage) -> IcmpMessage:
@@ -100,22 +123,24 @@ def as_icmp(message: NeighborMessage) -> IcmpMessage:
 
 
 def bridge(
-    layer: IpLayer, packet: Packet, device: Interface, sender: int, to_host: bool, crosses: Callable[[], bool]
-) -> bool:
+    layer: IpLayer, packet: Packet, device: Interface, sender: int, to_host: bool, crosses: Callable[[], bool],
+    back: Callable[[Packet], None],
+) -> bool:  # fmt: skip
     """Whether a bridge is to carry a packet on as it is, with br_netfilter: the ruleset of its host sees it first.
 
     NAT may give the packet another destination. If that is on the bridge too, it goes there without being routed; else
     the host takes it in.
 
     Args: sender: the link address that it came from; to_host: it is for the bridge itself, not from port to port.
-    crosses: whether the chains of the bridge let it go on, that see it in between.
+    crosses: whether the chains of the bridge let it go on, that see it in between; back: sends an answer straight back
+    by the port that the packet came in by.
     Source: br_nf_pre_routing_finish, br_nf_forward_ip, br_nf_post_routing.
     """
     ruleset = layer.ruleset
     if ruleset is None:
         return crosses()
     if isinstance(packet, NeighborMessage):
-        return crosses() and (to_host or neighbor_passes(ruleset, packet, device, device))
+        return crosses() and (to_host or neighbor_passes(layer, ruleset, packet, device, device))
     before = packet.dst
     ruling = ruleset.prerouting(packet, device)
     renamed = ruling is None and packet.dst != before
@@ -123,7 +148,7 @@ def bridge(
     if next_hop is None or (ruling is None and not renamed and not crosses()):
         return False
     if ruling is None and not next_hop and (to_host or renamed):
-        ruleset.expect(packet)
+        ruleset.expect(packet, back)
         layer.arrives(packet, device)
         return False
     if ruling is None:
@@ -131,9 +156,13 @@ def bridge(
     if ruling is None:
         ruling = ruleset.postrouting(packet, device, device)
     if ruling is not None:
-        ruleset.expect(packet)
-        rule_out(layer, ruleset, packet, device, device, ruling)
-        layer.run_backlog()
+        ruleset.expect(packet, back)
+        if _is_told_ahead(packet, ruling):
+            layer.drop(packet, device, ruling)
+            ruleset.answered(packet)
+        else:
+            rule_out(layer, ruleset, packet, device, device, ruling)
+            layer.run_backlog()
         return False
     if next_hop:
         row = layer.neighbors.rows.get((device.index, next_hop))
@@ -142,6 +171,15 @@ def bridge(
         else:
             layer.neighbors.send(packet, device, next_hop)
     return not next_hop
+
+
+def _is_told_ahead(packet: Packet, ruling: Ruling) -> bool:
+    """Whether the ICMP error about what a bridge does not pass on gets lost: a link-local address is looked for by the
+    port ahead (icmp6_iif), behind which the sender is not."""
+    rule = ruling.rule
+    if rule is None or ruling.hook != FORWARD or ruling.verdict != REJECT:
+        return False
+    return rule.reject_with != TCP_RESET and needs_scope(packet.src)
 
 
 def _renamed_way(layer: IpLayer, ruleset: Ruleset, packet: Packet, device: Interface) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from portside.addr.ip import is_link_local, needs_scope
+from portside.addr.ip import is_link_local
 from portside.facts.verdict import Verdict
 from portside.ip.interface import IPV6_MIN_MTU, Interface
 from portside.wire.packet import Packet
@@ -60,8 +60,6 @@ def _forward_v6(layer: IpLayer, packet: Packet, interface: Interface, forwards: 
         layer.drop(packet, interface, "not a router")
     elif packet.ttl <= 1:
         layer.drop_with_error(packet, interface, 3, 0)
-    elif needs_scope(packet.dst):
-        layer.drop(packet, interface, "link-local")
     elif is_link_local(packet.src) and route.interface is not interface:  # back onto its own link it may go
         layer.drop_with_error(packet, interface, 1, 2)
     elif 40 + packet.payload_length() > route.mtu:

@@ -66,10 +66,10 @@ class IpEffects(Protocol):
         IPv4 packet, of ICMPv6 for an IPv6 one. extra: the MTU of "fragmentation needed" and "packet too big".
         """
 
-    def tcp_reset(self, packet: Packet, interface: Interface | None) -> None:
+    def tcp_reset(self, packet: Packet, send: Callable[[Packet, Route], object]) -> None:
         """Answer a TCP segment as a closed port would: the filter rejects it so.
 
-        Args: interface: by which it is to leave if the address is link-local; None: by whatever way there is.
+        Args: send: what sends the reset, if there is a way for it.
         """
 
     def released(self, packet: Packet) -> None:
@@ -342,8 +342,10 @@ class IpLayer:
         if route.interface.loopback:
             # It comes back by lo, and whatever its address it is for this host (see __mkroute_output). But TCP
             # can't answer in the name of another one.
-            if route.kind == UNICAST and is_v4(packet.dst) and (
-                packet.proto != IPPROTO_TCP or self.is_local(packet.dst)
+            if (
+                route.kind == UNICAST
+                and is_v4(packet.dst)
+                and (packet.proto != IPPROTO_TCP or self.is_local(packet.dst))
             ):
                 self.backlog.append((packet, route.interface))
             return
@@ -366,7 +368,7 @@ class IpLayer:
         if interface.link is None or not interface.up:
             return
         ruleset = self.ruleset if isinstance(packet, NeighborMessage) else None
-        if ruleset is not None and not filtering.neighbor_passes(ruleset, packet, None, interface):
+        if ruleset is not None and not filtering.neighbor_passes(self, ruleset, packet, None, interface):
             self.drop(packet, interface, "neighbour discovery is filtered")
             return
         interface.link.transmit(packet, interface, link_address)
@@ -419,7 +421,7 @@ class IpLayer:
         """A neighbour asks or answers; who asks must be where the way to it leads (arp_process), if that counts."""
         if self.validation is not None and message.request and self.validation.refuses(message, interface):
             return
-        if self.ruleset is not None and not filtering.neighbor_passes(self.ruleset, message, interface, None):
+        if self.ruleset is not None and not filtering.neighbor_passes(self, self.ruleset, message, interface, None):
             self.drop(message, interface, "neighbour discovery is filtered")
             return
         dst = message.dst
@@ -509,9 +511,7 @@ class IpLayer:
 
     # -- the filter, and what goes wrong --
 
-    def _passes(
-        self, hook: str, chain: Chain, packet: Packet, iif: Interface | None, oif: Interface | None
-    ) -> bool:
+    def _passes(self, hook: str, chain: Chain, packet: Packet, iif: Interface | None, oif: Interface | None) -> bool:
         """Show a packet to the filter; drop or reject it when the filter says so."""
         assert chain.active
         firewall = self.firewall
@@ -536,16 +536,14 @@ class IpLayer:
         if verdict == TCP_RESET:
             if packet.proto == IPPROTO_TCP:
                 self._rejecting = True
-                self.effects.tcp_reset(packet, None)
+                self.effects.tcp_reset(packet, self.send)
                 self._rejecting = False
         elif verdict != DROP:
             type, code = rejection(packet, verdict)
             self.effects.icmp_error(packet, came_by, type, code, 0)
         return False
 
-    def drop_with_error(
-        self, packet: Packet, interface: Interface, type: int, code: int, extra: int = 0
-    ) -> None:
+    def drop_with_error(self, packet: Packet, interface: Interface, type: int, code: int, extra: int = 0) -> None:
         """Drop a packet that came in by `interface`, and tell its sender: see `IpEffects.icmp_error`."""
         self.drop(packet, interface, "error")
         if self.ruleset is not None:

@@ -37,7 +37,7 @@ class Passage:
     `device`: the interface that this is bound to, or 0.
     """
 
-    __slots__ = ("bridged", "connection", "device", "mark", "packet", "reply", "state", "uid")
+    __slots__ = ("back", "connection", "device", "mark", "packet", "reply", "state", "uid")
 
     def __init__(self, packet: Packet) -> None:
         self.packet = packet
@@ -47,7 +47,7 @@ class Passage:
         self.mark = 0
         self.uid: int | None = None
         self.device = 0
-        self.bridged = False  # br_netfilter has seen it come in by a port
+        self.back: Callable[[Packet], None] | None = None  # sends by the bridge's port where br_netfilter has seen it
 
 
 class Tracker:

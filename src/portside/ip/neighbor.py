@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from portside.addr.abi import SECOND
-from portside.addr.ip import is_any
+from portside.addr.ip import is_any, is_v4
 from portside.ip.interface import Interface
 from portside.ip.link import TO_ALL, NeighborMessage
 from portside.wire.packet import Packet
@@ -148,7 +148,9 @@ class NeighborTable:
             self._learn(row, message.link_address)
         if message.request:
             reply = NeighborMessage(message.dst, message.src, interface.link_address, request=False)
-            self.effects.emit(reply, interface, message.link_address)
+            # ARP answers whoever asked; an advertisement goes where the table says (ndisc_send_na).
+            known = row is not None and row.permanent and not is_v4(message.src)
+            self.effects.emit(reply, interface, row.link_address if row is not None and known else message.link_address)
 
     def _learn(self, row: Neighbor, link_address: int) -> None:
         row.link_address = link_address

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
 from portside.addr.abi import AF_INET, AF_INET6
-from portside.addr.ip import V4_ANY, V4_BROADCAST, family_of, is_multicast, is_v4, prefix_of, text
+from portside.addr.ip import V4_ANY, V4_BROADCAST, family_of, is_multicast, is_v4, needs_scope, prefix_of, text
 from portside.facts.route import ANYCAST, MULTICAST, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN, THROW, PolicyRule
 from portside.facts.verdict import Rule, Verdict
 from portside.ip.interface import LOOPBACK_INDEX, Interface
@@ -255,23 +255,23 @@ class PolicyRoutes(RouteTable):
         return self._look(self._asked(dst, src, device), device)
 
     def forward_from(self, packet: Packet, interface: Interface, mark: int) -> Route | Verdict:
-        """The route by which a router passes on a packet that came in by an interface."""
+        """As `RouteTable.forward_from`."""
         asked = Asked(packet.dst, packet.src, iif=interface.name)
         whole = packet.whole if isinstance(packet, Fragment) else packet
         asked.proto, asked.mark, asked.tos = packet.proto, mark, packet.tos & 0x1C
         if isinstance(whole, TcpSegment | UdpDatagram):
             asked.sport, asked.dport = whole.sport, whole.dport
-        return self._onwards(asked)
+        return self._onwards(asked, interface if needs_scope(packet.dst) else None)
 
     def forward_from_source(self, src: int, dst: int, interface: Interface) -> Route | Verdict:
         """The route back to the source of what came in by an interface."""
         return self._onwards(Asked(src, dst, iif="lo", oif=""))
 
-    def _forward(self, dst: int) -> Route | Verdict:
-        return self._onwards(Asked(dst, 0))
+    def _forward(self, dst: int, oif: int = 0) -> Route | Verdict:
+        return self._onwards(Asked(dst, 0), self.interfaces.get(oif))
 
-    def _onwards(self, asked: Asked) -> Route | Verdict:
-        found = self._look(asked, None)
+    def _onwards(self, asked: Asked, device: Interface | None = None) -> Route | Verdict:
+        found = self._look(asked, device)
         if isinstance(found, Verdict):
             return found
         if found is None:

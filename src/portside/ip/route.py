@@ -140,8 +140,7 @@ class Route:
 
 
 class PrefixTable:
-    """Entries of one family by prefix; those of one prefix in the order of their metric, then of their age.
-    """
+    """Entries of one family by prefix; those of one prefix in the order of their metric, then of their age."""
 
     __slots__ = ("by_length", "lengths", "whole")
 
@@ -239,8 +238,7 @@ class RouteTable:
         return [entry for entry in table.at(prefix, length) if entry.kind not in LOCAL_KINDS]
 
     def covering(self, address: int) -> Iterator[RouteEntry]:
-        """The entries that cover an address, the longest prefix first: of both tables for IPv4, of `main` for IPv6.
-        """
+        """The entries that cover an address, the longest prefix first: of both tables for IPv4, of `main` for IPv6."""
         return (self.v4 if is_v4(address) else self.v6_main).matches(address)
 
     def learn_mtu(self, dst: int, mtu: int, until: int) -> None:
@@ -361,16 +359,21 @@ class RouteTable:
             found = self._onward[dst] = self._forward(dst)
         return found
 
-    def forward_from(self, packet: Packet, _interface: Interface, _mark: int) -> Route | Verdict:
-        """The route by which a router passes on a packet that came in by an interface, with a mark of the filter."""
+    def forward_from(self, packet: Packet, interface: Interface, _mark: int) -> Route | Verdict:
+        """The route by which a router passes on a packet that came in by an interface, with a mark of the filter.
+
+        What is for a link-local address goes back onto its own link (ip6_route_input_lookup).
+        """
+        if needs_scope(packet.dst):
+            return self._forward(packet.dst, interface.index)
         return self.forward(packet.dst)
 
     def forward_from_source(self, src: int, _dst: int, _interface: Interface) -> Route | Verdict:
         """The route back to the source of what came in by an interface (fib_validate_source)."""
         return self.forward(src)
 
-    def _forward(self, dst: int) -> Route | Verdict:
-        entry = self._match_v4(dst, None) if is_v4(dst) else self._match_v6(dst, 0)
+    def _forward(self, dst: int, oif: int = 0) -> Route | Verdict:
+        entry = self._match_v4(dst, None) if is_v4(dst) else self._match_v6(dst, oif)
         if entry is None or entry.kind in REFUSALS:
             return _refusal(dst, entry)
         assert entry.interface is not None
@@ -464,9 +467,7 @@ class RouteTable:
                 return entry
         return None
 
-    def _finish_v4(
-        self, dst: int, src: int, interface: Interface, entry: RouteEntry | None
-    ) -> Route | Verdict:
+    def _finish_v4(self, dst: int, src: int, interface: Interface, entry: RouteEntry | None) -> Route | Verdict:
         """The rules of __mkroute_output."""
         kind = entry.kind if entry is not None else UNICAST
         outside = kind != LOCAL and not interface.loopback
@@ -520,9 +521,7 @@ class RouteTable:
 
     # -- both --
 
-    def _route(
-        self, dst: int, src: int, interface: Interface, kind: int, via: int, entry: RouteEntry | None
-    ) -> Route:
+    def _route(self, dst: int, src: int, interface: Interface, kind: int, via: int, entry: RouteEntry | None) -> Route:
         if kind == LOCAL:
             mtu = self.interfaces[LOOPBACK_INDEX].mtu
         else:

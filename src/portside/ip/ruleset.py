@@ -178,7 +178,9 @@ class Ruleset:
             self.tracker.confirm(view.passage, self.surroundings.now)
         return ruling
 
-    def neighbor(self, packet: Packet, iif: Interface | None, oif: Interface | None) -> Ruling | None:
+    def neighbor(
+        self, packet: Packet, iif: Interface | None, oif: Interface | None, route_again: RouteAgain | None = None
+    ) -> Ruling | None:
         """Neighbour discovery comes in by an interface, leaves by one, or both over a bridge: it is no connection's."""
         hooks: tuple[str, ...] = (PREROUTING, INPUT) if oif is None else (OUTPUT, POSTROUTING)
         if iif is not None and oif is not None:
@@ -186,7 +188,9 @@ class Ruleset:
         passage = Passage(packet)
         passage.state = UNTRACKED
         for hook in hooks:
-            ruling = self._pass(View(hook, passage, iif, oif), None)
+            view = View(hook, passage, iif, oif)
+            view.route_again = route_again if hook == OUTPUT else None
+            ruling = self._pass(view, None)
             if ruling is not None:
                 return ruling
         return None
@@ -221,14 +225,14 @@ class Ruleset:
             return True
         return self.frame(EGRESS, packet, None, lo, False) and self.frame(INGRESS, packet, lo, None, False)
 
-    def expect(self, packet: Packet) -> None:
-        """The packet was at the hook `prerouting` already: a bridge showed it."""
+    def expect(self, packet: Packet, back: Callable[[Packet], None]) -> None:
+        """The packet was at the hook `prerouting` already: a bridge showed it. `back` sends by the port it came by."""
         self._expected = packet
-        self._passage(packet).bridged = True
+        self._passage(packet).back = back
 
-    def came_by_bridge(self, packet: Packet) -> bool:
-        """Whether a bridge showed the packet."""
-        return self._passage(packet).bridged
+    def came_by_port(self, packet: Packet) -> Callable[[Packet], None] | None:
+        """What sends by the port that the packet came in by, if a bridge showed it."""
+        return self._passage(packet).back
 
     def regard(self, packet: Packet) -> None:
         """What is sent next is about a packet of this host that has left, and belongs to its connection."""
