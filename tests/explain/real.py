@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.explain.parts import Listener, Machine, Space, Target
-from tests.live.apart import CLONE_NEWNET, libc, unshare
+from tests.live.apart import CLONE_NEWNET, ip, libc, unshare
 
 from portside.facts.snapshot import Namespace, Snapshot
 
@@ -58,17 +58,17 @@ def build(machine: Machine) -> Built:
             file = Path("/proc/sys", path)
             if file.exists():
                 file.write_text(value)
-        _ip(["link set lo up"])
+        ip("link set lo up")
     for one, name, other, peer in machine.pairs:
         built.enter(one)
-        _ip([f"link add name {name} type veth peer name {peer}x",
-             f"link set {peer}x name {peer} netns /proc/{os.getpid()}/fd/{built.descriptors[other]}"])  # fmt: skip
+        ip(f"link add name {name} type veth peer name {peer}x",
+           f"link set {peer}x name {peer} netns /proc/{os.getpid()}/fd/{built.descriptors[other]}")  # fmt: skip
     for space in machine.spaces:
         built.enter(space.number)
         for path, value in space.sysctls.items():
             if Path("/proc/sys", path).exists():
                 Path("/proc/sys", path).write_text(value)
-        _ip(space.commands)
+        ip(*space.commands)
         for file in Path("/proc/sys/net").glob("ipv[46]/neigh/*/retrans_time_ms"):
             file.write_text("250")
     for space in machine.spaces:
@@ -87,10 +87,6 @@ def build(machine: Machine) -> Built:
                 done = subprocess.run([tool], input=text, capture_output=True, text=True)
                 assert done.returncode == 0, done.stderr + text
     return built
-
-
-def _ip(commands: list[str]) -> None:
-    subprocess.run(["ip", "-force", "-batch", "-"], input="\n".join(commands) + "\n", capture_output=True, text=True)
 
 
 def settle() -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-
 import pytest
-from tests.explain.deep import one
+from tests.explain.compare import hold_all
+from tests.explain.machines import generate
 from tests.live.apart import lacking
 
 MACHINES = 24
@@ -17,10 +15,8 @@ FOUND = (50001, 50040, 70053, 70101, 91481, 104123)
 @pytest.mark.linux
 @pytest.mark.skipif(lacking("ip", "nft") != "", reason=lacking("ip", "nft"))
 def test_what_is_predicted_happens() -> None:
-    """Most of the time is spent waiting for what times out: several machines wait at once."""
-    with ProcessPoolExecutor(8, mp_context=get_context("spawn")) as pool:
-        found = list(pool.map(one, (*range(MACHINES), *FOUND), [40] * MACHINES + [60] * len(FOUND)))
-    assert sum(compared for _, compared, *_ in found) > 20 * MACHINES
-    differences = [difference for *_, differences, _ in found for difference in differences]
+    found = hold_all([generate(seed, 40) for seed in range(MACHINES)] + [generate(seed) for seed in FOUND])
+    assert sum(each.compared for each in found) > 20 * MACHINES
+    differences = [difference for each in found for difference in each.differences]
     assert not differences, "\n".join(differences)
-    assert sum(unknown for _, _, unknown, *_ in found) < 2 * MACHINES
+    assert sum(each.unknown.total() for each in found) < 2 * MACHINES

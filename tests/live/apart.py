@@ -10,6 +10,7 @@ import subprocess
 import traceback
 from collections.abc import Callable
 from functools import cache
+from itertools import groupby
 from typing import Any
 
 CLONE_NEWNET = 0x40000000
@@ -58,9 +59,16 @@ def lacking(*tools: str) -> str:
     return ""
 
 
-def ip(*commands: str) -> None:
-    """Run ip(8) commands; those that the kernel refuses are passed over, as generated ones may be."""
-    subprocess.run(["ip", "-force", "-batch", "-"], input="\n".join(commands) + "\n", capture_output=True, text=True)
+def ip(*commands: str) -> str:
+    """Run ip(8) commands, of IPv6 those that begin with -6; those that the kernel refuses are passed over, as generated
+    ones may be. Returns what ip(8) complains of."""
+    complaints = ""
+    for v6, several in groupby(commands, lambda command: command.startswith("-6 ")):
+        lines = "".join(f"{command.removeprefix('-6 ')}\n" for command in several)
+        family = ["-6"] if v6 else []
+        done = subprocess.run(["ip", *family, "-force", "-batch", "-"], input=lines, capture_output=True, text=True)
+        complaints += done.stderr
+    return complaints
 
 
 def ip_json(*words: str) -> list[dict[str, Any]]:
