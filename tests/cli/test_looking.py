@@ -296,6 +296,24 @@ def test_who_reads_no_further_breaks_nothing(arguments: str) -> None:
 
 
 @pytest.mark.linux
+@pytest.mark.parametrize(
+    "arguments",
+    ["ls", "ls --json", "ls --all", "ls --matrix", "who localhost", "bind 0.0.0.0:0", "why 127.0.0.1:1", "ephemeral",
+     "free", "explain :22", "snapshot", "ss -tan", "netstat -an", "lsof -i", "fuser 1/tcp", "ip addr", "--help"],
+)  # fmt: skip
+def test_standard_output_may_be_closed(arguments: str) -> None:
+    shell = f"{sys.executable} -m portside {arguments}"
+    with socket.create_server(("127.0.0.1", 0)):  # there is something to see
+        open_, closed = (
+            subprocess.run(["sh", "-c", f"{shell} {to}"], capture_output=True, text=True, timeout=60, check=False)
+            for to in (">/dev/null", ">&-")
+        )
+    assert closed.returncode == open_.returncode
+    assert "mistake" not in closed.stderr
+    assert "Traceback" not in closed.stderr
+
+
+@pytest.mark.linux
 @pytest.mark.parametrize("arguments", ["ls", "ls --json", "explain :22", "ephemeral", "free 3", "ss -tan"])
 def test_what_has_no_room_is_a_sentence(arguments: str) -> None:
     with open("/dev/full", "wb") as full:

@@ -36,6 +36,14 @@ def file(listener: socket.socket, tmp_path_factory: pytest.TempPathFactory) -> P
     return path
 
 
+def test_standard_input_may_be_closed() -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m portside ls --snapshot - <&-"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, "portside: cannot read -: standard input is closed\n")
+
+
 def test_a_saved_machine_answers_as_the_machine_did(listener: socket.socket, file: Path) -> None:
     port = listener.getsockname()[1]
     found = saved.load(file.read_text())

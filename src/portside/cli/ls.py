@@ -55,17 +55,16 @@ def run(source: Source, options: Options, watch: float | None = None) -> int:
     """Print the table, once or every `watch` seconds until it is interrupted. Returns the exit code."""
     choose = chooser(options)
     _check_states(options.states)
+    clear = CLEAR if watch is not None and sys.stdout is not None and sys.stdout.isatty() else ""
     while True:
         found = sources.snapshot(source, WANT, everywhere=source.namespace is None)
         if source.namespace is not None:
             found = replace(found, others=())
         _check_users(options.users, found, source)
-        if watch is not None and sys.stdout.isatty():
-            click.echo(CLEAR, nl=False)
+        click.echo(clear, nl=False)
         present(found, options, choose)
         if watch is None:
             return 0
-        sys.stdout.flush()
         time.sleep(watch)
 
 

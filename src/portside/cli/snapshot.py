@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -24,9 +23,9 @@ MODE: Final = 0o600
 def run(source: Source, out: str) -> int:
     """Write a snapshot to a file, `-` for standard output. Returns the exit code. Raises Complaint."""
     found = sources.snapshot(source, WANT, everywhere=True)
-    text = saved.dump(found) + "\n"
+    text = saved.dump(found)
     if out == "-":
-        sys.stdout.write(text)
+        sources.say(text, end="")
     else:
         _write(out, text)
     click.echo(sources.missing(found), nl=False, err=True)

@@ -191,6 +191,8 @@ def _text(path: str, errors: str = "surrogateescape") -> str:
 def _saved(path: str) -> Snapshot:
     from portside.facts import saved
 
+    if path == "-" and sys.stdin is None:
+        raise Complaint("cannot read -: standard input is closed")
     try:
         text = sys.stdin.read() if path == "-" else _text(path, "strict")
         return saved.load(text)

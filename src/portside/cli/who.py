@@ -176,7 +176,7 @@ def _together(found: Found) -> list[Found]:
 
 def _width() -> int | None:
     """How wide (characters) the terminal is that is written to; None where there is none."""
-    if not sys.stdout.isatty():
+    if sys.stdout is None or not sys.stdout.isatty():
         return None
     import shutil
 

@@ -155,14 +155,16 @@ def records(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(lines)
 
 
-def show(heading: Sequence[str], rows: Iterable[Sequence[str]], to: TextIO, *, right: frozenset[int] = frozenset(),
-         color: bool | None = None) -> None:  # fmt: skip
+def show(heading: Sequence[str], rows: Iterable[Sequence[str]], to: TextIO | None, *,
+         right: frozenset[int] = frozenset(), color: bool | None = None) -> None:  # fmt: skip
     """Print a table: with rich on a terminal, or when `color` says so; aligned columns otherwise.
 
     Every cell is cleaned here. On a narrow terminal the words of the last column are folded; where even they have no
     room, each row becomes a few lines. No other cell is ever divided: a part of an address reads as another one. rich
-    is imported only when it prints.
+    is imported only when it prints. `to` is None where standard output was closed from the beginning.
     """
+    if to is None:
+        return
     cleaned = ([clean(cell) for cell in row] for row in rows)
     if not (to.isatty() or color):
         to.writelines(columns(chain([list(heading)], cleaned), right))
