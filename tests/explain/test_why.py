@@ -76,6 +76,14 @@ class TestTheListener:
         assert answer.sentence == "192.168.1.5:80 would be accepted by nginx (pid 7)"
         assert answer.remedy == "nothing: it works"
 
+    def test_what_never_leaves_the_host_comes_by_lo(self) -> None:
+        """Whichever interface has the address: a filter that lets `lo` pass lets this pass (__mkroute_output)."""
+        answer = why(hand.host(hand.socket("0.0.0.0:80")), "192.168.1.5", 80)
+        assert "SYN to 192.168.1.5:80 from 192.168.1.5 is for this host, and comes in by lo" in said(answer)
+        assert "by eth0" not in said(answer)
+        bound = why(hand.host(hand.socket("0.0.0.0:80", device=2)), "192.168.1.5", 80)
+        assert bound.outcome == ACCEPTED  # by the socket that is bound to the interface of the address
+
     @pytest.mark.parametrize(("listens", "host", "reason"), [
         ("127.0.0.1:80", "192.168.1.5", "listens on port 80, but only on 127.0.0.1"),
         ("192.168.1.5:80", "127.0.0.1", "listens on port 80, but only on 192.168.1.5"),

@@ -200,7 +200,7 @@ def test_trace_tells_the_way() -> None:
     client.udp("10.0.2.2")
     client.udp("127.0.0.1")
     world.run(SECOND)
-    assert seen == [("client", "output"), ("client", "output"), ("client", "deliver"), ("router", "forward"),
+    assert seen == [("client", "output"), ("client", "output"), ("client", "loop"), ("router", "forward"),
                     ("server", "deliver")]  # fmt: skip
 
 

@@ -231,6 +231,9 @@ class Run:
         elif kind == "deliver":
             self._say(machine, "delivered", f"{words} is for this host, and comes in by {interface.name}")
             self._deliver(machine, packet, interface)
+        elif kind == "loop":  # `interface` has the address, and sockets that are bound to it have the packet
+            self._say(machine, "delivered", f"{words} is for this host, and comes in by lo")
+            self._deliver(machine, packet, interface)
 
     def _deliver(self, machine: Machine, packet: Packet, interface: Interface) -> None:
         """Why a listener takes a SYN, or none does. Whoever has the packet is the one that answers."""

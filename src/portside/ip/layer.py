@@ -79,8 +79,9 @@ class IpEffects(Protocol):
 Trace = Callable[[str, Packet, Interface, object], None]
 """`trace(kind, packet, interface, reason)`.
 
-kind: `output`, `deliver`, `forward`, or `drop` with the reason: a word, a `Verdict`, a `FilterRule`, a
-`Chain` whose policy it was, or a `Ruling` of the ruleset.
+kind: `output`, `deliver`, `loop` (delivered to the host that sent it: by lo, though `interface` has the address),
+`forward`, or `drop` with the reason: a word, a `Verdict`, a `FilterRule`, a `Chain` whose policy it was, or a `Ruling`
+of the ruleset.
 """
 
 
@@ -506,7 +507,7 @@ class IpLayer:
                 filtering.rule_out(self, self.ruleset, packet, seen_on, seen_on, ruling)
                 return
         if self._trace is not None:
-            self._trace("deliver", packet, interface, None)
+            self._trace("loop" if local else "deliver", packet, interface, None)
         self.effects.deliver(packet, interface)
 
     # -- the filter, and what goes wrong --
