@@ -207,9 +207,9 @@ def _caller() -> Caller:
     process = _simulated()
     if process is not None:
         return Caller(process.euid, process.effective)
-    from portside.live import processes
+    from portside.live import rights
 
-    capabilities = processes.one(os.getpid()).capabilities
+    capabilities = rights.in_network_namespace()
     return Caller.user(os.geteuid()) if capabilities is None else Caller(os.geteuid(), capabilities)
 
 

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import ctypes
+import os
 import random
+import shutil
+import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,7 @@ from tests.live.apart import apart, ip, lacking, nft
 
 from portside.addr.ip import V4_PREFIX, parse, prefix_of
 from portside.facts.rule import Chain, FirewallRule, Match
-from portside.live import nftables
+from portside.live import nftables, proc
 from portside.live.nft_values import of_prefix
 
 linux = [pytest.mark.linux, pytest.mark.skipif(lacking("nft") != "", reason=lacking("nft"))]
@@ -296,14 +300,28 @@ class TestRulesets:
         assert apart(nftables.chains) == ((), ())
 
     def test_without_nft_it_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(nftables, "PLACES", ())
         (chains, missing) = apart(_without_nft)
         assert chains == ()
         assert [(each.what, each.remedy) for each in missing] == [("the packet filter", "install nftables")]
 
+    def test_nft_may_be_where_path_does_not_lead(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        tool = shutil.which("nft")
+        assert tool is not None
+        monkeypatch.setattr(nftables, "PLACES", (os.path.dirname(tool),))
+        (chains, missing) = apart(_without_nft)
+        assert missing == ()
+        assert chains == ()
+        assert apart(_with_a_chain) == ["c"]
+
+
+def _with_a_chain() -> Any:
+    nft("table ip a { chain c { } }")
+    os.environ["PATH"] = "/nowhere"
+    return [each.name for each in nftables.chains()[0]]
+
 
 def _without_nft() -> Any:
-    import os
-
     nft("table ip a { }")
     os.environ["PATH"] = "/nowhere"
     return nftables.chains()
@@ -315,12 +333,24 @@ class TestWithoutRoot:
     def test_what_only_root_may_read_is_missing(self) -> None:
         chains, missing = apart(_as_nobody)
         assert chains == ()
-        assert [(each.what, each.remedy) for each in missing] == [("the packet filter", "run it as root")]
+        assert [(each.what, each.remedy) for each in missing] == [("the packet filter", "use sudo")]
+
+    def test_root_may_lack_a_capability(self) -> None:
+        _, missing = apart(_without_capabilities)
+        remedy = "CAP_NET_ADMIN is missing here, capabilities(7)"
+        if not proc.is_in_first_user_namespace():
+            remedy = "run it as the machine's root, outside of this user namespace"
+        assert [each.remedy for each in missing] == [remedy]
+
+
+def _without_capabilities() -> Any:
+    nft("table ip a { }")
+    version_3_of_this_process, none = struct.pack("=Ii", 0x20080522, 0), bytes(24)  # capset(2)
+    assert ctypes.CDLL(None).capset(version_3_of_this_process, none) == 0
+    return nftables.chains()
 
 
 def _as_nobody() -> Any:
-    import os
-
     nft("table ip a { }")
     os.setuid(65534)
     return nftables.chains()

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.linux
 
 TRY = """
 import socket
+import portside
 from portside.live import rights
 s = socket.socket()
 try:
@@ -21,7 +22,15 @@ except PermissionError:
     done = False
 else:
     done = True
-print(done, bool(rights.in_network_namespace() >> 10 & 1))
+s.close()
+print(done, bool(rights.in_network_namespace() >> 10 & 1), bool(portside.would_bind("0.0.0.0:551")))
+"""
+
+
+WITHOUT_PROC = """
+import portside
+from portside.live import rights
+print(rights.in_network_namespace(), bool(portside.would_bind("127.0.0.1:0")))
 """
 
 
@@ -46,4 +55,14 @@ def test_the_capability_counts_where_the_network_namespace_is_owned(command: str
     if subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
         pytest.skip(f"{command} does not work here")
     done = subprocess.run([*words, sys.executable, "-c", TRY], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [str(may), str(may)]
+    assert done.stdout.split() == [str(may)] * 3
+
+
+def test_without_proc_it_is_not_known() -> None:
+    command = ["unshare", "-m", "sh", "-c", f"mount -t tmpfs none /proc && exec {sys.executable} -c '{WITHOUT_PROC}'"]
+    if os.geteuid() or not shutil.which("unshare"):
+        pytest.skip("a /proc of its own needs root and unshare(1)")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "mount: " in done.stderr or "unshare: " in done.stderr:
+        pytest.skip(f"no mounts here: {done.stderr}")
+    assert done.stdout.split() == ["None", "True"], done.stderr

@@ -197,7 +197,7 @@ def _others(reading: _Reading, found: Namespaces, doors: Mapping[int, int]) -> I
         yield _from_outside(reading, one)
     if closed:
         what = f"all but the sockets of {_count(len(closed), 'other network namespace')}"
-        reading.lacks(Missing(what=what, why="only root may enter them", remedy=_remedy("CAP_SYS_ADMIN")))
+        reading.lacks(Missing(what=what, why="only root may enter them", remedy=proc.remedy("CAP_SYS_ADMIN")))
 
 
 def _inside(reading: _Reading, one: Found, doors: Mapping[int, int]) -> _Place:
@@ -212,7 +212,7 @@ def _from_outside(reading: _Reading, one: Found) -> _Place:
     """What everybody may read of a namespace without entering it. One of unknown inode is named by a process in it."""
     named = one.name or (f"pid {one.pids[0]}" if one.pids and not one.inode else "")
     place = _Place(Namespace(inode=one.inode, name=named))
-    place.rest["missing"] = (Missing(what=UNENTERED, why=ONLY_ROOT_ENTERS, remedy=_remedy("CAP_SYS_ADMIN")),)
+    place.rest["missing"] = (Missing(what=UNENTERED, why=ONLY_ROOT_ENTERS, remedy=proc.remedy("CAP_SYS_ADMIN")),)
     if not one.pids or "sockets" not in reading.want:
         return place
     sockets, unix = tables.of_process(one.pids[0], proc.PROC)
@@ -255,7 +255,7 @@ def _find_owners(reading: _Reading, sockets: Sequence[Socket] | None = None) -> 
     denied = list(_without_kernel_threads(known.denied))
     if denied:
         what = f"the sockets that {_count(len(denied), 'process')} may hold"
-        reading.lacks(Missing(what=what, why=_ONLY_ROOT, remedy=_remedy("CAP_SYS_PTRACE")))
+        reading.lacks(Missing(what=what, why=_ONLY_ROOT, remedy=proc.remedy("CAP_SYS_PTRACE")))
 
 
 def _without_kernel_threads(pids: Iterable[int]) -> Iterator[int]:
@@ -271,7 +271,7 @@ def _say_unowned(reading: _Reading, places: list[_Place]) -> None:
     if not proc.sees_all_processes():
         remedy = "run it outside of the container"
     elif proc.hides_processes() and os.geteuid():
-        remedy = _remedy("CAP_SYS_PTRACE")
+        remedy = proc.remedy("CAP_SYS_PTRACE")
     else:
         return
     unowned = sum(bool(each.inode) and not each.owners for place in places for each in place.sockets)
@@ -309,7 +309,7 @@ def _finished(reading: _Reading, places: list[_Place], living: tuple[Process, ..
         )
     if unasked:
         what = f"SO_REUSEADDR, SO_REUSEPORT and other options of {_count(unasked, 'socket')}"
-        reading.lacks(Missing(what=what, why=_ONLY_ROOT, remedy=_remedy("CAP_SYS_PTRACE")))
+        reading.lacks(Missing(what=what, why=_ONLY_ROOT, remedy=proc.remedy("CAP_SYS_PTRACE")))
 
 
 def _held(one: UnixSocket, known: Owners) -> UnixSocket:
@@ -342,11 +342,3 @@ def _users(reading: _Reading, snapshots: tuple[Snapshot, ...]) -> tuple[tuple[in
 def _count(number: int, what: str) -> str:
     plural = what + ("es" if what.endswith("s") else "s")
     return f"1 {what}" if number == 1 else f"{number} {plural}"
-
-
-def _remedy(capability: str) -> str:
-    if os.geteuid():
-        return "use sudo"
-    if not proc.is_in_first_user_namespace():
-        return "run it as the machine's root, outside of this user namespace"
-    return f"{capability} is missing here, capabilities(7)"

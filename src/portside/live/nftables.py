@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -12,6 +14,7 @@ from typing import Any, Final
 
 from portside.facts.rule import Chain, FirewallRule
 from portside.facts.snapshot import Missing
+from portside.live import proc
 from portside.live.netlink import NETLINK_NETFILTER, Netlink
 from portside.live.nft_extensions import Extension, Place, extensions
 from portside.live.nft_match import Lookup
@@ -21,6 +24,8 @@ from portside.live.nft_values import NotUnderstoodError
 NFT_MSG_GETTABLE: Final = 10 << 8 | 1  # NFNL_SUBSYS_NFTABLES
 FILTER: Final = "the packet filter"
 LEGACY: Final = {"iptables-legacy": "ip_tables_names", "ip6tables-legacy": "ip6_tables_names"}
+PLACES: Final = ("/usr/sbin", "/sbin", "/usr/local/sbin")
+"""Where nft(8) is, though these may not be in PATH: cron(8) leaves them out."""
 TIME_LIMIT: Final = 30  # seconds that nft(8) may take
 
 Key = tuple[str, str]
@@ -45,7 +50,8 @@ def chains() -> Found:
             return (), legacy
         if error.errno not in (errno.EPERM, errno.EACCES):
             raise
-        return (), (Missing(what=FILTER, why="only root may read its rules", remedy="run it as root"), *legacy)
+        remedy = proc.remedy("CAP_NET_ADMIN")
+        return (), (Missing(what=FILTER, why="only root may read its rules", remedy=remedy), *legacy)
     try:
         listed = _run("-j")
         lines = _run("-a").splitlines()
@@ -60,8 +66,11 @@ def chains() -> Found:
 
 
 def _run(option: str) -> str:
+    tool = shutil.which("nft", path=os.pathsep.join((os.environ.get("PATH", os.defpath), *PLACES)))
+    if tool is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "nft")
     done = subprocess.run(
-        ["nft", option, "list", "ruleset"],
+        [tool, option, "list", "ruleset"],
         capture_output=True, check=True, timeout=TIME_LIMIT, encoding="utf-8", errors="surrogateescape",
     )  # fmt: skip
     return done.stdout

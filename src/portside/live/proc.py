@@ -78,6 +78,15 @@ def is_in_first_user_namespace(proc: str = PROC) -> bool:
     return _namespace(f"{proc}/self/ns/user") == _FIRST_USERS
 
 
+def remedy(capability: str) -> str:
+    """How to read what takes a capability that is lacking: for `facts.snapshot.Missing`."""
+    if os.geteuid():
+        return "use sudo"
+    if not is_in_first_user_namespace():
+        return "run it as the machine's root, outside of this user namespace"
+    return f"{capability} is missing here, capabilities(7)"
+
+
 def hides_processes(proc: str = PROC) -> bool:
     """Whether other users' processes are left out of /proc (its mount option hidepid, proc(5))."""
     try:

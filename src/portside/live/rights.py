@@ -9,7 +9,7 @@ import struct
 from contextlib import ExitStack
 from typing import Final
 
-from portside.live import processes
+from portside.live import proc, processes
 
 # <linux/nsfs.h>: the user namespace that owns a namespace, the parent of one, and the user who made one.
 NS_GET_USERNS: Final = 0xB701
@@ -26,7 +26,10 @@ def in_network_namespace() -> int | None:
     They count in the user namespace of the process and in those below it; a network namespace is owned by the user
     namespace in which it was made (ns_capable, cap_capable of security/commoncap.c).
     """
-    effective = processes.one(os.getpid()).capabilities
+    try:
+        effective = processes.one(os.getpid()).capabilities
+    except proc.Gone:  # there is no /proc
+        return None
     own = os.stat("/proc/self/ns/user").st_ino
     maker: int | None = None  # of the user namespace that was looked at last
     with ExitStack() as opened:
