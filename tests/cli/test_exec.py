@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -191,6 +194,59 @@ def test_a_unix_socket_that_the_server_listens_on_is_reported(tmp_path: Path) ->
             r"portside: unix unix.sock, python\S* \(\d+\): reached from programs of this machine only\n", line
         )
         assert running.end() == 0
+
+
+NOBODY = """
+import ctypes, os, struct, sys
+libc = ctypes.CDLL(None)
+libc.prctl(8, 1, 0, 0, 0)  # PR_SET_KEEPCAPS
+os.setgroups([])
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+read = 1 << 2  # CAP_DAC_READ_SEARCH: Python itself may be where nobody may look; it ends with execve(2)
+libc.capset(struct.pack("=Ii", 0x20080522, 0), struct.pack("=6I", read, read, 0, 0, 0, 0))
+libc.prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE, as after any other execve(2): it may be traced
+from portside.cli.main import main
+main(["exec", *sys.argv[1:]])
+"""
+
+
+@pytest.fixture
+def giving() -> Iterator[Path]:
+    """A copy of id(1) that whoever runs it runs as root, in a directory that everybody may enter."""
+    if os.geteuid():
+        pytest.skip("a set-user-ID program of root's takes root")
+    with tempfile.TemporaryDirectory(prefix="ps-exec-") as directory:
+        os.chmod(directory, 0o755)
+        if os.statvfs(directory).f_flag & os.ST_NOSUID:
+            pytest.skip("set-user-ID programs give nothing on this file system")
+        copy = Path(directory) / "id"
+        shutil.copy(shutil.which("id") or "/usr/bin/id", copy)
+        copy.chmod(0o4755)
+        yield copy
+
+
+@pytest.mark.parametrize("where", ["{0}", "sh -c 'cd {1}; ./id'", "sh -c 'PATH={1}; id'", "sh -c '{0} & wait'"])
+def test_a_program_that_gives_rights_gives_them_though_its_start_is_watched(giving: Path, where: str) -> None:
+    command = shlex.split(where.format(giving, giving.parent))
+    done = subprocess.run(
+        [sys.executable, "-c", NOBODY, "--", *command], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert " euid=0(root)" in done.stdout
+
+
+def test_what_only_another_user_may_see_is_not_said_to_be_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    for childless, said in (
+        (True, "server has ended with status 0, what it listened on can't be seen by this user"),
+        (False, "server runs in the background, what it listens on can't be seen by this user"),
+    ):
+        program = Dying()
+        program.childless = childless
+        watch = executor._Watch(program, 1.0)  # type: ignore[arg-type]
+        watch.unseen.add(1)
+        assert watch._end() == 0
+        assert capsys.readouterr().err == f"portside: {said}: run portside itself as root\n"
 
 
 class Dying:

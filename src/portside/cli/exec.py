@@ -58,6 +58,7 @@ class _Watch:
         self.timeout = timeout
         self.inodes: set[int] = set()  # of the listeners that were reported
         self.seen: set[int] = set()  # of all listeners of the machine when it was asked last
+        self.unseen: set[int] = set()  # processes of it whose descriptors this user may not see
         self.refused: set[tuple[object, ...]] = set()
         self.changed = self.looked = time.monotonic()
 
@@ -99,10 +100,13 @@ class _Watch:
             _say(f"cannot run {self.program.command[0]}: {reason}")
         elif not self.inodes:
             name = self.program.command[0]
-            if self.program.childless:
-                _say(f"{name} has ended with status {status}, and has listened on nothing")
+            childless = self.program.childless
+            if self.unseen:
+                told = "what it listened on" if childless else "what it listens on"
+                nothing = f"{told} can't be seen by this user: run portside itself as root"
             else:
-                _say(f"{name} runs in the background, and listens on nothing yet")
+                nothing = "and has listened on nothing" if childless else "and listens on nothing yet"
+            _say(f"{name} {f'has ended with status {status}' if childless else 'runs in the background'}, {nothing}")
             if status and not self.refused:
                 self._suspect()
         elif not self.program.childless and (living := self.program.living()):
@@ -125,7 +129,9 @@ class _Watch:
             self.seen = found
             return
         self.seen = found
-        held = owners.walk(found - self.inodes, pids=self.program.living()).found
+        known = owners.walk(found - self.inodes, pids=self.program.living())
+        self.unseen |= set(known.denied)
+        held = known.found
         if not held:
             return
         self.inodes |= set(held)

@@ -2,6 +2,9 @@
 
 A traced process is stopped for a moment at each system call, so that it is let go of as soon as its server is up. No
 registers are read: PTRACE_GET_SYSCALL_INFO tells calls and answers alike on every architecture.
+
+A program that gives its user rights, such as sudo(8), gives none while it is traced (execve(2)): it is let go of just
+before it begins, with all that it will start.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import stat
 import struct
 from typing import Final, NamedTuple
 
@@ -24,10 +28,12 @@ STOPPING: Final = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, sig
 
 # System calls by AUDIT_ARCH_* of <linux/audit.h>: <asm/unistd_64.h>, <asm-generic/unistd.h>.
 CALLS: Final = {
-    0xC000003E: {49: "bind", 50: "listen"},
-    0xC00000B7: {200: "bind", 201: "listen"},
-    0xC00000F3: {200: "bind", 201: "listen"},
+    0xC000003E: {49: "bind", 50: "listen", 59: "execve", 322: "execveat"},
+    0xC00000B7: {200: "bind", 201: "listen", 221: "execve", 281: "execveat"},
+    0xC00000F3: {200: "bind", 201: "listen", 221: "execve", 281: "execveat"},
 }
+AT_FDCWD: Final = 0xFFFFFF9C
+PAGE: Final = 4096
 
 
 class Call(NamedTuple):
@@ -60,6 +66,7 @@ class Tracer:
     def __init__(self) -> None:
         self.threads: set[int] = set()
         self._entered: dict[int, tuple[str, int, bytes]] = {}
+        self._gains: set[int] = set()
         self._leaving = False
 
     def follow(self, pid: int) -> None:
@@ -82,6 +89,7 @@ class Tracer:
     def ended(self, thread: int) -> None:
         """Hear that a thread is gone."""
         self.threads.discard(thread)
+        self._gains.discard(thread)
         self._entered.pop(thread, None)
 
     def stopped(self, thread: int, status: int) -> Call | None:
@@ -97,7 +105,7 @@ class Tracer:
                 self._do(LISTEN, thread)
                 return None
             number = 0
-        if self._leaving:
+        if self._leaving or thread in self._gains:
             self._do(DETACH, thread, number)
             self.ended(thread)
         else:
@@ -116,17 +124,32 @@ class Tracer:
             return None
         what, arch = info.raw[0], int.from_bytes(info.raw[4:8], "little")
         if what == ENTRY:
-            number, descriptor, address, length = struct.unpack_from("=QQQQ", info.raw, 24)
+            number, first, second, third = struct.unpack_from("=QQQQ", info.raw, 24)
             name = CALLS.get(arch, {}).get(number)
-            if name is not None:
-                where = self._memory(thread, address, min(length, 128)) if name == "bind" else b""
-                self._entered[thread] = (name, descriptor & 0xFFFFFFFF, where)
+            if name in ("execve", "execveat"):
+                place, address = (AT_FDCWD, first) if name == "execve" else (first & 0xFFFFFFFF, second)
+                if os.geteuid() and gives_rights(self._program(thread, place, address)):
+                    self._gains.add(thread)
+            elif name is not None:
+                where = self._memory(thread, second, min(third, 128)) if name == "bind" else b""
+                self._entered[thread] = (name, first & 0xFFFFFFFF, where)
             return None
         entered = self._entered.pop(thread, None) if what == EXIT else None
         if entered is None:
             return None
         (answer,) = struct.unpack_from("=q", info.raw, 24)
         return Call(process_of(thread), *entered, errno=-answer if answer < 0 else 0)
+
+    def _program(self, thread: int, place: int, address: int) -> str:
+        """The file that is about to be run, as this process reaches it. Args: place: the directory's descriptor."""
+        path = self._memory(thread, address, PAGE - address % PAGE)
+        if b"\0" not in path:  # it goes on in the next page
+            path += self._memory(thread, address + len(path), PAGE)
+        name = os.fsdecode(path.partition(b"\0")[0])
+        home = f"{proc.PROC}/{thread}"
+        if name.startswith("/"):
+            return f"{home}/root{name}"
+        return f"{home}/cwd/{name}" if place == AT_FDCWD else f"{home}/fd/{place}/{name}".rstrip("/")
 
     def _memory(self, thread: int, address: int, length: int) -> bytes:
         try:
@@ -137,6 +160,16 @@ class Tracer:
                 os.close(descriptor)
         except OSError:  # a wild pointer: bind(2) answers EFAULT
             return b""
+
+
+def gives_rights(path: str) -> bool:
+    """Whether a program runs as another user or group than who starts it, or with capabilities of its own."""
+    try:
+        mode = os.stat(path).st_mode
+        group = stat.S_ISGID | stat.S_IXGRP
+        return bool(mode & stat.S_ISUID) or mode & group == group or "security.capability" in os.listxattr(path)
+    except OSError:  # it is not there, or its file system keeps no attributes
+        return False
 
 
 def process_of(thread: int) -> int:
