@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from portside.cli import source as sources
@@ -74,17 +74,17 @@ def run(tool: str, arguments: Sequence[str], source: Source, *, as_json: bool = 
         if as_json and select is not None:
             from portside.views import json
 
-            return _write(Report(((1, json.sockets(found, *select(found, arguments, names))),)))
+            return _write((1, piece) for piece in json.sockets(found, *select(found, arguments, names)))
         report = show(found, arguments, names)
     except Misuse as misuse:
         raise Complaint(f"{tool}: {misuse}") from None
-    return _write(report._replace(parts=(*report.parts, (2, sources.missing(found)))))
+    return _write((*report.parts, (2, sources.missing(found)))) or report.status
 
 
-def _write(report: Report) -> int:
-    """Print it; the exit code."""
+def _write(parts: Iterable[tuple[int, str]]) -> int:
+    """Print pieces of text, each to the file of its number. Returns 0, or PIPE when nobody reads on."""
     try:
-        for number, text in report.parts:
+        for number, text in parts:
             stream = sys.stdout if number == 1 else sys.stderr
             if stream is not None and text:
                 encoding = getattr(stream, "encoding", None) or "utf-8"
@@ -92,4 +92,4 @@ def _write(report: Report) -> int:
                 stream.flush()  # a part of the one stream may stand in the middle of a line of the other
     except BrokenPipeError:
         return PIPE
-    return report.status
+    return 0
