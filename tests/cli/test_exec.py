@@ -139,6 +139,7 @@ def test_the_exit_code_is_the_commands(
     done = subprocess.run(
         [sys.executable, "-m", "portside", "exec", *options, "--", *command],
         capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "PATH": os.defpath},  # a directory of it that nobody may enter would be another reason
     )  # fmt: skip
     assert done.returncode == status
     assert words in done.stderr
