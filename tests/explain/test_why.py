@@ -131,7 +131,10 @@ class TestTheWay:
         assert answer.sentence.startswith("beyond this machine: SYN to 192.168.1.77:80")
 
     def test_without_a_route_there_is_none(self) -> None:
-        assert why(hand.host(), "8.8.8.8", 80).errno == errno.ENETUNREACH
+        answer = why(hand.host(), "8.8.8.8", 80)
+        assert answer.errno == errno.ENETUNREACH
+        assert [step.what for step in answer.attempts[0].steps] == ["route"]  # it is said once
+        assert answer.remedy == "in here: change the routes: no route leads to 8.8.8.8"
 
     @pytest.mark.parametrize(("kind", "number"), [
         (BLACKHOLE, errno.EINVAL), (UNREACHABLE, errno.EHOSTUNREACH), (PROHIBIT, errno.EACCES),
@@ -331,6 +334,9 @@ class TestWhatToChange:
         answer = why(pair(here={"routes": own}), "10.1.0.255", 80)
         assert answer.errno == errno.ENETUNREACH
         assert "is a broadcast address" in answer.remedy
+        everybody = why(hand.host(), "255.255.255.255", 80)
+        assert everybody.errno == errno.ENETUNREACH
+        assert "255.255.255.255 is a broadcast address" in everybody.remedy
 
     def test_a_router_without_a_way_on_is_named(self) -> None:
         on = Settings(ip_forward=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import Final
 
-from portside.addr.ip import is_multicast, text
+from portside.addr.ip import V4_BROADCAST, is_multicast, text
 from portside.explain.attempt import ACCEPTED, BEYOND, SILENT, UNKNOWN, Attempt, Step
 from portside.ip.ruleset import Ruling
 
@@ -58,7 +58,7 @@ def _advice(step: Step, attempt: Attempt) -> str:
         return "the server has to accept faster, or listen with a larger backlog (and somaxconn)"
     if step.what == "listener":
         return f"start a server there, or let it listen where it is called: {step.sentence}"
-    if step.what == "call" and attempt.errno == errno.ENETUNREACH:
+    if attempt.errno == errno.ENETUNREACH and (step.what == "call" or attempt.address == V4_BROADCAST):
         return f"{text(attempt.address)} is a broadcast address, which TCP can't connect to: take that of one host"
     if step.what == "route" and not step.errno and attempt.errno == errno.ETIMEDOUT:
         return f"nobody answers for {text(attempt.address)}: start that host, give it the address, or correct the route"

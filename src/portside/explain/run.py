@@ -127,7 +127,8 @@ class Run:
         number = error.errno or 0
         verdict = getattr(error, "verdict", None)
         if isinstance(verdict, Verdict):
-            self._say(self.machine, "call", verdict.sentence, number, verdict)
+            if not any(step.what == "route" and step.sentence == verdict.sentence for step in self.steps):
+                self._say(self.machine, "call", verdict.sentence, number, verdict)
         elif not self.steps or not self.steps[-1].errno:
             self._say(self.machine, "call", f"connect(2) says {errno.errorcode[number]} at once", number=number)
         return Attempt(
