@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 
 import click
 import pytest
 
+from portside import Network
 from portside.cli import start, tools
 
 _IMPORTED = """
@@ -57,3 +59,18 @@ def test_what_is_wrong_is_said_alike(words: tuple[str, ...]) -> None:
     quick = run("from portside.cli.start import main; main")
     assert quick == run("from portside.cli.main import main; main")
     assert quick[2]
+
+
+def test_a_tool_on_a_simulated_host_leaves_the_collector_as_it_is() -> None:
+    """It ends with its own process; those of the other hosts go on in the same interpreter."""
+    network = Network(seed=1)
+    running = network.host("host", "10.0.0.1/24").spawn(start.main, ["ss", "-tln"])
+    network.run()
+    assert (running.exit_code, running.output.split()[0], gc.isenabled()) == (0, "State", True)
+
+
+def test_a_tool_that_prints_and_ends_does_not_look_for_cycles() -> None:
+    script = "import gc, os, sys; from portside.cli import start; "
+    script += "os._exit = lambda status: sys.exit(f'{status} {gc.isenabled()}'); start.main(['ss', '-tln'])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr.splitlines()[-1] == "0 False"

@@ -44,14 +44,14 @@ def _tool(name: str, flags: Sequence[str]) -> int:
 
 
 def _end(run: Callable[[], int]) -> NoReturn:
-    """Run it, and end this process as it says.
-
-    It does not look for reference cycles: that would be a fifth of the time for a list of a hundred thousand sockets,
-    and all memory is given back at once.
-    """
-    gc.disable()
+    """Run it, and end this process as it says."""
     from portside.cli import end
+    from portside.cli.source import simulated
 
+    if simulated() is None:
+        # All memory is given back at once. To look for reference cycles would be a fifth of the time for a list of a
+        # hundred thousand sockets. A simulated process ends, and those beside it go on in this interpreter.
+        gc.disable()
     try:
         status = run()
     except KeyboardInterrupt:
