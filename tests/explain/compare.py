@@ -92,7 +92,10 @@ def predict(facts: Snapshot, target: Target) -> Attempt:
 def may_be(attempt: Attempt, outcome: str, inode: int) -> bool:
     """Whether what happened is what was predicted; where that is unknown, one of the ends that it may come to."""
     if attempt.outcome == UNKNOWN:
-        return not attempt.ends or any(may_be(end, outcome, inode) for end in attempt.ends)
+        unheard = outcome == ACCEPTED and not inode  # what was sent then may have met the rule that can't be known
+        return not attempt.ends or any(
+            may_be(end, outcome, inode) or (unheard and end.outcome == ACCEPTED) for end in attempt.ends
+        )
     if attempt.outcome == ACCEPTED:
         return outcome == ACCEPTED and inode in ([each.inode for each in attempt.by] or [0])
     return outcome == said(attempt)

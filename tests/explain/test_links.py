@@ -177,3 +177,85 @@ def test_a_flow_that_nat_has_changed_may_go_another_way() -> None:
         assert outcome in ("EHOSTUNREACH", "ETIMEDOUT")
         assert attempt.outcome == UNKNOWN
         assert "10.77.0.0/16" in attempt.sentence
+
+
+def with_two_links(checks: dict[str, str], *commands: str, ruleset: str = "") -> Machine:
+    """s0 calls 10.3.0.1 of s1 from 10.9.0.1 by the first of two links."""
+    near = [
+        "link set pa up", "link set pb up", "address add 10.1.0.1/24 dev pa", "address add 10.2.0.1/24 dev pb",
+        "address add fd01::1/64 dev pa nodad", "address add fd02::1/64 dev pb nodad",
+        "address add 10.9.0.1/32 dev lo", "address add fd09::1/128 dev lo nodad",
+        "route add 10.3.0.1 via 10.1.0.2 src 10.9.0.1", "route add fd03::1 via fd01::2 src fd09::1",
+    ]  # fmt: skip
+    far = [
+        "link set qa up", "link set qb up", "address add 10.1.0.2/24 dev qa", "address add 10.2.0.2/24 dev qb",
+        "address add fd01::2/64 dev qa nodad", "address add fd02::2/64 dev qb nodad",
+        "address add 10.3.0.1/32 dev lo", "address add fd03::1/128 dev lo nodad",
+    ]  # fmt: skip
+    spaces = [
+        Space(0, commands=near),
+        Space(1, commands=[*far, *commands], sysctls=checks, ruleset=ruleset, listeners=[Listener("dual", 80)]),
+    ]
+    return Machine(0, spaces, [(0, "pa", 1, "qa"), (0, "pb", 1, "qb")], [Target(0, "10.3.0.1", 80)])
+
+
+STRICT, LOOSE = ({"net/ipv4/conf/all/rp_filter": number} for number in "12")
+
+
+@pytest.mark.parametrize(("checks", "commands", "outcome"), [
+    (STRICT, ["route add 10.9.0.0/24 nexthop via 10.1.0.1 nexthop via 10.2.0.1"], ACCEPTED),
+    (STRICT, ["route add 10.9.0.0/24 nexthop via 10.2.0.1 nexthop via 10.1.0.1"], ACCEPTED),
+    (STRICT, ["route add 10.9.0.0/24 via 10.2.0.1"], "EHOSTUNREACH"),  # who asks who is who is refused, too
+    (LOOSE, ["route add 10.9.0.0/24 via 10.2.0.1"], ACCEPTED),
+    (LOOSE, ["route add 10.9.0.0/24 via 10.2.0.1", "route add 10.1.0.1 dev qa", "address del 10.1.0.2/24 dev qa"],
+     "ETIMEDOUT"),
+    (LOOSE, [], "EHOSTUNREACH"),
+])  # fmt: skip
+def test_any_of_several_ways_back_will_do(checks: dict[str, str], commands: list[str], outcome: str) -> None:
+    made = with_two_links(checks, *commands)
+    if any(command.startswith("address del") for command in commands):  # who has no address on a link answers none
+        with_commands(made, 0, "neigh replace 10.1.0.2 lladdr 02:00:00:00:00:02 dev pa nud permanent")
+        made.spaces[1].commands.insert(0, "link set qa address 02:00:00:00:00:02")
+    [(attempt, real)] = tried(made)
+    assert words(attempt) == real == outcome
+
+
+@pytest.mark.skipif(lacking("nft") != "", reason=lacking("nft"))
+@pytest.mark.parametrize(("ways", "outcomes"), [
+    (("nexthop via 10.1.0.1 nexthop via 10.2.0.1", "via fd01::1"), [ACCEPTED, ACCEPTED]),
+    (("via 10.2.0.1", "via fd02::1"), ["ETIMEDOUT", "ETIMEDOUT"]),
+])  # fmt: skip
+def test_a_rule_about_the_way_back_sees_any_of_several_ways(ways: tuple[str, str], outcomes: list[str]) -> None:
+    ruleset = chain("inet", "prerouting", "tcp dport 80 fib saddr . iif oif missing drop")
+    made = with_two_links({}, f"route add 10.9.0.0/24 {ways[0]}", f"route add fd09::/64 {ways[1]}", ruleset=ruleset)
+    made.targets.append(Target(0, "fd03::1", 80))
+    found = tried(made)
+    assert [words(attempt) for attempt, _ in found] == [outcome for _, outcome in found] == outcomes
+
+
+@pytest.mark.skipif(lacking("ip6tables-nft", "nft") != "", reason=lacking("ip6tables-nft", "nft"))
+def test_the_match_rpfilter_looks_for_the_interface_first() -> None:
+    """As nft's fib does not: which of them it is, the facts do not tell."""
+    better = ("route add fd09::/64 via fd02::1 metric 5", "route add fd09::/64 via fd01::1 metric 50")
+    missing = chain("inet", "prerouting", "tcp dport 80 fib saddr . iif oif missing drop")
+    match = "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m rpfilter --invert -j DROP\nCOMMIT\n"
+    for ruleset, ip6tables, real in ((missing, "", "ETIMEDOUT"), ("", match, ACCEPTED)):
+        made = with_two_links({}, *better, ruleset=ruleset)
+        made.spaces[1].ip6tables = ip6tables
+        made.targets = [Target(0, "fd03::1", 80)]
+        [(attempt, outcome)] = tried(made)
+        assert outcome == real
+        assert attempt.outcome == UNKNOWN
+        assert {words(end) for end in attempt.ends} >= {ACCEPTED, "ETIMEDOUT"}
+
+
+@pytest.mark.parametrize("action", ["unreachable", "prohibit", "blackhole"])
+def test_routing_rules_refuse_as_routes_do_not(action: str) -> None:
+    """That a rule says `unreachable` is another errno than that a route does."""
+    made = with_commands(
+        machine({}), 0, f"rule add to 10.1.0.9 {action} priority 5", f"-6 rule add to fd01::9 {action} priority 5"
+    )
+    made.targets = [Target(0, "10.1.0.9", 80), Target(0, "fd01::9", 80)]
+    found = tried(made)
+    expected = {"unreachable": "ENETUNREACH", "prohibit": "EACCES", "blackhole": "EINVAL"}[action]
+    assert [words(attempt) for attempt, _ in found] == [outcome for _, outcome in found] == [expected] * 2

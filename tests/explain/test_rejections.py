@@ -32,7 +32,8 @@ WAYS = {
     "blackholes": ["route add blackhole 10.1.0.1/32", "route add blackhole fd01::1/128"],
     "prohibited": ["route add prohibit 10.1.0.1/32", "route add prohibit fd01::1/128"],
     "by another interface": [
-        "link add d0 type dummy", "link set d0 up", "route add 10.1.0.1/32 dev d0", "route add fd01::1/128 dev d0",
+        "link add d0 type veth peer name d1", "link set d0 up", "link set d1 up", "route add 10.1.0.1/32 dev d0",
+        "route add fd01::1/128 dev d0",
     ],
     "a neighbour that is not there": [
         "neigh replace 10.1.0.1 lladdr 02:00:00:00:00:99 dev br0 nud permanent",

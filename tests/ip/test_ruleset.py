@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,19 +16,21 @@ from portside.ip.ruleset import Ruleset, Ruling
 from portside.wire.packet import ACK, RST, SYN, IcmpMessage, Packet, TcpSegment, UdpDatagram
 
 ETH0, ETH1, LO = Interface(2, "eth0"), Interface(3, "eth1"), Interface(1, "lo", loopback=True)
+WLAN = Interface(4, "wlan0")
 CLIENT, SERVER, ROUTER = parse("10.0.0.1"), parse("10.0.1.2"), parse("10.0.0.254")
 
 
 class Host:
-    """What rules ask: 10.0.0.254 is its own, eth0 is the way back to 10.0.0.0/24."""
+    """What rules ask: 10.0.0.254 is its own, eth0 is the way back to 10.0.0.0/24, of wlan0 it is not known."""
 
     now = 0
+    routes_by_mark = False
 
     def kind_of(self, address: int, device: int = 0) -> int:
         return LOCAL if address == ROUTER else UNICAST
 
-    def comes_back(self, address: int, interface: Interface) -> bool:
-        return interface is ETH0
+    def comes_back(self, address: int, interface: Interface) -> bool | None:
+        return interface is ETH0 if interface is not WLAN else None
 
     def masquerade_as(self, destination: int, interface: Interface) -> int:
         return ROUTER
@@ -41,13 +44,18 @@ class Doubts:
 
     def __init__(self, answer: bool = False) -> None:
         self.answer = answer
+        self.answers: dict[str, bool] = {}
         self.asked: list[str] = []
 
-    def holds(self, rule: FirewallRule, chain: Chain) -> bool:
+    def holds(self, rule: FirewallRule, chain: Chain, packet: Packet) -> bool:
         self.asked.append(rule.text)
-        return self.answer
+        return self.answers.get(rule.text, self.answer)
 
-    def which(self, rule: FirewallRule, count: int) -> int:
+    def unforeseen(self, about: object) -> None:
+        assert isinstance(about, FirewallRule)
+        self.asked.append(about.text)
+
+    def which(self, rule: FirewallRule, count: int, between: tuple[int, int]) -> int:
         return count - 1
 
 
@@ -180,6 +188,47 @@ class TestDoubts:
         doubts = Doubts()
         ask([chain("c", rule("drop", match("dport", 22), understood=False), hook="prerouting")], syn(), doubts)
         assert doubts.asked == []
+
+    @pytest.mark.parametrize("unread", [
+        rule("jump", target="log", text="jump"), rule("continue", text="log", understood=True),
+    ])  # fmt: skip
+    def test_not_about_what_changes_nothing(self, unread: FirewallRule) -> None:
+        log = chain("log", rule("continue"), rule("jump", target="more"), rule("return", understood=False))
+        more = chain("more", rule("continue"))
+        doubts = Doubts()
+        chains = [chain("c", replace(unread, understood=unread.verdict != "jump"), hook="prerouting"), log, more]
+        assert ask(chains, syn(), doubts) is None
+        assert doubts.asked == []
+
+    def test_a_mark_from_elsewhere_may_be_any(self) -> None:
+        rules = (
+            rule("continue", understood=False, text="restore"),
+            rule("drop", match("mark", (5, 0xFF)), text="drop"),
+        )
+        for answers, drops in (((True, True), True), ((True, False), False), ((False, True), False)):
+            doubts = Doubts()
+            doubts.answers = dict(zip(("restore", "drop"), answers, strict=True))
+            assert (ask([chain("c", *rules, hook="prerouting")], syn(), doubts) is not None) is drops
+        known = (*rules[:1], rule("continue", set_mark=(7, 0xFFFFFFFF)), *rules[1:])
+        assert ask([chain("c", *known, hook="prerouting")], syn(), Doubts(answer=True)) is None
+
+    def test_so_may_the_way_of_what_it_marks(self) -> None:
+        marking = chain("c", rule("continue", understood=False, text="restore"), hook="prerouting")
+        for routes_by_mark, asked in ((True, ["restore", "restore"]), (False, ["restore"])):
+            host, doubts, packet = Host(), Doubts(answer=True), syn()
+            host.routes_by_mark = routes_by_mark
+            ruleset = Ruleset([marking], host, doubts)
+            ruleset.prerouting(packet, ETH0)
+            assert ruleset.mark_of(packet) == 0
+            assert doubts.asked == asked
+
+    def test_whether_the_way_back_is_meant_by_its_interface(self) -> None:
+        for answer in (False, True):
+            doubts = Doubts(answer)
+            ruleset = Ruleset([chain("c", rule("drop", match("reverse_path", "missing"), text="rpfilter"),
+                                     hook="prerouting")], Host(), doubts)  # fmt: skip
+            assert (ruleset.prerouting(syn(), WLAN) is not None) is answer
+            assert doubts.asked == ["rpfilter"]
 
     def test_what_a_program_decides_is_in_doubt(self) -> None:
         chains = [chain("c", rule("queue", text="queue"), hook="prerouting")]

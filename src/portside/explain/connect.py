@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
 
 from portside.addr.abi import IPPROTO_TCP
 from portside.addr.ip import V4_LOOPBACK, V6_LOOPBACK, family_of, parse, text
 from portside.explain.advice import advice
 from portside.explain.attempt import ACCEPTED, FAILED, UNKNOWN, Attempt, Step, Why
-from portside.explain.choices import Choices
+from portside.explain.choices import Choices, Explored, in_every_way
 from portside.explain.run import Run
 from portside.facts.snapshot import Snapshot
-
-MOST_RUNS: Final = 64
 
 
 def why(
@@ -88,32 +85,23 @@ def _explore(
     snapshot: Snapshot, address: int, port: int, zone: str, source: str | None, proto: int, uid: int
 ) -> Attempt:
     """One address, with everything that is left open tried in all ways."""
-    scripts: list[tuple[int, ...]] = [()]
-    found: dict[object, Attempt] = {}
-    open_: dict[int, object] = {}
-    runs = 0
-    while scripts and runs < MOST_RUNS:
-        script = scripts.pop()
-        runs += 1
-        choices = Choices(script)
-        attempt = Run(snapshot, choices, source, uid).attempt(address, port, zone, proto)
-        open_ |= {id(about): about for about in choices.dark}
-        found.setdefault((attempt.outcome, attempt.errno, attempt.by), attempt)
-        taken = tuple(chosen for _, chosen, _ in choices.made)
-        for place in range(len(script), len(choices.made)):
-            about, _, count = choices.made[place]
-            open_[id(about)] = about
-            scripts += [(*taken[:place], other) for other in range(1, count)]
-    attempts = list(found.values())
-    if len(attempts) == 1 and not scripts:
-        return attempts[0]
-    if all(each.outcome == ACCEPTED for each in attempts) and not scripts:
-        everyone = tuple(dict.fromkeys(socket for each in attempts for socket in each.by))
-        return Attempt(
-            address=address, port=port, outcome=ACCEPTED, by=everyone, place=attempts[0].place, steps=attempts[0].steps
-        )
-    known = not scripts and all(each.outcome != UNKNOWN for each in attempts)
+
+    def attempt(choices: Choices) -> Attempt:
+        return Run(snapshot, choices, source, uid).attempt(address, port, zone, proto)
+
+    found = in_every_way(attempt)
+    first = found.ends[0]
+    if len(found.ends) == 1 and found.complete:
+        return first
+    if all(end.outcome == ACCEPTED for end in found.ends) and found.complete:
+        everyone = tuple(dict.fromkeys(socket for end in found.ends for socket in end.by))
+        return Attempt(address=address, port=port, outcome=ACCEPTED, by=everyone, place=first.place, steps=first.steps)
+    ends = in_every_way(attempt, by_packet=True) if _is_known(found) else found
     return Attempt(
-        address=address, port=port, outcome=UNKNOWN, steps=attempts[0].steps, open=tuple(open_.values()),
-        ends=tuple(attempts) if known else (),
+        address=address, port=port, outcome=UNKNOWN, steps=first.steps, open=tuple(found.open),
+        ends=tuple(ends.ends) if _is_known(ends) else (),
     )  # fmt: skip
+
+
+def _is_known(found: Explored) -> bool:
+    return found.complete and all(end.outcome != UNKNOWN for end in found.ends)

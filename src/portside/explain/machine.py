@@ -84,7 +84,7 @@ class Machine:
         layer, snapshot = self.ip, self.snapshot
         rules = snapshot.policy_rules or DEFAULT_RULES
         routes = PolicyRoutes(layer.interfaces, rules, choices)
-        layer.routes = routes
+        layer.routes = self.routes = routes
         if all(rule in DEFAULT_RULES for rule in rules if rule.family == AF_INET):
             # While there are no further rules, `local` and `main` are one table (fib_trie_unmerge).
             routes.tables[AF_INET, TABLE_MAIN] = routes.table_of(AF_INET, TABLE_LOCAL)
@@ -200,20 +200,31 @@ class Answers:
         """The virtual time, ns."""
         return self.machine.host.world.now
 
+    @property
+    def routes_by_mark(self) -> bool:
+        """Whether a routing rule asks for a mark."""
+        return any(rule.mark is not None for rule in self.machine.routes.rules)
+
     def kind_of(self, address: int, device: int = 0) -> int:
         """What an address is to the machine."""
         return self.machine.ip.kind_of(address, device)
 
-    def comes_back(self, address: int, interface: Device) -> bool:
-        """Whether the way to an address leads out by that interface."""
+    def comes_back(self, address: int, interface: Device) -> bool | None:
+        """Whether the way to an address leads out by that interface.
+
+        None: over IPv6 the expression `fib` looks for the best route, the match `rpfilter` for one as exact by the
+        interface, and the facts do not tell which it is (nft_fib6_eval, rpfilter_lookup_reverse6).
+        """
         if interface.loopback:
             return True
-        routes = self.machine.ip.routes
+        routes = self.machine.routes
         if needs_scope(address):
             route = routes.lookup_unscoped(address, 0, interface.index)
-        else:
-            route = routes.forward_from_source(address, 0, interface)
-        return isinstance(route, Way) and not route.local and route.interface is interface
+            return isinstance(route, Way) and not route.local and route.interface is interface
+        back = routes.leads_back(address, 0, interface)
+        if back is False and not is_v4(address) and routes.leads_by(address, interface):
+            return None
+        return bool(back)
 
     def masquerade_as(self, destination: int, interface: Device) -> int:
         """The address of the interface by which a packet leaves (nf_nat_masquerade_ipv4, _ipv6)."""

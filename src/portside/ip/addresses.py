@@ -121,9 +121,7 @@ def remove(routes: RouteTable, interface: Interface, address: int, prefix_length
     last = is_v4(address) and not any(map(is_v4, kept))  # then IPv4 ends on the interface: fib_disable_ip
     addresses = {other.address for other in gone} - kept
     for route in tuple(routes.entries()):
-        if route.interface is interface and (
-            _goes_with(route, entry, addresses) or (last and is_v4(route.prefix))
-        ):
+        if route.interface is interface and (_goes_with(route, entry, addresses) or (last and is_v4(route.prefix))):
             routes.remove(route)
     routes.changed()
     return 0
@@ -164,9 +162,7 @@ def begin_v6(routes: RouteTable, interface: Interface) -> None:
     if interface.loopback:
         add(routes, interface, V6_LOOPBACK, 128)
         return
-    routes.insert(
-        RouteEntry(0xFF << 120, 8, interface, kind=MULTICAST, metric=CONNECTED_METRIC_V6, scope=SCOPE_GLOBAL)
-    )
+    routes.insert(RouteEntry(0xFF << 120, 8, interface, kind=MULTICAST, metric=CONNECTED_METRIC_V6, scope=SCOPE_GLOBAL))
     add(routes, interface, interface.link_local(), 64)
 
 

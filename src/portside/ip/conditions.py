@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
+from enum import Enum
 from typing import Final, Protocol
 
 from portside.addr.ip import is_v4, needs_scope
@@ -33,11 +34,15 @@ class Surroundings(Protocol):
     def now(self) -> int:
         """The virtual time, ns."""
 
+    @property
+    def routes_by_mark(self) -> bool:
+        """Whether the ways of packets depend on their marks."""
+
     def kind_of(self, address: int, device: int = 0) -> int:
         """What an address is to this host: a route kind."""
 
-    def comes_back(self, address: int, interface: Interface) -> bool:
-        """Whether the way to an address leads out by that interface."""
+    def comes_back(self, address: int, interface: Interface) -> bool | None:
+        """Whether the way to an address leads out by that interface; None: it is not known how the rule asks."""
 
     def masquerade_as(self, destination: int, interface: Interface) -> int:
         """The address that MASQUERADE puts in for what leaves by an interface; 0 for none."""
@@ -48,6 +53,15 @@ class Surroundings(Protocol):
 
 RouteAgain = Callable[[Packet, int, int], Verdict | None]
 """Finds a new way for a packet with a mark, by an interface if it is not 0; a Verdict when there is none."""
+
+
+class Unsure(Enum):
+    """That it is not known whether a condition holds."""
+
+    UNSURE = 0
+
+
+UNSURE: Final = Unsure.UNSURE
 
 
 class View:
@@ -73,15 +87,18 @@ class Conditions:
         self.surroundings = surroundings
         self._sorted: dict[int, tuple[Pairs, list[int]]] = {}
 
-    def hold(self, rule: FirewallRule, view: View) -> bool:
-        """Whether all conditions of a rule hold that could be read."""
+    def hold(self, rule: FirewallRule, view: View) -> bool | None:
+        """Whether all conditions of a rule hold that could be read; None: that is not known."""
+        holds: bool | None = True
         for match in rule.matches:
             answer = self._meets(match, view)
-            if answer is None or answer is match.negated:
+            if answer is UNSURE:
+                holds = None
+            elif answer is None or answer is match.negated:
                 return False
-        return True
+        return holds
 
-    def _meets(self, match: Match, view: View) -> bool | None:
+    def _meets(self, match: Match, view: View) -> bool | Unsure | None:
         """Whether one of the values is there; None: the packet has nothing of the kind, and the rule does not hold."""
         key, passage = match.key, view.passage
         if key in ("iif", "oif"):
@@ -90,7 +107,7 @@ class Conditions:
         if key == "state":
             return any(STATES.get(str(name)) == passage.state for name in match.values)
         if key == "mark":
-            return _has_bits(passage.mark, match)
+            return _has_bits(passage.mark, match) if passage.marked_by is None else UNSURE
         if key == "uid":
             return None if passage.uid is None else self._within(passage.uid, match)
         if key == "owner":
@@ -103,6 +120,8 @@ class Conditions:
             if view.iif is None:
                 return None
             back = self.surroundings.comes_back(view.packet.src, view.iif)
+            if back is None:
+                return UNSURE
             return ("exists" if back else "missing") in match.values
         if key in NEEDS_TRACKING:
             return self._meets_connection(match, passage)

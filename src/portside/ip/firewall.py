@@ -245,9 +245,7 @@ class Firewall:
 
     # -- decisions --
 
-    def decide(
-        self, hook: str, packet: Packet, iif: str, oif: str, state: int
-    ) -> tuple[str, FilterRule | None]:
+    def decide(self, hook: str, packet: Packet, iif: str, oif: str, state: int) -> tuple[str, FilterRule | None]:
         """What the filter says of a packet: the verdict, and the rule that decided (None: the policy). Pure.
 
         Args: iif, oif: interface names, empty where the hook has none; state: its conntrack state bit, or 0.

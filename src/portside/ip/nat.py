@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from portside.facts.rule import FirewallRule
 from portside.ip.conntrack import (
     ESTABLISHED,
     INVALID,
@@ -34,10 +35,10 @@ class Passage:
     """What the kernel keeps with a packet on its way through the filter (the fields nfct and mark of struct sk_buff).
 
     `reply`: it goes the other way than the packet that began its connection. `uid`: whose socket it is of, if any;
-    `device`: the interface that this is bound to, or 0.
+    `device`: the interface that this is bound to, or 0. `marked_by`: a rule that set the mark to what is not known.
     """
 
-    __slots__ = ("back", "connection", "device", "mark", "packet", "reply", "state", "uid")
+    __slots__ = ("back", "connection", "device", "mark", "marked_by", "packet", "reply", "state", "uid")
 
     def __init__(self, packet: Packet) -> None:
         self.packet = packet
@@ -45,6 +46,7 @@ class Passage:
         self.state = INVALID
         self.reply = False
         self.mark = 0
+        self.marked_by: FirewallRule | None = None
         self.uid: int | None = None
         self.device = 0
         self.back: Callable[[Packet], None] | None = None  # sends by the bridge's port where br_netfilter has seen it

@@ -127,12 +127,13 @@ class PolicyRoutes(RouteTable):
     # -- rules --
 
     def _look(self, asked: Asked, device: Interface | None) -> RouteEntry | Verdict | None:
-        """The entry that the rules lead to; IPv6 takes a gateway that does not answer last (rt6_check_neigh)."""
+        """The way that the rules lead to; IPv6 takes a gateway that does not answer last (rt6_check_neigh)."""
+        found: RouteEntry | Verdict | None = None
         if self.failed and not is_v4(asked.dst):
             found = self._by_rules(asked, device, self.failed)
-            if found is not None:
-                return found
-        return self._by_rules(asked, device, NONE_FAILED)
+        if found is None:
+            found = self._by_rules(asked, device, NONE_FAILED)
+        return self._one_way(found, asked, device) if isinstance(found, RouteEntry) else found
 
     def _by_rules(self, asked: Asked, device: Interface | None, avoid: Avoid) -> RouteEntry | Verdict | None:
         """The entry that the rules lead to (fib_rules_lookup)."""
@@ -144,10 +145,8 @@ class PolicyRoutes(RouteTable):
             if rule.action == "goto":
                 goto = rule.target
             elif rule.action in RULE_ERRORS:
-                number = RULE_ERRORS[rule.action]
-                if rule.action == "unreachable" and family == AF_INET6:
-                    number = errno.EHOSTUNREACH  # ip6_null_entry is for want of a route only
-                return Verdict(number, RULE_REFUSES, (f"{rule.priority}: {rule.action}",), text(asked.dst))
+                because = (f"{rule.priority}: {rule.action}",)
+                return Verdict(RULE_ERRORS[rule.action], RULE_REFUSES, because, text(asked.dst))
             elif rule.action == "lookup":
                 found = self._in_table(rule, asked, device, avoid)
                 if found is not None:
@@ -165,7 +164,7 @@ class PolicyRoutes(RouteTable):
                 return None
             if rule.suppress_prefix_length is not None and entry.prefix_length <= rule.suppress_prefix_length:
                 return None
-            return self._one_way(entry, asked, device)
+            return entry
         return None
 
     def _matching(self, table: PrefixTable, asked: Asked, device: Interface | None) -> Iterator[RouteEntry]:
@@ -263,9 +262,23 @@ class PolicyRoutes(RouteTable):
             asked.sport, asked.dport = whole.sport, whole.dport
         return self._onwards(asked, interface if needs_scope(packet.dst) else None)
 
-    def forward_from_source(self, src: int, dst: int, interface: Interface) -> Route | Verdict:
-        """The route back to the source of what came in by an interface."""
-        return self._onwards(Asked(src, dst, iif="lo", oif=""))
+    def leads_back(self, src: int, dst: int, interface: Interface) -> bool | None:
+        """As `RouteTable.leads_back`: of several ways any may be by the interface (fib_info_nh_uses_dev)."""
+        found = self._by_rules(Asked(src, dst), None, NONE_FAILED)
+        if not isinstance(found, RouteEntry) or found.kind != UNICAST:
+            return None
+        return any(way.interface is interface for way in self.ways.get(found, (found,)))
+
+    def leads_by(self, dst: int, interface: Interface) -> bool:
+        """Whether a route as exact as the best one to a destination is by an interface, whatever their metrics are."""
+        found = self._by_rules(Asked(dst, 0), None, NONE_FAILED)
+        if not isinstance(found, RouteEntry):
+            return False
+        for table in self.tables.values():
+            alike = [each for each in table.matches(dst) if each.prefix_length == found.prefix_length]
+            if found in alike:
+                return any(each.interface is interface and each.kind == UNICAST for each in alike)
+        return False
 
     def _forward(self, dst: int, oif: int = 0) -> Route | Verdict:
         return self._onwards(Asked(dst, 0), self.interfaces.get(oif))

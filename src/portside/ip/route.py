@@ -368,9 +368,13 @@ class RouteTable:
             return self._forward(packet.dst, interface.index)
         return self.forward(packet.dst)
 
-    def forward_from_source(self, src: int, _dst: int, _interface: Interface) -> Route | Verdict:
-        """The route back to the source of what came in by an interface (fib_validate_source)."""
-        return self.forward(src)
+    def leads_back(self, src: int, _dst: int, interface: Interface) -> bool | None:
+        """Whether the way to the source of what came in by an interface leads out by that; None: there is no way.
+
+        Source: fib_validate_source.
+        """
+        found = self.forward(src)
+        return found.interface is interface if isinstance(found, Route) and not found.local else None
 
     def _forward(self, dst: int, oif: int = 0) -> Route | Verdict:
         entry = self._match_v4(dst, None) if is_v4(dst) else self._match_v6(dst, oif)

@@ -10,7 +10,6 @@ Source: nf_tables_core.c nft_do_chain, nf_conntrack_core.c, nf_nat_core.c nf_nat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Final, Protocol
 
 from portside.addr.ip import is_v4
@@ -24,11 +23,11 @@ from portside.facts.rule import (
     PREROUTING,
     Chain,
     FirewallRule,
-    Match,
 )
 from portside.facts.verdict import Verdict
 from portside.ip import nat
-from portside.ip.conditions import NEEDS_TRACKING, Conditions, RouteAgain, Surroundings, View
+from portside.ip.chains import answerable, as_frames, idle, is_idle, is_of, needs_tracking, sees_frames
+from portside.ip.conditions import Conditions, RouteAgain, Surroundings, View
 from portside.ip.conntrack import NEW, RELATED, Key
 from portside.ip.interface import Interface
 from portside.ip.nat import DESTINATION, SOURCE, UNTRACKED, Passage, Tracker
@@ -46,13 +45,8 @@ SOURCE_NAT: Final = 100
 
 HOOKS: Final = (PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING)
 FAMILIES: Final = {True: ("ip", "inet"), False: ("ip6", "inet")}
-OF_FRAMES: Final = frozenset({
-    "iif", "oif", "family", "saddr", "daddr", "proto", "sport", "dport", "tcp_flags", "icmp_type", "icmp_code",
-})  # fmt: skip
-"""What a rule may ask of a frame, as it stands in its headers."""
+FULL_MARK: Final = 0xFFFFFFFF
 ALL_PRIORITIES: Final = range(-(1 << 31), 1 << 31)
-STATUSES: Final = frozenset({"snat", "dnat", "seen-reply", "confirmed"})
-"""The parts of a connection's status that are kept."""
 DEEPEST: Final = 16  # jumps within jumps (NFT_JUMP_STACK_SIZE)
 
 
@@ -79,11 +73,11 @@ class Ruling:
 class Doubts(Protocol):
     """Who answers where the facts do not."""
 
-    def holds(self, rule: FirewallRule, chain: Chain) -> bool:
+    def holds(self, rule: FirewallRule, chain: Chain, packet: Packet) -> bool:
         """Whether a rule holds that portside cannot read whole. It may raise to say that it can't be known."""
 
-    def which(self, rule: FirewallRule, count: int) -> int:
-        """Which of `count` addresses a NAT rule chooses."""
+    def which(self, rule: FirewallRule, count: int, between: tuple[int, int]) -> int:
+        """Which of `count` addresses a NAT rule chooses for what goes between two addresses (find_best_ips_proto)."""
 
     def unforeseen(self, about: object) -> None:
         """What becomes of the packet now can't be foreseen."""
@@ -100,22 +94,23 @@ class Ruleset:
     """The chains of one host, and the connections that they follow."""
 
     def __init__(self, chains: Iterable[Chain], surroundings: Surroundings, doubts: Doubts) -> None:
-        self.chains = tuple(_answerable(_as_frames(chain)) for chain in chains)
+        self.chains = tuple(answerable(as_frames(chain)) for chain in chains)
         self.surroundings = surroundings
         self.doubts = doubts
         self.sender_of: Callable[[Packet], Sender | None] = _nobody  # the socket that sent a packet
         self.tracker = Tracker()
         self.told: Callable[[Ruling, Packet], None] | None = None  # who hears of every decision of a rule
         self._by_name = {(chain.family, chain.table, chain.name): chain for chain in self.chains}
+        self._idle = idle(self.chains)
         self._at: dict[tuple[str, bool], list[Chain]] = {}
         self._nat_at: dict[tuple[str, bool], list[Chain]] = {}
         self._conditions = Conditions(surroundings)
         self._passages: dict[int, Passage] = {}  # of packets on their way, by their identity
         self._expected: Packet | None = None
         self._stopped: Ruling | None = None
-        self.tracking = any(map(_needs_tracking, self.chains))
+        self.tracking = any(map(needs_tracking, self.chains))
         self.translating = {True: False, False: False}
-        self.frames = [chain for chain in self.chains if chain.hook is not None and _sees_frames(chain)]
+        self.frames = [chain for chain in self.chains if chain.hook is not None and sees_frames(chain)]
         self.frames.sort(key=lambda chain: chain.priority)
         for v4, families in FAMILIES.items():
             for hook in HOOKS:
@@ -209,7 +204,7 @@ class Ruleset:
         for chain in self.frames:
             if chain.hook != hook or (chain.family == "bridge") is not bridge or chain.priority not in priorities:
                 continue
-            if not bridge and (device is None or not _is_of(chain, device)):
+            if not bridge and (device is None or not is_of(chain, device)):
                 continue
             ruling = self._ask(chain, View(hook, Passage(packet), iif, oif))
             if ruling is not None and ruling.verdict != ACCEPT:
@@ -247,7 +242,15 @@ class Ruleset:
     def mark_of(self, packet: Packet) -> int:
         """The mark of a packet on its way."""
         passage = self._passages.get(id(packet))
-        return passage.mark if passage is not None and passage.packet is packet else 0
+        if passage is None or passage.packet is not packet:
+            return 0
+        self._doubt_mark(passage)
+        return passage.mark
+
+    def _doubt_mark(self, passage: Passage) -> None:
+        """A route is looked for: with a mark that is not known it may be any, where rules ask for it."""
+        if passage.marked_by is not None and self.surroundings.routes_by_mark:
+            self.doubts.unforeseen(passage.marked_by)
 
     def answered(self, packet: Packet) -> None:
         """The packet's way has ended, and what there was to say about it was said."""
@@ -292,7 +295,10 @@ class Ruleset:
         before = packet.src, packet.dst, passage.mark if chain is not None else 0
         ruling = self._translate(view, v4) if chain is None else self._ask(chain, view)
         after = packet.src, packet.dst, passage.mark if chain is not None else 0
-        if view.route_again is None or before == after or (ruling is not None and ruling.verdict != ACCEPT):
+        if view.route_again is None or (ruling is not None and ruling.verdict != ACCEPT):
+            return ruling
+        self._doubt_mark(passage)
+        if before == after:
             return ruling
         view.unroutable = view.route_again(packet, passage.mark, passage.device)
         if view.unroutable is None:
@@ -351,7 +357,7 @@ class Ruleset:
             address = self.surroundings.redirect_to(view.iif if view.hook == PREROUTING else None, dst)
         elif rule.to_address is not None:
             first, last = rule.to_address
-            address = first + (self.doubts.which(rule, last - first + 1) if last > first else 0)
+            address = first + (self.doubts.which(rule, last - first + 1, (src, dst)) if last > first else 0)
         if not address:
             return Ruling(view.hook, DROP, ruling.chain, rule)
         self._set(view, what, address, rule.to_port)
@@ -383,7 +389,7 @@ class Ruleset:
     def _end(self, verdict: str, view: View, chain: Chain, rule: FirewallRule) -> Ruling:
         """A rule ends the packet's way through the chains of the hook, maybe in a way that is not known."""
         if verdict == "queue":
-            verdict = ACCEPT if self.doubts.holds(rule, chain) else DROP
+            verdict = ACCEPT if self.doubts.holds(rule, chain, view.packet) else DROP
         elif verdict == "unknown":
             self.doubts.unforeseen(rule)
             verdict = DROP
@@ -391,13 +397,19 @@ class Ruleset:
 
     def _walk(self, chain: Chain, view: View, base: Chain, depth: int) -> Ruling | None:
         for rule in chain.rules:
-            if not self._conditions.hold(rule, view):
+            if is_idle(rule, chain, self._idle):
                 continue
-            if not rule.understood and not self.doubts.holds(rule, chain):
+            holds = self._conditions.hold(rule, view)
+            unsure = holds is None or not rule.understood
+            if holds is False or (unsure and not self.doubts.holds(rule, chain, view.packet)):
                 continue
             if rule.set_mark is not None:
                 value, mask = rule.set_mark
                 view.passage.mark = (view.passage.mark & ~mask) | value
+                if mask == FULL_MARK:
+                    view.passage.marked_by = None
+            elif rule.verdict == "continue":  # one that can't be read: what sets the mark of the packet from elsewhere
+                view.passage.marked_by = rule
             verdict = rule.verdict
             if verdict in ("jump", "goto"):
                 target = self._by_name.get((chain.family, chain.table, rule.target))
@@ -412,50 +424,6 @@ class Ruleset:
             elif verdict != "continue":
                 return self._end(verdict, view, chain, rule)
         return None
-
-
-def _needs_tracking(chain: Chain) -> bool:
-    return chain.kind == "nat" or any(match.key in NEEDS_TRACKING for rule in chain.rules for match in rule.matches)
-
-
-def _sees_frames(chain: Chain) -> bool:
-    return chain.family in ("netdev", "bridge") or chain.hook in (INGRESS, EGRESS)
-
-
-def _is_of(chain: Chain, device: Interface) -> bool:
-    """Whether a chain hangs on a device: it may name several, and all that begin alike."""
-    return any(
-        device.name.startswith(name[:-1]) if name.endswith("*") else device.name == name
-        for name in chain.device.split()
-    )
-
-
-def _as_frames(chain: Chain) -> Chain:
-    """A chain that sees frames, where what is known only above them can't be read."""
-    if not _sees_frames(chain):
-        return chain
-    return replace(chain, rules=tuple(
-        rule if all(match.key in OF_FRAMES for match in rule.matches) else
-        replace(rule, matches=tuple(match for match in rule.matches if match.key in OF_FRAMES), understood=False)
-        for rule in chain.rules
-    ))  # fmt: skip
-
-
-def _answerable(chain: Chain) -> Chain:
-    """A chain, where conditions about what a host does not know can't be read."""
-    if not any(_is_unknown(match) for rule in chain.rules for match in rule.matches):
-        return chain
-    return replace(chain, rules=tuple(map(_answerable_rule, chain.rules)))
-
-
-def _answerable_rule(rule: FirewallRule) -> FirewallRule:
-    kept = tuple(match for match in rule.matches if not _is_unknown(match))
-    return rule if kept == rule.matches else replace(rule, matches=kept, understood=False)
-
-
-def _is_unknown(match: Match) -> bool:
-    """Whether it asks for the group of whoever sends, or for a connection's status that is not kept."""
-    return match.key == "gid" or (match.key == "ct_status" and not STATUSES.issuperset(map(str, match.values)))
 
 
 def _nobody(_packet: Packet) -> Sender | None:

@@ -1,5 +1,4 @@
-"""Which of its addresses a host sends from when the socket has not said (RFC 1122 section 3.3.4.3, RFC 6724).
-"""
+"""Which of its addresses a host sends from when the socket has not said (RFC 1122 section 3.3.4.3, RFC 6724)."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from portside.addr.ip import V4_ANY, is_loopback, is_v4
 from portside.facts.settings import Settings
 from portside.ip.interface import Interface
-from portside.ip.route import LOCAL, Route
+from portside.ip.route import LOCAL
 from portside.wire.packet import Packet
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ class Validation:
         mode = max(self._own("rp_filter", interface), self._all("rp_filter"))
         if mode not in (STRICT, LOOSE) or self.layer.kind_of(packet.src) == LOCAL:
             return False
-        back = self.layer.routes.forward_from_source(packet.src, packet.dst, interface)
-        if not isinstance(back, Route):
-            return True
-        return mode == STRICT and back.interface is not interface
+        back = self.layer.routes.leads_back(packet.src, packet.dst, interface)
+        strict = mode == STRICT or not any(is_v4(each.address) for each in interface.addresses)
+        return back is None or (strict and not back)
