@@ -45,6 +45,14 @@ def blocks(page: Path) -> list[Block]:
     return [Block(page, text.count("\n", 0, each.start()) + 1, each[2], each[3], each[1] or "") for each in found]
 
 
+def told(page: str, after: str) -> set[str]:
+    """What stands between backticks in the first column of the table that follows these words of a page."""
+    table = re.search(r"\n\n((?:\|.*\n)+)", page[page.index(after) :])
+    assert table is not None, after
+    rows = table[1].splitlines()[2:]
+    return {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+
+
 def of_language(language: str) -> list[Block]:
     """The blocks of one language on all pages."""
     return [block for page in PAGES for block in blocks(page) if block.language == language]

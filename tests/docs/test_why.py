@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import re
 import socket
+from functools import partial
 
-from doc_blocks import ROOT
+from doc_blocks import ROOT, told
 
 import portside
 from portside import Network
 from portside.explain import attempt
 
 PAGE = (ROOT / "docs" / "why.md").read_text()
-
-
-def keys(after: str) -> set[str]:
-    """What stands in the first column of the table that follows these words."""
-    table = re.search(r"\n\n((?:\|.*\n)+)", PAGE[PAGE.index(after) :])
-    assert table is not None
-    rows = table[1].splitlines()[2:]
-    return {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+keys = partial(told, PAGE)
 
 
 def answers() -> list[dict[str, object]]:

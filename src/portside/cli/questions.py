@@ -49,7 +49,7 @@ def ls(
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object; docs/json.md tells each key.")
 @options.snapshot
 @options.namespace
 @click.argument("what", metavar="PORT|ADDRESS|PATH|NAME")
@@ -80,7 +80,7 @@ def who(what: str, as_json: bool, file: str | None, namespace: str | None) -> in
 @click.option("-6", "family", flag_value=10, type=int, help="Only over IPv6.")
 @click.option("--uid", "user", metavar="UID|NAME", help="Who connects; by default who asks.")
 @click.option("--try", "really", is_flag=True, help="Also make one real attempt, and say what its end means.")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object; docs/json.md tells each key.")
 @options.snapshot
 @click.argument("where", metavar="HOST:PORT")
 def why(
@@ -122,7 +122,7 @@ def why(
 @click.option("--freebind", is_flag=True, help="With IP_FREEBIND.")
 @click.option("--device", metavar="INTERFACE", help="With SO_BINDTODEVICE.")
 @click.option("--user", metavar="NAME|UID", help="Who would call; by default who asks.")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object; docs/json.md tells each key.")
 @options.snapshot
 @options.namespace
 @click.argument("where", metavar="ADDRESS:PORT")
@@ -157,7 +157,7 @@ def bind(
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object; docs/json.md tells each key.")
 @options.snapshot
 @options.namespace
 def ephemeral(as_json: bool, file: str | None, namespace: str | None) -> int:
@@ -194,7 +194,7 @@ def free(count: int, udp: bool, first: int, last: int, file: str | None, namespa
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object for each notation.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for each notation; docs/json.md tells each key.")
 @click.argument("notations", nargs=-1, required=True, metavar="NOTATION...")
 def explain(notations: tuple[str, ...], as_json: bool) -> int:
     """Say what an endpoint's notation means: 127.0.0.1:80, :22, *:22, :::22, [fe80::1%eth0]:80, ssh ...
