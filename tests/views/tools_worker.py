@@ -7,6 +7,7 @@ text of `facts/saved.py`, `outputs` by command line, and `cgroups`, the paths by
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import random
@@ -27,7 +28,7 @@ from portside.live import machine, rtnetlink
 from portside.wire.checksum import checksum
 
 PR_SET_NAME = 15
-SO_REUSEPORT, SO_BINDTODEVICE = 15, 25
+SO_REUSEPORT, SO_BINDTODEVICE, SO_ATTACH_FILTER = 15, 25, 26
 UDPLITE = 136
 V4, V6 = socket.AF_INET, socket.AF_INET6
 LOCAL = {V4: ("127.0.0.1", "10.99.0.2", "127.3.2.1"), V6: ("::1", "2001:db8::2")}
@@ -192,6 +193,77 @@ class Maker:
         send_syn("10.99.0.1", half_open.getsockname())
         self.kept += (device, spaced, half_open)
 
+    def groups(self) -> None:
+        """Sockets that share an address by SO_REUSEPORT."""
+        for family, kind in ((V4, socket.SOCK_STREAM), (V6, socket.SOCK_STREAM), (V4, socket.SOCK_DGRAM)):
+            port = self.next_port()
+            for _ in range(3):
+                made = socket.socket(family, kind)
+                made.setsockopt(socket.SOL_SOCKET, SO_REUSEPORT, 1)
+                made.bind((self.random.choice(LOCAL[family]) if kind == socket.SOCK_DGRAM else "", port))
+                if kind == socket.SOCK_STREAM:
+                    made.listen(3)
+                self.kept.append(made)
+
+    def further(self) -> None:
+        """Raw sockets with an address, a peer, a device; datagrams on a link and to a group; UNIX ones with a peer;
+        what is half closed."""
+        for family in (V4, V6):
+            one, _ = self.connect(self.listener(family))
+            one.shutdown(socket.SHUT_WR)
+            peer = socket.socket(family, socket.SOCK_DGRAM)
+            peer.connect((LOCAL[family][0], 9))
+            self.kept.append(peer)
+        raw = [socket.socket(V4, socket.SOCK_RAW, number) for number in (2, 103, 255, 99)]
+        raw[0].bind(("127.0.0.1", 0))
+        raw[1].connect(("127.3.2.1", 0))
+        raw[2].setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, b"ve0\0")
+        raw.append(socket.socket(V6, socket.SOCK_RAW, 89))
+        raw[-1].bind(("::1", 0))
+        index = socket.if_nametoindex("ve0")
+        link = socket.socket(V6, socket.SOCK_DGRAM)
+        link.bind((link_local(), self.next_port(), 0, index))
+        joined = socket.socket(V4, socket.SOCK_DGRAM)
+        joined.bind(("224.0.0.251", self.next_port()))
+        bound = socket.socket(V4, socket.SOCK_DGRAM)
+        bound.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, b"ve0\0")
+        bound.bind(("", self.next_port()))
+        mapped = socket.socket(V6, socket.SOCK_DGRAM)
+        mapped.connect(("::ffff:127.0.0.1", 9))
+        to, by = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        to.bind(f"\0datagrams{self.next_port()}")
+        by.connect(to.getsockname())
+        by.send(b"u")
+        self.kept += (*raw, link, joined, bound, mapped, to, by)
+
+    def stuck(self) -> None:
+        """Connections that hang in the midst of their end, for what the client sends is thrown away at the other."""
+        self.port = STUCK[0]
+        for family in (V4, V6):
+            for state in ("FIN-WAIT-1", "CLOSING", "LAST-ACK"):
+                with socket.socket(family) as listener:
+                    listener.bind((LOCAL[family][0], self.next_port()))
+                    listener.listen()
+                    client = socket.create_connection(listener.getsockname()[:2])
+                    accepted, _ = listener.accept()
+                if state == "LAST-ACK":
+                    accepted.shutdown(socket.SHUT_WR)
+                    client.recv(1)
+                deafen(accepted)
+                if state == "LAST-ACK":
+                    client.close()
+                else:
+                    client.shutdown(socket.SHUT_WR)
+                if state == "CLOSING":
+                    accepted.shutdown(socket.SHUT_WR)
+                self.kept += (client, accepted)
+
+
+def deafen(made: socket.socket) -> None:
+    """Let a socket hear nothing more: SO_ATTACH_FILTER (socket(7)) with a program that takes no byte of anything."""
+    program = ctypes.create_string_buffer(struct.pack("=HBBI", 6, 0, 0, 0), 8)  # BPF_RET of <linux/bpf_common.h>
+    made.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(program)))
+
 
 def send_syn(source: str, target: tuple[str, int]) -> None:
     """A SYN from a host that is silent: the connection stays half open."""
@@ -229,6 +301,8 @@ def process(name: str, uid: int, make: Callable[[], None]) -> None:
 
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+STUCK = range(4000, 4100)
+"""The ports of connections that hang in the midst of their end."""
 SPACED = "\0two words"
 BLOCK, BLOCKING = os.pipe()
 
@@ -256,7 +330,10 @@ def make_all(seed: int, directory: str) -> None:
 
     def strange() -> None:
         maker.odd()
+        maker.groups()
+        maker.further()
         some()
+        maker.stuck()
 
     for number, name in enumerate(maker.random.sample(NAMES, 4)):
         maker.port = 1000 + 700 * number
@@ -265,14 +342,21 @@ def make_all(seed: int, directory: str) -> None:
 
 
 def settled() -> None:
-    """Wait until nothing is on its way: data and FINs are acknowledged, but for what nobody answers."""
+    """Wait until nothing is on its way: data and FINs are acknowledged, but for what nobody answers; of that, what is
+    stuck has been sent again."""
     for _ in range(5000):
         lines = [line for name in ("tcp", "tcp6") for line in Path("/proc/net/" + name).read_text().splitlines()[1:]]
         rows = [line.split() for line in lines]
-        if not any(row[3] in ("04", "0B", "09") or (row[4][:8] != "0" * 8 and row[3] != "02") for row in rows):
+        sent = [row for row in rows if row[3] in ("04", "0B", "09") or (row[4][:8] != "0" * 8 and row[3] != "02")]
+        if all(is_stuck(row) and int(row[6], 16) for row in sent):
             return
         time.sleep(0.001)
     raise SystemExit("the connections do not settle")
+
+
+def is_stuck(row: list[str]) -> bool:
+    """Whether a row of /proc/net/tcp is of a connection that will not end."""
+    return any(int(end.rpartition(":")[2], 16) in STUCK for end in row[1:3])
 
 
 def look() -> Snapshot:

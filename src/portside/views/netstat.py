@@ -36,7 +36,7 @@ from portside.facts.state import (
     TIME_WAIT,
 )
 from portside.views import netstat_tables, netstat_windows
-from portside.views.names import NO_NAMES, PROTOCOLS, HostNames, user
+from portside.views.names import NO_NAMES, PROTOCOLS, RAW_NAMES, HostNames, user
 from portside.views.table import Misuse, Report, clean, printed, unix_name
 
 STATE_NAMES: Final = {
@@ -274,7 +274,9 @@ class _Writer:
     def _port(self, port: int, socket: Socket) -> str:
         if not port:
             return "*"
-        named = self.names.service(port, socket.proto if _kind(socket) != "raw" else 255) if self.asked.ports else None
+        if not self.asked.ports:
+            return str(port)
+        named = RAW_NAMES.get(port) if _kind(socket) == "raw" else self.names.service(port, socket.proto)
         return named or str(port)
 
     def _programs(self, owners: Sequence[Owner]) -> str:

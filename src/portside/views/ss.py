@@ -24,7 +24,7 @@ from portside.facts.state import CLOSED, ESTABLISHED, LISTEN, SYN_RECEIVED
 from portside.facts.state import NAMES as RFC_NAMES
 from portside.views import ss_details as details
 from portside.views import ss_filter
-from portside.views.names import NO_NAMES, PROTOCOLS, HostNames, interface
+from portside.views.names import NO_NAMES, PROTOCOLS, RAW_NAMES, HostNames, interface
 from portside.views.table import OTHERS, Misuse, Pages, Report, clean, padded, printed, unix_name
 
 STATE_NAMES: Final = {**RFC_NAMES, ESTABLISHED: "ESTAB", CLOSED: "UNCONN", SYN_RECEIVED: "SYN-RECV"}
@@ -330,8 +330,9 @@ class _Writer:
         # A port that the system chose has no service, whatever is registered for the number.
         if self.asked.numeric or low <= port <= high:
             return str(port)
-        kind = socket.proto if _netid(socket) != "raw" else 255
-        return self.names.service(port, kind) or str(port)
+        if _netid(socket) == "raw":
+            return RAW_NAMES.get(port, f"ipproto-{port}")
+        return self.names.service(port, socket.proto) or str(port)
 
     def _unix_ends(self, socket: UnixSocket) -> list[str]:
         return [(unix_name(socket.path) or "*") + " ", str(socket.inode), "* ", str(socket.peer)]
