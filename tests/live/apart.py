@@ -24,15 +24,14 @@ def unshare() -> None:
         raise OSError(number, os.strerror(number))
 
 
-def apart(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What `function(*arguments)` returns in a fresh network namespace. What it raises fails the test."""
+def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What `function(*arguments)` returns in a child. What it raises fails the test."""
     read_end, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             os.close(read_end)
             try:
-                unshare()
                 result = (True, function(*arguments))
             except BaseException:
                 result = (False, traceback.format_exc())
@@ -47,6 +46,16 @@ def apart(function: Callable[..., Any], *arguments: Any) -> Any:
     ok, value = pickle.loads(data)
     assert ok, value
     return value
+
+
+def apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What `function(*arguments)` returns in a fresh network namespace. What it raises fails the test."""
+
+    def inside() -> Any:
+        unshare()
+        return function(*arguments)
+
+    return in_child(inside)
 
 
 @cache

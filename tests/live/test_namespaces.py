@@ -9,9 +9,10 @@ import signal
 import socket
 import subprocess
 import threading
-import traceback
+from contextlib import contextmanager
 
 import pytest
+from tests.live.apart import in_child
 from tests.live.conftest import unshare_network
 
 from portside.cli.ls import WANT
@@ -112,15 +113,23 @@ def test_who_has_a_port_in_another_namespace(other):
     assert pid in {process.pid for process in found.processes}
 
 
-def test_a_namespace_that_a_mount_keeps(fresh):
+@contextmanager
+def mounted(name):
+    """A network namespace that ip-netns(8) made under this name: its inode."""
     if not shutil.which("ip"):
         pytest.skip("ip(8) is needed")
-    name = f"ps-live-{os.getpid()} \\x"
     made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
     if made.returncode:
         pytest.skip(f"ip netns does not work here: {made.stderr.strip()}")
     try:
-        inode = os.stat(f"/run/netns/{name}").st_ino
+        yield os.stat(f"/run/netns/{name}").st_ino
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
+def test_a_namespace_that_a_mount_keeps(fresh):
+    name = f"ps-live-{os.getpid()} \\x"
+    with mounted(name) as inode:
         found = namespaces.every()
         assert (found.found[inode].name, found.found[inode].pids) == (name, [])
         snapshot = machine.read(want={"sockets", "interfaces"})
@@ -129,8 +138,6 @@ def test_a_namespace_that_a_mount_keeps(fresh):
         with namespaces.entered(f"/run/netns/{name}"):
             assert this() == inode
             assert machine.read(want={"users"}).namespace == Namespace(inode=inode, name=name)
-    finally:
-        subprocess.run(["ip", "netns", "delete", name], check=True)
 
 
 def test_a_namespace_that_only_a_socket_keeps(fresh, keep):
@@ -225,29 +232,6 @@ def test_a_proc_of_the_tests_own(tmp_path):
 
 
 # -- without privileges --
-
-
-def in_child(look):
-    """What `look()` returns in a child. What it raises fails the test."""
-    told, tell = os.pipe()
-    pid = os.fork()
-    if not pid:
-        try:
-            try:
-                result = True, look()
-            except BaseException:
-                result = False, traceback.format_exc()
-            with os.fdopen(tell, "wb") as pipe:
-                pickle.dump(result, pipe)
-        finally:
-            os._exit(0)
-    os.close(tell)
-    with os.fdopen(told, "rb") as pipe:
-        raw = pipe.read()
-    os.waitpid(pid, 0)
-    done, result = pickle.loads(raw)
-    assert done, result
-    return result
 
 
 def become_stranger():
@@ -408,19 +392,11 @@ def test_a_stranger_is_told_nothing_made_up_about_namespaces_that_only_root_may_
 
 
 def test_a_strangers_namespace_of_a_name_can_only_be_entered_by_root(fresh):
-    if not shutil.which("ip"):
-        pytest.skip("ip(8) is needed")
     name = f"ps-expl-{os.getpid()}"
-    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
-    if made.returncode:
-        pytest.skip(f"ip netns does not work here: {made.stderr.strip()}")
-    try:
-        inode = os.stat(f"/run/netns/{name}").st_ino
+    with mounted(name) as inode:
         machine.read(want=WANT)
         seen = as_stranger(lambda: machine.read(want=WANT))
         (there,) = (one for one in seen.others if one.namespace == Namespace(inode=inode, name=name))
         assert not there.entered
         with pytest.raises(Complaint, match=f"the network namespace {name}: only root may enter it"):
             _in_namespace(seen, name)
-    finally:
-        subprocess.run(["ip", "netns", "delete", name], check=True)
