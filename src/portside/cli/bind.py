@@ -41,7 +41,9 @@ def run(
     caller = _caller(user, source, found)
     answers = [_answer(each, found, caller, udp, device, options) for each in endpoints]
     if as_json:
-        click.echo(json.dumps({"asked": where, "uid": caller.uid, "answers": [each.json() for each in answers]}))
+        said = [each.json() for each in answers]
+        missing = sources.missing_json(found)
+        click.echo(json.dumps({"asked": where, "uid": caller.uid, "answers": said, "missing": missing}))
     else:
         for each in answers:
             for line in each.lines:

@@ -22,7 +22,7 @@ def run(source: Source, *, as_json: bool = False) -> int:
     """Print the usage. Returns the exit code: 0, or 1 when a way has no port left."""
     usage = Usage(sources.snapshot(source, WANT))
     if as_json:
-        click.echo(json.dumps(usage.json()))
+        click.echo(json.dumps({**usage.json(), "missing": sources.missing_json(usage.snapshot)}))
     else:
         for line in usage.lines:
             click.echo(line)

@@ -147,7 +147,7 @@ def as_json(
         "host": found.host,
         "taken": found.taken,
         "listeners": [each.json() for each in rows],
-        "missing": [{"what": each.what, "why": each.why, "remedy": each.remedy} for each in found.missing],
+        "missing": sources.missing_json(found),
     }
     if everything:
         answer["sockets"] = [

@@ -188,6 +188,11 @@ def _text(path: str, errors: str = "surrogateescape") -> str:
         return file.read()
 
 
+def missing_json(found: Snapshot) -> list[dict[str, str]]:
+    """What could not be read, as `--json` of each command tells it."""
+    return [{"what": each.what, "why": each.why, "remedy": each.remedy} for each in found.missing]
+
+
 def _saved(path: str) -> Snapshot:
     from portside.facts import saved
 

@@ -34,7 +34,8 @@ def run(what: str, source: Source = HERE, *, as_json: bool = False) -> int:
     port, endpoint, name = _asked(what)
     snapshot, found = _look(port, endpoint, name, source)
     if as_json:
-        sources.say(json.dumps({"asked": what, "sockets": [_json(*each) for each in found]}))
+        told = {"asked": what, "sockets": [_json(*each) for each in found], "missing": sources.missing_json(snapshot)}
+        sources.say(json.dumps(told))
     else:
         from portside.views.table import clean
 
