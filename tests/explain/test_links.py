@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import os
+import socket
 
 import pytest
-from tests.explain.compare import predict
+from tests.explain.compare import predict, said
 from tests.explain.parts import Listener, Machine, Space, Target
 from tests.explain.real import attempt_all, build, run, settle, snapshot
 from tests.explain.test_frames import chain, machine
 from tests.live.apart import apart, ip, lacking
 
-from portside.explain.attempt import ACCEPTED, FAILED, UNKNOWN, Attempt
+from portside.explain.attempt import ACCEPTED, UNKNOWN, Attempt
 from portside.facts.snapshot import Snapshot
 
 pytestmark = [pytest.mark.linux, pytest.mark.skipif(lacking("ip") != "", reason=lacking("ip"))]
@@ -23,10 +23,6 @@ def tried(made: Machine) -> list[tuple[Attempt, str]]:
     return [(predict(facts, target), outcome) for target, outcome, _ in results]
 
 
-def words(attempt: Attempt) -> str:
-    return errno.errorcode[attempt.errno] if attempt.outcome == FAILED else attempt.outcome
-
-
 def with_commands(made: Machine, number: int, *commands: str) -> Machine:
     made.spaces[number].commands += commands
     return made
@@ -35,7 +31,7 @@ def with_commands(made: Machine, number: int, *commands: str) -> Machine:
 def test_isolated_ports_do_not_hear_each_other() -> None:
     isolated = ("link set pa type bridge_slave isolated on", "link set pb type bridge_slave isolated on")
     found = tried(with_commands(machine({}, True), 2, *isolated))
-    assert [words(attempt) for attempt, _ in found] == [outcome for _, outcome in found]
+    assert [said(attempt) for attempt, _ in found] == [outcome for _, outcome in found]
     assert sorted(outcome for _, outcome in found) == ["EHOSTUNREACH", "EHOSTUNREACH", "accepted"]
 
 
@@ -51,7 +47,7 @@ def test_a_neighbour_that_was_set_by_hand_has_the_mac_that_was_set(mac: str) -> 
                   f"neigh replace fd01::2 lladdr {mac} dev va nud permanent")  # fmt: skip
     found = tried(made)
     expected = "ETIMEDOUT" if mac.endswith("9") else ACCEPTED
-    assert [words(attempt) for attempt, _ in found] == [outcome for _, outcome in found] == [expected] * 2
+    assert [said(attempt) for attempt, _ in found] == [outcome for _, outcome in found] == [expected] * 2
 
 
 def test_an_advertisement_goes_to_the_neighbour_that_was_set_by_hand() -> None:
@@ -60,7 +56,7 @@ def test_an_advertisement_goes_to_the_neighbour_that_was_set_by_hand() -> None:
         f"neigh replace {each} lladdr 02:00:00:00:00:09 dev vb nud permanent" for each in ("10.1.0.1", "fd01::1")
     ]
     found = tried(with_commands(machine({}), 1, *neighbours))
-    assert [words(attempt) for attempt, _ in found] == [outcome for _, outcome in found]
+    assert [said(attempt) for attempt, _ in found] == [outcome for _, outcome in found]
     assert [outcome for _, outcome in found] == ["ETIMEDOUT", "EHOSTUNREACH"]
 
 
@@ -78,7 +74,7 @@ def test_an_advertisement_that_is_marked_is_routed(ways: list[str], outcome: str
     made = with_commands(machine({1: marking}), 1, *ways)
     made.targets = [Target(0, "fd01::2", 80)]
     [(attempt, real)] = tried(made)
-    assert words(attempt) == real == outcome
+    assert said(attempt) == real == outcome
 
 
 @pytest.mark.parametrize(("forwarding", "more", "outcomes"), [
@@ -99,7 +95,7 @@ def test_a_router_sends_what_is_link_local_back_onto_its_link(
     made.spaces[1].sysctls = {"net/ipv6/conf/all/forwarding": forwarding}
     made.targets = [Target(0, "fe80::3%va", 80), Target(0, "fe80::77%va", 80)]
     found = tried(made)
-    assert [words(attempt) for attempt, _ in found] == [outcome for _, outcome in found] == outcomes
+    assert [said(attempt) for attempt, _ in found] == [outcome for _, outcome in found] == outcomes
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -135,7 +131,7 @@ def test_what_lies_on_an_interface_in_another_namespace_is_not_foreseen(kind: st
     assert (into.outcome, out.outcome) == (UNKNOWN, UNKNOWN)
     assert "up0" in into.sentence
     assert "up0" in out.sentence
-    assert words(nobody) == "EHOSTUNREACH"
+    assert said(nobody) == "EHOSTUNREACH"
 
 
 @pytest.mark.parametrize("first", ["qa", "qb"])
@@ -151,7 +147,7 @@ def test_a_reset_of_the_filter_goes_to_a_link_local_address_by_the_first_link(fi
         [(0, "pa", 1, "qa"), (0, "pb", 1, "qb")], [Target(0, "fe80::5%pa", 80), Target(0, "fe80::5%pb", 80)],
     )  # fmt: skip
     found = tried(made)
-    assert [words(attempt) for attempt, _ in found] == [outcome for _, outcome in found]
+    assert [said(attempt) for attempt, _ in found] == [outcome for _, outcome in found]
     assert [outcome for _, outcome in found].index("ECONNREFUSED") == ("qa", "qb").index(first)
 
 
@@ -188,7 +184,7 @@ def with_two_links(checks: dict[str, str], *commands: str, ruleset: str = "") ->
         "route add 10.3.0.1 via 10.1.0.2 src 10.9.0.1", "route add fd03::1 via fd01::2 src fd09::1",
     ]  # fmt: skip
     far = [
-        "link set qa up", "link set qb up", "address add 10.1.0.2/24 dev qa", "address add 10.2.0.2/24 dev qb",
+        "link set qb up", "link set qa up", "address add 10.1.0.2/24 dev qa", "address add 10.2.0.2/24 dev qb",
         "address add fd01::2/64 dev qa nodad", "address add fd02::2/64 dev qb nodad",
         "address add 10.3.0.1/32 dev lo", "address add fd03::1/128 dev lo nodad",
     ]  # fmt: skip
@@ -199,6 +195,9 @@ def with_two_links(checks: dict[str, str], *commands: str, ruleset: str = "") ->
     return Machine(0, spaces, [(0, "pa", 1, "qa"), (0, "pb", 1, "qb")], [Target(0, "10.3.0.1", 80)])
 
 
+KNOWN = ["link set qa address 02:00:00:00:00:02"]
+"""s0 knows it, and need not ask."""
+TABLE = ["route add 10.9.0.0/24 via 10.1.0.1 table 100", "route add 10.9.0.0/24 via 10.2.0.1"]
 STRICT, LOOSE = ({"net/ipv4/conf/all/rp_filter": number} for number in "12")
 
 
@@ -207,17 +206,20 @@ STRICT, LOOSE = ({"net/ipv4/conf/all/rp_filter": number} for number in "12")
     (STRICT, ["route add 10.9.0.0/24 nexthop via 10.2.0.1 nexthop via 10.1.0.1"], ACCEPTED),
     (STRICT, ["route add 10.9.0.0/24 via 10.2.0.1"], "EHOSTUNREACH"),  # who asks who is who is refused, too
     (LOOSE, ["route add 10.9.0.0/24 via 10.2.0.1"], ACCEPTED),
-    (LOOSE, ["route add 10.9.0.0/24 via 10.2.0.1", "route add 10.1.0.1 dev qa", "address del 10.1.0.2/24 dev qa"],
-     "ETIMEDOUT"),
+    (LOOSE, [*KNOWN, "route add 10.9.0.0/24 via 10.2.0.1", "address del 10.1.0.2/24 dev qa"], "ETIMEDOUT"),
     (LOOSE, [], "EHOSTUNREACH"),
+    (STRICT, [*KNOWN, *TABLE, "rule add ipproto tcp sport 80 lookup 100"], ACCEPTED),
+    (STRICT, [*KNOWN, *TABLE, "rule add ipproto tcp dport 80 lookup 100"], "ETIMEDOUT"),
+    (STRICT, [*KNOWN, *TABLE, "rule add fwmark 5 lookup 100"], "ETIMEDOUT"),
+    ({**STRICT, "net/ipv4/conf/all/src_valid_mark": "1"}, [*KNOWN, *TABLE, "rule add fwmark 5 lookup 100"], ACCEPTED),
 ])  # fmt: skip
 def test_any_of_several_ways_back_will_do(checks: dict[str, str], commands: list[str], outcome: str) -> None:
-    made = with_two_links(checks, *commands)
-    if any(command.startswith("address del") for command in commands):  # who has no address on a link answers none
+    marking = chain("ip", "prerouting", "tcp dport 80 meta mark set 5") if not lacking("nft") else ""
+    made = with_two_links(checks, *commands, ruleset=marking)
+    if KNOWN[0] in commands:
         with_commands(made, 0, "neigh replace 10.1.0.2 lladdr 02:00:00:00:00:02 dev pa nud permanent")
-        made.spaces[1].commands.insert(0, "link set qa address 02:00:00:00:00:02")
     [(attempt, real)] = tried(made)
-    assert words(attempt) == real == outcome
+    assert said(attempt) == real == outcome
 
 
 @pytest.mark.skipif(lacking("nft") != "", reason=lacking("nft"))
@@ -230,7 +232,7 @@ def test_a_rule_about_the_way_back_sees_any_of_several_ways(ways: tuple[str, str
     made = with_two_links({}, f"route add 10.9.0.0/24 {ways[0]}", f"route add fd09::/64 {ways[1]}", ruleset=ruleset)
     made.targets.append(Target(0, "fd03::1", 80))
     found = tried(made)
-    assert [words(attempt) for attempt, _ in found] == [outcome for _, outcome in found] == outcomes
+    assert [said(attempt) for attempt, _ in found] == [outcome for _, outcome in found] == outcomes
 
 
 @pytest.mark.skipif(lacking("ip6tables-nft", "nft") != "", reason=lacking("ip6tables-nft", "nft"))
@@ -246,7 +248,7 @@ def test_the_match_rpfilter_looks_for_the_interface_first() -> None:
         [(attempt, outcome)] = tried(made)
         assert outcome == real
         assert attempt.outcome == UNKNOWN
-        assert {words(end) for end in attempt.ends} >= {ACCEPTED, "ETIMEDOUT"}
+        assert {said(end) for end in attempt.ends} >= {ACCEPTED, "ETIMEDOUT"}
 
 
 @pytest.mark.parametrize("action", ["unreachable", "prohibit", "blackhole"])
@@ -258,4 +260,36 @@ def test_routing_rules_refuse_as_routes_do_not(action: str) -> None:
     made.targets = [Target(0, "10.1.0.9", 80), Target(0, "fd01::9", 80)]
     found = tried(made)
     expected = {"unreachable": "ENETUNREACH", "prohibit": "EACCES", "blackhole": "EINVAL"}[action]
-    assert [words(attempt) for attempt, _ in found] == [outcome for _, outcome in found] == [expected] * 2
+    assert [said(attempt) for attempt, _ in found] == [outcome for _, outcome in found] == [expected] * 2
+
+
+@pytest.mark.skipif(lacking("nft") != "", reason=lacking("nft"))
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_neighbour_that_was_heard_of_is_not_asked_who_it_is(heard: bool) -> None:
+    """s1 answers no question, but s0 learns who it is when s1 asks."""
+    made = machine({1: chain("netdev", "ingress", "icmpv6 type nd-neighbor-solicit drop", device="vb")})
+    made.targets = [Target(0, "fd01::2", 80)]
+    facts, ((target, outcome, _),) = apart(after_a_word if heard else run, made)
+    assert said(predict(facts, target)) == outcome == (ACCEPTED if heard else "EHOSTUNREACH")
+
+
+def after_a_word(made: Machine) -> tuple[Snapshot, list[tuple[Target, str, int]]]:
+    """As `run`, once s1 has said something to s0."""
+    built = build(made)
+    built.enter(1)
+    with socket.create_connection(("fd01::1", 80)):
+        facts = snapshot(built)
+        return facts, [(one.target, one.outcome, one.inode) for one in attempt_all(built)]
+
+
+def test_through_a_tunnel_nobody_is_asked_who_is_who() -> None:
+    """Of a program that is not there: the tunnel has no carrier."""
+    made = Machine(0, [Space(0), Space(1)], [(0, "va", 1, "vb")])
+    made.spaces[0].commands = [
+        "tuntap add tun0 mode tun", "link set tun0 up", "address add 10.8.0.1/24 dev tun0",
+        "address add fd08::1/64 dev tun0 nodad", "route add 10.9.0.0/16 dev tun0",
+    ]  # fmt: skip
+    made.targets = [Target(0, address, 80) for address in ("10.8.0.2", "10.9.0.2", "fd08::2", "10.8.0.1")]
+    found = tried(made)
+    assert [said(attempt) for attempt, _ in found] == [outcome for _, outcome in found]
+    assert [outcome for _, outcome in found] == ["ETIMEDOUT"] * 3 + ["ECONNREFUSED"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from portside.addr.ip import is_v4
 from portside.explain.choices import Choices
@@ -31,6 +32,8 @@ from portside.ip.neighbor import REACHABLE
 from portside.ip.neighbor import Neighbor as Row
 from portside.wire.packet import Fragment, Packet, TcpSegment, UdpDatagram
 
+LEARNED: Final = ("REACHABLE", "STALE", "DELAY", "PROBE")
+"""The states of a neighbour to which packets go at once (NUD_VALID)."""
 Place = tuple[int, int]
 """An interface: the inode of its namespace, and its index."""
 
@@ -149,13 +152,19 @@ class Twin:
         wire.stacked |= dict.fromkeys((each.address for each in facts.addresses), name)
 
     def _know(self, machine: Machine, facts: Neighbor) -> None:
-        """A neighbour that was set by hand: the frame goes to whoever has that link address, or to nobody."""
+        """A neighbour that is in the table: the frame goes to whoever has that link address.
+
+        One that was set by hand may be nobody's; one that was learned and has gone is asked for anew.
+        """
         device = machine.ip.interfaces.get(facts.interface)
-        if facts.state != "PERMANENT" or device is None or not isinstance(device.link, Wire):
+        permanent = facts.state == "PERMANENT"
+        if not (permanent or facts.state in LEARNED) or device is None or not isinstance(device.link, Wire):
             return
         found = self._with_mac((machine.snapshot.namespace.inode, device.index), facts.mac)
+        if not found and not permanent:
+            return
         row = Row(facts.address, device)
-        row.state, row.permanent = REACHABLE, True
+        row.state, row.permanent = REACHABLE, permanent
         row.link_address = found or (OUTSIDE if device.link.beyond else NOBODY)
         machine.ip.neighbors.rows[device.index, facts.address] = row
 
@@ -227,7 +236,9 @@ class Twin:
         below = self._facts(port) if port is not None else None
         if below is not None and below.isolated:
             wire.isolated.add(device.link_address)
-        if facts.flags & IFF_NOARP and not (facts.flags & IFF_POINTOPOINT):
+        if facts.flags & IFF_NOARP and facts.flags & IFF_POINTOPOINT:
+            device.far_end = OUTSIDE
+        elif facts.flags & IFF_NOARP:
             wire.mute[device.link_address] = f"what becomes of frames of {facts.name} in {machine.name}: arp is off"
         if wire.frames is not None:
             there = self._by_inode[port[0]].ip if port is not None else None

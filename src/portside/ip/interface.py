@@ -51,10 +51,11 @@ class Interface:
 
     `link_address` is the 48-bit address by which its link knows it (its MAC address). `receiver` takes what
     arrives: the link calls `interface.receiver(packet, interface)`; the IP layer sets it, the host may
-    replace it.
+    replace it. `far_end` is the link address of the other end where there is but one and nobody is asked who is who
+    (a tunnel: IFF_POINTOPOINT and IFF_NOARP), else 0.
     """
 
-    __slots__ = ("addresses", "index", "link", "link_address", "loopback", "mtu", "name", "receiver", "up")
+    __slots__ = ("addresses", "far_end", "index", "link", "link_address", "loopback", "mtu", "name", "receiver", "up")
 
     def __init__(
         self, index: int, name: str, *, mtu: int = ETHERNET_MTU, link_address: int = 0, loopback: bool = False
@@ -64,6 +65,7 @@ class Interface:
         self.mtu = mtu  # bytes of IP packet
         self.link_address = link_address
         self.loopback = loopback
+        self.far_end = 0
         self.up = True
         self.addresses: list[InterfaceAddress] = []  # in the order in which they were added
         self.link: Link | None = None

@@ -81,6 +81,9 @@ class NeighborTable:
 
         Args: next_hop: the IP address of the neighbour on the interface's link.
         """
+        if interface.far_end:
+            self.effects.emit(packet, interface, interface.far_end)
+            return
         row = self.rows.get((interface.index, next_hop))
         if row is not None and row.state is REACHABLE:
             self.effects.emit(packet, interface, row.link_address)

@@ -262,9 +262,21 @@ class PolicyRoutes(RouteTable):
             asked.sport, asked.dport = whole.sport, whole.dport
         return self._onwards(asked, interface if needs_scope(packet.dst) else None)
 
-    def leads_back(self, src: int, dst: int, interface: Interface) -> bool | None:
-        """As `RouteTable.leads_back`: of several ways any may be by the interface (fib_info_nh_uses_dev)."""
-        found = self._by_rules(Asked(src, dst), None, NONE_FAILED)
+    def leads_back(
+        self, src: int, dst: int, interface: Interface, packet: Packet | None = None, mark: int = 0
+    ) -> bool | None:
+        """As `RouteTable.leads_back`: of several ways any may be by the interface (fib_info_nh_uses_dev).
+
+        Args: packet: rules see its ports turned around; mark: and this.
+        """
+        asked = Asked(src, dst)
+        asked.mark = mark
+        whole = packet.whole if isinstance(packet, Fragment) else packet
+        if isinstance(whole, TcpSegment | UdpDatagram):
+            asked.proto, asked.sport, asked.dport = whole.proto, whole.dport, whole.sport
+        elif whole is not None:
+            asked.proto = whole.proto
+        found = self._by_rules(asked, None, NONE_FAILED)
         if not isinstance(found, RouteEntry) or found.kind != UNICAST:
             return None
         return any(way.interface is interface for way in self.ways.get(found, (found,)))

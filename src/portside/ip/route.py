@@ -368,7 +368,9 @@ class RouteTable:
             return self._forward(packet.dst, interface.index)
         return self.forward(packet.dst)
 
-    def leads_back(self, src: int, _dst: int, interface: Interface) -> bool | None:
+    def leads_back(
+        self, src: int, _dst: int, interface: Interface, _packet: Packet | None = None, _mark: int = 0
+    ) -> bool | None:
         """Whether the way to the source of what came in by an interface leads out by that; None: there is no way.
 
         Source: fib_validate_source.

@@ -55,6 +55,8 @@ class Validation:
         mode = max(self._own("rp_filter", interface), self._all("rp_filter"))
         if mode not in (STRICT, LOOSE) or self.layer.kind_of(packet.src) == LOCAL:
             return False
-        back = self.layer.routes.leads_back(packet.src, packet.dst, interface)
+        marked = self._own("src_valid_mark", interface) or self._all("src_valid_mark")
+        mark = self.layer.mark_of(packet) if marked else 0
+        back = self.layer.routes.leads_back(packet.src, packet.dst, interface, packet, mark)
         strict = mode == STRICT or not any(is_v4(each.address) for each in interface.addresses)
         return back is None or (strict and not back)
