@@ -141,6 +141,8 @@ def begins_in(found: Snapshot, origin: str | None) -> str | None:
     from portside.explain.origin import ClosedError, namespace_of
 
     begins = namespace_of(found, origin)
+    if begins is None and (lacking := found.lacking):
+        raise ClosedError(f"it can't be known: {lacking.what} could not be read ({lacking.why})")
     for each in found.others:
         if begins in (each.namespace.name, str(each.namespace.inode)) and not each.entered:
             of = "" if begins == origin else "of "  # a process, or a container

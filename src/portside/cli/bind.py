@@ -38,6 +38,9 @@ def run(
     """Print the answer for each address that the notation stands for. Returns the worst exit code. Raises Complaint."""
     endpoints = _endpoints(where)
     found = sources.snapshot(source, WANT, everywhere=source.namespace is None)
+    lacking = found.lacking
+    if lacking is not None and not all(ip.is_any(each.address or ip.V4_ANY) for each in endpoints):
+        raise Complaint(f"it can't be known: {lacking.what} could not be read ({lacking.why})")
     caller = _caller(user, source, found)
     answers = [_answer(each, found, caller, udp, device, options) for each in endpoints]
     if as_json:

@@ -78,4 +78,9 @@ class Snapshot:
     @property
     def entered(self) -> bool:
         """Whether its interfaces, routes and filter were read: those of a namespace seen from outside are unknown."""
-        return not any(each.what == UNENTERED for each in self.missing)
+        return self.lacking is None
+
+    @property
+    def lacking(self) -> Missing | None:
+        """Why its interfaces, routes and filter were not read; None where they were."""
+        return next((each for each in self.missing if each.what == UNENTERED), None)

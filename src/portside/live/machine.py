@@ -32,6 +32,7 @@ EVERYTHING: Final = DEFAULT | {"tcp_info", "options"}
 """All that can be read. `tcp_info`: the inside of each TCP connection. `options`: SO_REUSEADDR and its neighbours,
 which no table shows; they cost 15 us a socket."""
 
+_OUTSIDE: Final = "read outside of the sandbox"
 _ONLY_ROOT: Final = "the kernel tells only their own user and root"
 
 
@@ -148,6 +149,25 @@ def _place(reading: _Reading, one: Found, doors: Mapping[int, int]) -> _Place:
         )
     if "unix" in want:
         place.unix += tables.unix()
+    if want & {"interfaces", "routes", "filter"}:
+        from portside.live.netlink import Forbidden
+
+        try:
+            _network(reading, place, doors)
+        except Forbidden as error:
+            missing = Missing(what=UNENTERED, why=f"netlink: {error.strerror}", remedy=_OUTSIDE)
+            place.rest["missing"] = (missing,)
+            reading.lacks(missing)
+    if "settings" in want:
+        from portside.live import sysctls
+
+        place.rest.update(settings=sysctls.settings(), listen_overflows=sysctls.listen_overflows())
+    return place
+
+
+def _network(reading: _Reading, place: _Place, doors: Mapping[int, int]) -> None:
+    """Interfaces, routes and the packet filter, which netlink alone tells. Raises Forbidden."""
+    want = reading.want
     if "interfaces" in want:
         from portside.live import rtnetlink
 
@@ -162,18 +182,13 @@ def _place(reading: _Reading, one: Found, doors: Mapping[int, int]) -> _Place:
 
         place.rest["chains"], missing = nftables.chains()
         reading.lacks(*missing)
-    if "settings" in want:
-        from portside.live import sysctls
-
-        place.rest.update(settings=sysctls.settings(), listen_overflows=sysctls.listen_overflows())
-    return place
 
 
 def _refused(reading: _Reading) -> Callable[[Refused], None]:
     what = "v6only, backlogs, buffers and control groups of sockets, and those that are only bound"
 
     def say(reason: Refused) -> None:
-        reading.lacks(Missing(what=what, why=str(reason.strerror), remedy="read outside of the sandbox"))
+        reading.lacks(Missing(what=what, why=str(reason.strerror), remedy=_OUTSIDE))
 
     return say
 

@@ -52,15 +52,24 @@ class Interrupted(OSError):
         super().__init__(errno.EINTR, "the table changed while it was read")
 
 
+class Forbidden(OSError):
+    """Netlink is not to be had here at all: a sandbox keeps it back (seccomp(2), systemd's RestrictAddressFamilies)."""
+
+
 class Netlink:
     """A netlink socket in the network namespace of the thread that makes it.
 
     Args: protocol: NETLINK_ROUTE and the like. strict: the kernel checks requests and filters dumps by them
-    (NETLINK_GET_STRICT_CHK). Raises OSError: EPROTONOSUPPORT where the kernel was built without it.
+    (NETLINK_GET_STRICT_CHK). Raises Forbidden; OSError: EPROTONOSUPPORT where the kernel was built without it.
     """
 
     def __init__(self, protocol: int, *, strict: bool = False) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+        try:
+            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+        except OSError as error:
+            if error.errno in (errno.EPERM, errno.EACCES, errno.EAFNOSUPPORT):
+                raise Forbidden(error.errno, error.strerror) from error
+            raise
         self._sequence = 0
         if strict:
             self._socket.setsockopt(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)

@@ -15,7 +15,7 @@ from typing import Any, Final
 from portside.facts.rule import Chain, FirewallRule
 from portside.facts.snapshot import Missing
 from portside.live import proc
-from portside.live.netlink import NETLINK_NETFILTER, Netlink
+from portside.live.netlink import NETLINK_NETFILTER, Forbidden, Netlink
 from portside.live.nft_extensions import Extension, Place, extensions
 from portside.live.nft_match import Lookup
 from portside.live.nft_rule import rules
@@ -38,13 +38,15 @@ def chains() -> Found:
     """The chains of all tables that are in effect, in the order of nft(8), and what could not be read.
 
     nft(8) is asked only where the kernel has tables at all. It sees what iptables-nft set up, not what the older
-    iptables did: that is missing. Raises OSError.
+    iptables did: that is missing. Raises Forbidden, OSError.
     """
     legacy = _legacy()
     try:
         with Netlink(NETLINK_NETFILTER) as netlink:
             if not netlink.whole(NFT_MSG_GETTABLE, bytes(4)):
                 return (), legacy
+    except Forbidden:
+        raise
     except OSError as error:
         if error.errno in (errno.EPROTONOSUPPORT, errno.EINVAL, errno.EOPNOTSUPP):  # a kernel without nf_tables
             return (), legacy
