@@ -42,6 +42,10 @@ def _own_class(module: ModuleType, watching: Watching) -> type:
     """The transport of a connection on a simulated host: the loop's class with other methods."""
     base = module._SelectorSocketTransport
     namespace = methods(module, watching)
+    for name, method in namespace.items():
+        # A callback of the loop is told of by its name.
+        if callable(method) and method.__module__ != module.__name__:
+            method.__name__, method.__qualname__ = name, f"{base.__qualname__}.{name}"  # type: ignore[attr-defined]
     namespace |= {"__module__": base.__module__, "__qualname__": base.__qualname__, "__doc__": base.__doc__}
     return type(base.__name__, (base,), namespace)
 
@@ -109,6 +113,7 @@ def connecting(module: ModuleType, watching: Watching) -> Iterator[tuple[type, s
     for holder, names in RELIED_ON.items():
         kind = getattr(getattr(module, holder[0]), holder[1])
         watching.unchanged += [(kind, name, getattr(kind, name)) for name in names]
-    watching.names = frozenset(name for _, name, _ in watching.unchanged) | frozenset(PASSED_OVER)
+    watching.unchanged += [(watching.plain, name, getattr(watching.plain, name)) for name in PASSED_OVER]
+    watching.names = frozenset(name for _, name, _ in watching.unchanged)
     for user in (module.base_events, module.selector_events):
         watching.unchanged.append((user, "socket", user.socket))

@@ -15,8 +15,9 @@ from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import partial
 from heapq import heapify, heappop
+from itertools import count
 from selectors import EpollSelector, SelectorKey
-from types import BuiltinFunctionType, MethodType
+from types import BuiltinFunctionType
 from typing import Any, Final, Protocol
 
 from portside.host.epoll import CTL_ADD, CTL_DEL, CTL_MOD, Item
@@ -41,7 +42,7 @@ class Handle(Protocol):
     _callback: Callable[..., object]
     _cancelled: bool
     _context: Context
-    _scheduled: bool
+    _scheduled: int
     _when: float
 
     def _run(self) -> None: ...
@@ -82,9 +83,11 @@ def run_once(original: Callable[[Loop], None], watching: Watching, loop: Any) ->
     selector = own.get("_selector")
     if own["_debug"] or type(loop) is not watching.plain or type(selector) is not EpollSelector:
         return original(loop)
+    if watching.handle._run is not watching.handle_run:
+        return original(loop)  # a tool looks at what each handle does
     kept: dict[str, Any] = selector.__dict__
     epoll = kept["_selector"]
-    if type(epoll) is not SimEpoll or "time" in own or "select" in kept:
+    if type(epoll) is not SimEpoll or "time" in own or "_process_events" in own or "select" in kept:
         return original(loop)  # the last: a tool gives the loop a time of its own
     file = epoll.sim_file()
     if file is None:
@@ -99,12 +102,31 @@ def run_once(original: Callable[[Loop], None], watching: Watching, loop: Any) ->
         _due(timers, ready, epoll.sim_world.now / _SECOND + own["_clock_resolution"])
     for _ in range(len(ready)):
         handle = ready.popleft()
-        if isinstance(handle, Step):
-            if not handle._cancelled:
-                run(handle)
-        elif not handle._cancelled:
+        if handle._cancelled:
+            continue
+        if own["_debug"]:
+            _run_closely(loop, handle)
+        elif isinstance(handle, Step):
+            run(handle)
+        else:
             handle._run()
     return None
+
+
+def _run_closely(loop: Any, handle: Any) -> None:
+    """What BaseEventLoop._run_once does in debug mode, which has begun in the middle of a turn."""
+    from asyncio import base_events
+
+    try:
+        loop._current_handle = handle
+        began = loop.time()
+        handle._run()
+        took = loop.time() - began
+        if took >= loop.slow_callback_duration:
+            words = base_events._format_handle(handle)  # type: ignore[attr-defined]
+            base_events.logger.warning("Executing %s took %.3f seconds", words, took)  # type: ignore[attr-defined]
+    finally:
+        loop._current_handle = None
 
 
 def _until_timer(timers: list[Any], now: int) -> int:
@@ -118,7 +140,8 @@ def _forget_cancelled(loop: Loop, scheduled: list[Handle]) -> list[Handle]:
     """The loop's timers without cancelled ones at the head of the heap; without any when they are many."""
     if len(scheduled) > _MANY_TIMERS and loop._timer_cancelled_count / len(scheduled) > _CANCELLED_SHARE:
         for handle in scheduled:
-            handle._scheduled = not handle._cancelled
+            if handle._cancelled:
+                handle._scheduled = False
         loop._scheduled = rest = [handle for handle in scheduled if handle._scheduled]
         heapify(rest)  # type: ignore[type-var]
         loop._timer_cancelled_count = 0
@@ -132,7 +155,7 @@ def _forget_cancelled(loop: Loop, scheduled: list[Handle]) -> list[Handle]:
 def _happened(loop: Any, keys: dict[int, SelectorKey], ready: deque[Any], items: list[Item]) -> None:
     """Make ready what waits for what has happened (BaseSelectorEventLoop._process_events)."""
     for item in items:
-        if isinstance(item, Watch):
+        if isinstance(item, Watch) and not item.aside:
             item.tell(ready)
         elif item.data in keys:
             _tell(loop, keys[item.data], item.happened)
@@ -168,10 +191,10 @@ class Watching:
         self.plain = plain
         self.handle = handle
         self.task_step = task_step  # of what a task gives to call_soon() to be run
-        self.reporting = self.report  # one bound method for all steps
+        own = getattr(handle._run, "__globals__", None) is handle.cancel.__globals__
+        self.handle_run: object = handle._run if own else None  # asyncio's, and no tool's from before
         self.unchanged: list[tuple[Any, str, object]] = []  # what connections rely on in asyncio's classes and modules
         self.names: frozenset[str] = frozenset()  # and what a loop may have no other of for itself
-        self.shown: dict[object, Any] = {}  # a method that stands for one of asyncio's, and which that is
         # A handle is made here without its __init__, as far as its attributes are those that are known.
         slots = getattr(handle, "__slots__", ())
         self.known = set(slots) == {
@@ -222,19 +245,22 @@ class Watching:
 
     def step(self, loop: Any, callback: Any, args: tuple[object, ...], context: Context) -> Step:
         """A step of the loop."""
-        return Step(self.reporting, loop, callback, args, context)
+        return Step(self, loop, callback, args, context)
+
+    def handle_of(self, step: Step) -> Any:
+        """The handle that a step would be."""
+        handle = self.handle(step._callback, step._args, step._loop, step._context)
+        handle._source_traceback = None  # nobody was asked to keep it when it was made
+        if step._cancelled:
+            handle.cancel()
+        return handle
 
     def report(self, step: Step, error: BaseException) -> None:
         """Tell the loop's exception handler, as Handle._run does."""
         from asyncio import format_helpers
 
-        callback = step._callback
-        shown = self.shown.get(getattr(callback, "__func__", None))
-        if shown is not None:
-            callback = MethodType(shown, callback.__self__)
-        handle = self.handle(callback, step._args, step._loop, step._context)
-        words = format_helpers._format_callback_source(callback, step._args)
-        context = {"message": f"Exception in callback {words}", "exception": error, "handle": handle}
+        words = format_helpers._format_callback_source(step._callback, step._args)
+        context = {"message": f"Exception in callback {words}", "exception": error, "handle": self.handle_of(step)}
         step._loop.call_exception_handler(context)
 
     def add(self, loop: Any, fd: int, way: int, callback: object, args: tuple[object, ...]) -> Any:
@@ -244,10 +270,12 @@ class Watching:
             return loop._add_reader(fd, callback, *args) if way == READ else loop._add_writer(fd, callback, *args)
         handle = self.make(callback, args, loop, None)
         watched = epoll.watches.get(fd)
-        if watched is not None and watched.events:
+        if watched is not None and watched.direct():
             watched.set(way, handle)
-        else:
-            watch(epoll, loop, fd, way, handle)
+            return handle
+        if watched is not None:
+            self.hand_over(loop, watched)
+        watch(epoll, loop, fd, way, handle)
         return handle
 
     def remove(self, loop: Any, fd: int, way: int) -> bool:
@@ -256,8 +284,10 @@ class Watching:
         if epoll is None:
             return bool(loop._remove_reader(fd) if way == READ else loop._remove_writer(fd))
         watched = epoll.watches.get(fd)
-        if watched is not None and watched.events:
+        if watched is not None and watched.direct():
             return watched.clear(way)
+        if watched is not None:
+            self.hand_over(loop, watched)
         return unwatch(epoll, loop, fd, way)
 
     def begin(self, loop: Any, connection: Connection) -> Watch | None:
@@ -266,28 +296,46 @@ class Watching:
         file = None if epoll is None else epoll.sim_file()
         if epoll is None or file is None or not epoll.direct:
             return None
+        fd, watched = connection.fd, connection.watch
+        if fd in epoll.watches or fd in _keys(loop) or (fd, connection.file) in file.items:
+            return None
+        if connection.files.get(fd) is not connection.file:
+            return None  # somebody has closed it
         if epoll.stand_aside is None:
             epoll.stand_aside = partial(self.stand_aside, loop, epoll)
-        connection.watch = watched = Watch(file, connection.file, connection.fd, epoll.watches)
+        if watched is None or watched.over():
+            connection.watch = watched = Watch(file, connection.file, fd, epoll.watches)
         return watched
 
     def stand_aside(self, loop: Any, epoll: SimEpoll) -> None:
         """Make usual keys of the loop's selector of what it watches directly."""
-        watches = list(epoll.watches.values())
-        epoll.watches.clear()
-        for watched in watches:
-            ways = [(way, told) for way, told in ((READ, watched.reader), (WRITE, watched.writer)) if told is not None]
-            watched.leave()
-            for way, told in ways:
-                handle = self.make(told._callback, told._args, loop, told._context)
-                watch(epoll, loop, watched.fd, way, handle)
+        for watched in list(epoll.watches.values()):
+            self.hand_over(loop, watched)
+
+    def hand_over(self, loop: Any, watched: Watch) -> None:
+        """Make a usual key of the loop's selector of what is watched directly; nothing changes for the kernel."""
+        fd, ways = watched.fd, watched.ways()
+        reader, writer = (self._usual_handle(loop, told) for told in (watched.reader, watched.writer))
+        watched.leave()
+        _keys(loop)[fd] = _key(fd, fd, ways, (reader, writer))
+
+    def _usual_handle(self, loop: Any, told: Any) -> Any:
+        """The handle of a step, which also stands on the ready list instead of it: it may be cancelled there."""
+        if not isinstance(told, Step):
+            return told
+        handle = self.handle_of(told)
+        ready = loop._ready
+        for place, one in enumerate(ready):
+            if one is told:
+                ready[place] = handle
+        return handle
 
     def add_to(self, loop: Any, connection: Connection, way: int, callback: object) -> Any:
         """Let the callback run when a connection is ready for `way`."""
         watched = None if loop._closed else connection.watch
-        if not loop._closed and (watched is None or watched.left()):
+        if not loop._closed and (watched is None or not watched.direct()):
             watched = self.begin(loop, connection)
-        if watched is None or not watched.free():
+        if watched is None:
             return self.add(loop, connection.fd, way, callback, ())
         told = self.step(loop, callback, (), copy_context())
         watched.set(way, told)
@@ -296,7 +344,7 @@ class Watching:
     def remove_from(self, loop: Any, connection: Connection, way: int) -> bool:
         """Watch a connection no more for `way`; whether it was watched for that."""
         watched = connection.watch
-        if watched is not None and watched.free():
+        if watched is not None and watched.direct():
             return watched.clear(way)
         return self.remove(loop, connection.fd, way)
 
@@ -308,6 +356,7 @@ def methods(watching: Watching, module: Any) -> dict[Any, dict[str, object]]:
     """
     selecting, base = module.selector_events.BaseSelectorEventLoop, module.base_events.BaseEventLoop
     futures, tasks = module.futures, module.base_events.tasks
+    call_at, earlier = _ordering(base, module.events.TimerHandle)
     plain = watching.plain
     soon, task_otherwise = base.call_soon, base.create_task
     add_reader, add_writer = selecting._add_reader, selecting._add_writer
@@ -358,12 +407,40 @@ def methods(watching: Watching, module: Any) -> dict[Any, dict[str, object]]:
         return watching.remove(loop, fd, WRITE)
 
     return {
-        base: {"call_soon": call_soon, "create_future": create_future, "create_task": create_task},
+        base: {"call_soon": call_soon, "create_future": create_future, "create_task": create_task, "call_at": call_at},
+        module.events.TimerHandle: {"__lt__": earlier},
         selecting: {
             "_add_reader": add_read, "_add_writer": add_write, "_remove_reader": remove_read,
             "_remove_writer": remove_write,
         },
     }  # fmt: skip
+
+
+def _ordering(base: Any, timer: Any) -> tuple[Callable[..., Any], Callable[[Any, Any], Any]]:
+    """call_at() and TimerHandle's `<`, by which timers of one time are due in the order in which they were asked for.
+
+    Between two calls a real clock goes on; here it stands still, and a heap has no order for what is equal. So have two
+    calls of call_at() with one time: for real they come in any order, here in this one. A timer that is on the heap is
+    truly `_scheduled`: here that is its number.
+    """
+    call_at_otherwise = base.call_at
+    numbers = count(1)
+
+    def call_at(
+        loop: Any, when: float, callback: Callable[..., object], *args: object, context: Context | None = None
+    ) -> Any:
+        handle = call_at_otherwise(loop, when, callback, *args, context=context)
+        handle._scheduled = next(numbers)
+        return handle
+
+    def earlier(one: Any, other: Any) -> Any:
+        if not isinstance(other, timer):
+            return NotImplemented
+        if one._when == other._when and one._scheduled:
+            return not other._scheduled or one._scheduled < other._scheduled  # who comes onto the heap has no number
+        return one._when < other._when
+
+    return call_at, earlier
 
 
 def watch(epoll: SimEpoll, loop: Loop, fd: int, way: int, handle: Handle) -> None:

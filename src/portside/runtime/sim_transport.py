@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from portside.addr.abi import AF_INET6, IPPROTO_TCP, POLLIN, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM
 from portside.facts.sockaddr import SockAddr
 from portside.host.errors import fail
+from portside.host.syscalls import io as _io
 from portside.host.syscalls import socket as _calls
 from portside.host.tcp_socket import TcpSocket
 from portside.runtime.sim_connection import Connection, Transports
@@ -37,13 +38,18 @@ LOW_WATER: Final = 16 * 1024
 _NONBLOCKING: Final = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK
 
 
-def _socket_of(transport: Any) -> TcpSocket:
-    """The socket that the transport's descriptor refers to; EBADF when somebody has closed it."""
-    connection: Connection = transport._sim_connection
-    file = connection.file
-    if connection.files.get(connection.fd) is not file:
-        raise fail(errno.EBADF)
-    return file
+def _receive(connection: Connection, length: int) -> bytes:
+    """recv(2), of what the descriptor refers to: somebody may have closed it, and may have another file there."""
+    if connection.files.get(connection.fd) is connection.file:
+        return connection.file.recv_data(length)
+    return _io.recv(connection.process, connection.fd, length)
+
+
+def _send(connection: Connection, data: bytes) -> int:
+    """send(2), to what the descriptor refers to."""
+    if connection.files.get(connection.fd) is connection.file:
+        return connection.file.send(data)
+    return _io.send(connection.process, connection.fd, data)
 
 
 DEFAULTS: Final[dict[str, object]] = {
@@ -165,7 +171,6 @@ def _ending(module: ModuleType, watching: Watching) -> Methods:
                     server._detach()
                 self._server = None
 
-    watching.shown[lost] = module._SelectorSocketTransport._call_connection_lost
     return {"close": close, "_force_close": force_close, "_call_connection_lost": lost}
 
 
@@ -244,8 +249,7 @@ def _reading(module: ModuleType, watching: Watching) -> Methods:
         if self._conn_lost:
             return
         try:
-            file = _socket_of(self)
-            data = file.recv_data(self.max_size)
+            data = _receive(self._sim_connection, self.max_size)
         except (BlockingIOError, InterruptedError):
             self._sim_connection.world.spin()
             return
@@ -288,7 +292,7 @@ def _writing(module: ModuleType, watching: Watching) -> Methods:
             write_otherwise(self, data)
             return
         try:
-            taken = _socket_of(self).send(data)
+            taken = _send(self._sim_connection, data)
         except (BlockingIOError, InterruptedError):
             self._sim_connection.world.spin()
             taken = 0
@@ -311,7 +315,8 @@ def _writing(module: ModuleType, watching: Watching) -> Methods:
             return
         self._eof = True
         if not self._buffer:
-            _socket_of(self).shutdown(SHUT_WR)
+            connection: Connection = self._sim_connection
+            _calls.shutdown(connection.process, connection.fd, SHUT_WR)
 
     own: Methods = {"write": write, "write_eof": write_eof}
     if not one_buffer:  # since Python 3.12 each transport chooses

@@ -20,11 +20,11 @@ _ALWAYS: Final = POLLERR | POLLHUP
 class Step:
     """A handle that nobody outside sees: of a task, or of a transport's own. Made in a tenth of a Handle's time.
 
-    `report` hears of it with the exception that a callback raised.
+    `owner` is told of it with the exception that a callback raised, and makes a handle of it for who asks for one.
     """
 
-    def __init__(self, report: Any, loop: Any, callback: Any, args: tuple[object, ...], context: Any) -> None:
-        self._report = report
+    def __init__(self, owner: Any, loop: Any, callback: Any, args: tuple[object, ...], context: Any) -> None:
+        self._owner = owner
         self._loop = loop
         self._callback = callback
         self._args = args
@@ -32,7 +32,11 @@ class Step:
         self._cancelled = False
 
     def _run(self) -> None:
-        run(self)
+        """For turns that are not taken here: a program may have put another method in the place of Handle._run."""
+        self._owner.handle_of(self)._run()
+
+    def __repr__(self) -> str:
+        return repr(self._owner.handle_of(self))
 
     def cancel(self) -> None:
         """Let it not run, and hold nobody: a callback may hold it."""
@@ -58,13 +62,13 @@ class Watch(Item):
         self.writer: Any = None
         self.aside = False
 
-    def free(self) -> bool:
-        """Whether it may be watched: nobody else has its descriptor in the epoll."""
-        return not self.aside and (self.events != 0 or self.key not in self.epoll.items)
+    def direct(self) -> bool:
+        """Whether the kernel watches it for the loop itself. It does not when the descriptor was closed meanwhile."""
+        return self.events != 0 and not self.aside
 
-    def left(self) -> bool:
-        """Whether it still stands on the ready list where it was before: who is watched anew stands behind others."""
-        return self.queued and not self.events
+    def over(self) -> bool:
+        """Whether it can't be watched anew: who is, stands behind others, and this one may stand where it was."""
+        return self.aside or self.queued
 
     def set(self, way: int, handle: Any) -> None:
         """Let `handle` run when the socket is ready for `way`, READ or WRITE, instead of what did so before."""
@@ -106,10 +110,10 @@ class Watch(Item):
         return (READ if self.reader is not None else 0) | (WRITE if self.writer is not None else 0)
 
     def leave(self) -> None:
-        """Leave it to the loop's selector from here on."""
+        """Leave it to the loop's selector from here on, in the place where it is on the ready list."""
         self.aside = True
         self.reader = self.writer = None
-        self.epoll.forget(self)
+        del self.known[self.fd]
 
     def tell(self, ready: Any) -> None:
         """Make ready what waits for what has happened (BaseSelectorEventLoop._process_events)."""
@@ -134,4 +138,4 @@ def run(step: Step) -> None:
     except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException as error:
-        step._report(step, error)
+        step._owner.report(step, error)

@@ -17,6 +17,7 @@ from typing import Final
 from greenlet import getcurrent
 
 from portside.runtime.patcher import Patcher
+from portside.runtime.patches.selectors import Selector, select_ready
 from portside.runtime.sim_connecting import connecting
 from portside.runtime.sim_loop import Loop, Watching, methods, run_once
 from portside.runtime.switches import LoopState, asyncio_is_loaded, switches
@@ -72,15 +73,16 @@ def _step_type(module: ModuleType) -> type:
 
 def _turns(patcher: Patcher, module: ModuleType) -> None:
     """The methods of a loop over the epoll of a simulated host; every other loop has the originals."""
-    base = module.base_events.BaseEventLoop
-    watching = Watching(module._UnixSelectorEventLoop, module.events.Handle, _step_type(module.base_events))
-    run, read = base._run_once, base.time
+    base, plain = module.base_events.BaseEventLoop, module._UnixSelectorEventLoop
+    watching = Watching(plain, module.events.Handle, _step_type(module.base_events))
+    run, read, process = base._run_once, plain.time, plain._process_events
     clocks = patcher.replacements([_monotonic])
 
     def turn(loop: Loop) -> None:
-        if base.time is read and time.monotonic in clocks:
+        own = plain.time is read and plain._process_events is process and Selector.select is select_ready
+        if own and time.monotonic in clocks:
             run_once(run, watching, loop)
-        else:  # a program has put a clock of its own in their place
+        else:  # a program has put something of its own in their place
             run(loop)
 
     patcher.put(base, "_run_once", turn)

@@ -37,9 +37,12 @@ def _plain(fd: object, events: object) -> bool:
 
 
 def _usual(self: Selector, fileobj: object) -> object:
-    """The selector's epoll, in which no loop watches `fileobj` directly: who registers it shall see it."""
+    """The selector's epoll, in which no loop watches `fileobj` directly: who registers it shall see it.
+
+    Other objects than numbers may have any descriptor.
+    """
     epoll: object = self._selector  # type: ignore[attr-defined]
-    if type(epoll) is SimEpoll and fileobj in epoll.watches:
+    if type(epoll) is SimEpoll and epoll.watches and (type(fileobj) is not int or fileobj in epoll.watches):
         epoll.sim_asked()
     return epoll
 

@@ -1,0 +1,282 @@
+"""A loop that watches its connections directly: who puts a hand in between sees and gets what he does for real."""
+
+from __future__ import annotations
+
+import pytest
+from tests.runtime.talk import TALK
+
+ENDS = '''
+async def three(kind=Told):
+    """Three transports, whose other ends are sockets."""
+    loop = asyncio.get_running_loop()
+    listener = socket.create_server(("127.0.0.1", 0))
+    ends = []
+    for name in ("first", "second", "third"):
+        transport, protocol = await loop.create_connection(lambda: kind(name), *listener.getsockname())
+        ends.append((transport, protocol, listener.accept()[0]))
+    await asyncio.sleep(0)
+    listener.close()
+    return ends
+
+async def close_all(ends):
+    for transport, protocol, other in ends:
+        transport.close()
+        await protocol.lost
+        other.close()
+'''
+
+ASIDE_IN_ORDER = '''
+async def main():
+    """Who looks at the selector changes nothing in the order of what is ready."""
+    ends = await three()
+    for _, _, other in reversed(ends):
+        other.send(b"x")
+    len(asyncio.get_running_loop()._selector.get_map())
+    await until(lambda: all(protocol.got for _, protocol, _ in ends))
+    await close_all(ends)
+run(main)
+'''
+
+ASIDE_IN_A_TURN = '''
+class Looks(Told):
+    def data_received(self, data):
+        super().data_received(data)
+        if data == b"look":
+            loop = asyncio.get_running_loop()
+            len(loop._selector.get_map())
+            ends[1][0].pause_reading()
+            loop.call_soon(loop.call_soon, ends[1][0].resume_reading)
+
+async def main():
+    """One that is ready is told no more when another stops it, although somebody has looked in between."""
+    global ends
+    ends = await three(Looks)
+    for data in (b"before", b"look", b"after"):
+        for _, protocol, other in ends:
+            protocol.got = b""
+            other.send(data)
+        await until(lambda: all(protocol.got for _, protocol, _ in ends))
+    await close_all(ends)
+run(main)
+'''
+
+ANY_OBJECT = '''
+class Named:
+    """What has a descriptor, and no hash."""
+    __hash__ = None
+    def __init__(self, fd):
+        self.fd = fd
+    def fileno(self):
+        return self.fd
+
+def tell_kind(call, *args):
+    try:
+        print(call(*args) is not None)
+    except Exception as error:
+        print(type(error).__name__, str(error)[:20].split(" at ")[0].replace(str(fd), "N"))
+
+async def main():
+    global fd
+    selector = asyncio.get_running_loop()._selector
+    for call in (selector.register, selector.unregister, selector.modify):
+        listening, transport, client, server = await pair()
+        fd = transport.get_extra_info("socket").fileno()
+        near, far = os.pipe()
+        tell_kind(call, Named(fd), *([] if call == selector.unregister else [1, (None, None)]))
+        tell_kind(selector.register, Named(near), 1)
+        tell_kind(selector.unregister, Named(near))
+        tell_kind(selector.register, Named(-1), 1)
+        os.close(near)
+        os.close(far)
+        transport.abort()
+        await client.lost
+        await server.lost
+        listening.close()
+run(main)
+'''
+
+CLOSED_BEHIND = '''
+async def main():
+    """A descriptor that somebody has closed is watched no more."""
+    loop = asyncio.get_running_loop()
+    listening, transport, client, server = await pair()
+    fd = transport.get_extra_info("socket").fileno()
+    os.close(fd)
+    await server.lost
+    print(fd in loop._selector.get_map())
+    transport.pause_reading()
+    print(fd in loop._selector.get_map())
+    tell(transport.resume_reading)
+    transport.abort()
+    await client.lost
+    listening.close()
+run(main)
+'''
+
+ANOTHER_FILE = '''
+async def main():
+    """A descriptor that refers to something else is that for its transport, when the kernel is asked again."""
+    for made in (socket.socketpair, os.pipe):
+        listening, transport, client, server = await pair()
+        fd = transport.get_extra_info("socket").fileno()
+        near, far = made()
+        os.dup2(near if made is os.pipe else near.fileno(), fd)
+        await server.lost
+        os.write(far if made is os.pipe else far.fileno(), b"for whom")
+        await asyncio.sleep(0.01)
+        transport.pause_reading()
+        tell(transport.resume_reading)
+        await until(lambda: client.got or client.lost.done())
+        tell(transport.write, b"back")
+        if made is socket.socketpair:
+            print(far.recv(100))
+            transport.write_eof()
+            print(far.recv(100))
+        await end(listening, transport, client)
+        tell(os.fstat, fd)
+run(main)
+'''
+
+NEXT_OF_ITS_NUMBER = '''
+async def main():
+    """Who gets the number of a descriptor that was closed behind the loop, which still watches it, hears nothing."""
+    loop = asyncio.get_running_loop()
+    listening, transport, client, server = await pair()
+    fd = transport.get_extra_info("socket").fileno()
+    os.close(fd)
+    await server.lost
+    port = listening.sockets[0].getsockname()[1]
+    for kept in (0, 1):
+        near = socket.socket()
+        near.bind(("127.0.0.1", 0))
+        near.connect(("127.0.0.1", port))
+        print(near.fileno() == fd)
+        near.send(b"first" if not kept else b"second")
+        await asyncio.sleep(0.01)
+        near.close() if kept else near.detach()
+    await asyncio.sleep(0.01)
+    transport.abort()
+    await client.lost
+    listening.close()
+run(main)
+'''
+
+TOOLS = '''
+import selectors
+from unittest import mock
+from asyncio.events import Handle
+
+async def talk(transport, server):
+    server.got = b""
+    transport.write(b"x")
+    await until(lambda: server.got)
+
+async def main():
+    """Tools that measure what a loop does put their own in the place of its methods."""
+    loop = asyncio.get_running_loop()
+    listening, transport, client, server = await pair()
+    seen = []
+    def spied(owner, name, what):
+        original = getattr(owner, name)
+        def spy(*args, **options):
+            seen.append(what(args))
+            return original(*args, **options)
+        return mock.patch.object(owner, name, spy)
+    name_of = lambda args: getattr(args[0]._callback, "__name__", "a step")
+    with spied(Handle, "_run", name_of):
+        await talk(transport, server)
+        await asyncio.sleep(0)
+    print(sorted(set(seen)))
+    for owner, name in (
+        (selectors.EpollSelector, "select"), (type(loop), "_process_events"), (loop, "_process_events"),
+    ):
+        del seen[:]
+        with spied(owner, name, len):
+            await talk(transport, server)
+        print(name, len(seen) > 0)
+    for name in ("call_soon", "_add_reader", "_remove_reader"):
+        del seen[:]
+        with spied(type(loop), name, len):
+            other, late = await loop.create_connection(lambda: Told("late"), *listening.sockets[0].getsockname())
+            other.close()
+            await late.lost
+        print(name, len(seen) > 0)
+    await end(listening, transport, client, server)
+run(main)
+'''
+
+DEBUG_IN_A_TURN = '''
+import logging, re, time
+
+class Shown(logging.Handler):
+    def emit(self, record):
+        print(re.sub(r"took [0-9.]+|created at [^ >]+", "...", record.getMessage()))
+
+class Slow(Told):
+    def data_received(self, data):
+        self.got += data
+        time.sleep(0.2)
+
+async def main():
+    """What is slow is told of from the moment on when somebody asks for it."""
+    logging.getLogger("asyncio").addHandler(Shown())
+    logging.getLogger("asyncio").propagate = False
+    loop = asyncio.get_running_loop()
+    listening, transport, client, server = await pair(Slow)
+    transport.write(b"x")
+    loop.call_soon(loop.set_debug, True)
+    loop.call_soon(time.sleep, 0.2)
+    await until(lambda: server.got)
+    loop.slow_callback_duration = 0.5
+    transport.write(b"y")
+    await until(lambda: server.got == b"xy")
+    loop.slow_callback_duration = 0.1
+    transport.pause_reading()
+    transport.resume_reading()
+    key = loop._selector.get_key(transport.get_extra_info("socket").fileno())
+    print(re.sub("created at [^ >]+", "...", repr(key.data)))
+    loop.set_debug(False)
+    await end(listening, transport, client, server)
+run(main)
+'''
+
+AT_ONE_TIME = '''
+async def main():
+    """Timers that are asked for one after the other and for as long a time are due in that order, as on any clock."""
+    loop = asyncio.get_running_loop()
+    handles = [loop.call_later(0.005, print, number) for number in range(300)]
+    for handle in handles[::2] + handles[1::4]:
+        handle.cancel()
+    for number in range(7):
+        loop.call_at(loop.time() + 0.01, print, "at", number)
+    def sets_more():
+        handles[2] = loop.call_later(0.01, print, "never")
+        loop.call_later(0.01, print, "set by the first")
+        loop.call_later(0, print, "and set at once")
+    handles[0] = loop.call_later(0.01, sets_more)
+    handles[1] = loop.call_later(0.01, lambda: handles[2].cancel())
+    async def sleeper(number):
+        for turn in range(3):
+            await asyncio.sleep(0.1)
+            print(turn, number)
+    await asyncio.gather(*map(sleeper, range(9)))
+    one, other = loop.call_at(loop.time(), print), loop.call_at(loop.time() + 1, print)
+    print(one < other, other < one, one == one, one <= one, max([one, other]) is other)
+    try:
+        one < 5
+    except TypeError as error:
+        print(error)
+    one.cancel()
+    other.cancel()
+run(main)
+'''
+
+PROGRAMS = {
+    name.lower(): program for name, program in globals().items()
+    if name.isupper() and name not in ("TALK", "ENDS") and isinstance(program, str)
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_sees_what_it_sees_for_real(same, name):
+    assert same(TALK + ENDS + PROGRAMS[name])
