@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tests.live.apart import lacking, unshare
@@ -124,6 +126,37 @@ class TestWait:
             out, _ = waiter.communicate(timeout=60)
         assert waiter.returncode == 0
         assert out.startswith(f"tcp 127.0.0.1:{port} ")
+
+    @pytest.mark.linux
+    @pytest.mark.parametrize("abstract", [False, True])
+    def test_at_a_unix_socket(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], abstract: bool
+    ) -> None:
+        monkeypatch.chdir(tmp_path)  # a whole path may be too long to be bound
+        name = f"\0portside-wait-{os.getpid()}" if abstract else "x.sock"
+        where = name.replace("\0", "@") if abstract else str(tmp_path / name)
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(name)  # bound is not listening
+            assert portside("wait", where, "--timeout", "0") == 1
+            assert capsys.readouterr().err == f"nobody listens on {where} after 0 s\n"
+            server.listen()
+            assert portside("wait", where, "--timeout", "60") == 0
+            assert f"({os.getpid()})" in capsys.readouterr().out
+        with pytest.raises(Complaint, match="a UNIX socket has no port"):
+            portside("wait", "--udp", where)
+
+    def test_at_a_unix_socket_of_a_simulated_host(self) -> None:
+        def late() -> None:
+            time.sleep(30)
+            with socket.socket(socket.AF_UNIX) as server:
+                server.bind("\0late")
+                server.listen()
+                time.sleep(100)
+
+        status, out, err = here(lambda: portside("wait", "@late", "--timeout", "60"), late)
+        assert (status, err) == (0, "")
+        assert out.startswith("unix @late ")
+        assert here(lambda: portside("wait", "@late", "--timeout", "20"), late)[0] == 1
 
     @pytest.mark.linux
     @pytest.mark.skipif(bool(lacking()), reason="no network namespace of our own can be made here")

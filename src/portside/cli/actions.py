@@ -100,10 +100,20 @@ def run(
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("-t", "--timeout", type=click.FloatRange(min=0), default=10.0, show_default=True, metavar="SECONDS",
-              help="How long a daemon in the background may take to listen.")
-@click.option("--trace/--no-trace", default=True,
-              help="Watch its bind and listen while it starts (ptrace), to say which one failed.")
+@click.option(
+    "-t",
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a daemon in the background may take to listen.",
+)
+@click.option(
+    "--trace/--no-trace",
+    default=True,
+    help="Watch its bind and listen while it starts (ptrace), to say which one failed.",
+)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARGS]...")
 def execute(timeout: float, trace: bool, command: tuple[str, ...]) -> int:
     """Start a server, and say where it listens, from where it can be reached and what to type.
@@ -124,9 +134,13 @@ def execute(timeout: float, trace: bool, command: tuple[str, ...]) -> int:
 @click.option("-t", "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="How long; for ever by default.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing.")
 @options.namespace
-@click.argument("where", metavar="PORT|ADDRESS:PORT")
+@click.argument("where", metavar="PORT|ADDRESS:PORT|PATH")
 def wait(where: str, udp: bool, timeout: float | None, quiet: bool, namespace: str | None) -> int:
-    """Wait until something listens on a port of this machine. It asks the kernel; nothing is connected to.
+    """Wait until something listens on a port of this machine, or at a UNIX socket. Nothing is connected to.
+
+    \b
+      portside wait 8080 --timeout 30
+      portside wait /run/docker.sock       @NAME: an abstract one
 
     \b
     Exit codes: 0 somebody does; 1 nobody did in time.

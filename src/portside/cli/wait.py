@@ -1,8 +1,9 @@
-"""`portside wait`: until something accepts connections on a port of this machine."""
+"""`portside wait`: until something accepts connections on a port of this machine, or at a UNIX socket."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -12,16 +13,22 @@ from portside.addr.abi import IPPROTO_TCP, IPPROTO_UDP
 from portside.addr.endpoint import NotationError, parse
 from portside.addr.reading import Endpoint
 from portside.cli import source as sources
+from portside.cli import who_unix
 from portside.cli.source import Complaint, Source
 from portside.cli.who import is_at, meant
 from portside.explain.words import address_text, programs, protocol_text
-from portside.facts.socket import Socket
+from portside.facts.snapshot import Snapshot
+from portside.facts.socket import Socket, UnixSocket
 from portside.facts.state import CLOSED, LISTEN
+from portside.views.table import clean
 
 TIMED_OUT: Final = 1
 """The exit code when nobody came in time."""
 FIRST_PAUSE: Final = 0.01
 LAST_PAUSE: Final = 0.2
+
+Found = Sequence[Socket | UnixSocket]
+Look = Callable[[], Found]
 
 
 def run(
@@ -32,12 +39,12 @@ def run(
     Args: namespace: the network namespace, by name or inode; None: this one.
     """
     endpoint = _endpoint(where, udp)
-    places = meant(endpoint)
+    look = _local(endpoint.path) if endpoint.path is not None else _on_port(endpoint)
     way = None if namespace is None else _way(namespace)
     end = None if timeout is None else time.monotonic() + timeout
     pause = FIRST_PAUSE
     while True:
-        found = [each for each in _listening(endpoint.port or 0, way) if is_at(each, places)]
+        found = look() if way is None else _inside(way, look)
         if found:
             if not quiet:
                 for each in found:
@@ -54,11 +61,16 @@ def run(
 
 def _endpoint(where: str, udp: bool) -> Endpoint:
     try:
-        endpoint = parse(where).with_port
+        notation = parse(where)
     except NotationError as error:
         raise Complaint(str(error)) from None
+    if notation.endpoint.path is not None:
+        if udp:
+            raise Complaint("a UNIX socket has no port: --udp is for ports")
+        return notation.endpoint
+    endpoint = notation.with_port
     if endpoint is None or not endpoint.port:
-        raise Complaint(f"{where!r} has no port to wait for: write 8080 or 127.0.0.1:8080")
+        raise Complaint(f"{where!r} has no port to wait for: write 8080, 127.0.0.1:8080, or a path")
     return replace(endpoint, proto=IPPROTO_UDP if udp else endpoint.proto or IPPROTO_TCP)
 
 
@@ -77,24 +89,40 @@ def _way(name: str) -> str | int:
     raise Complaint(f"there is no network namespace {name!r}; there are {there}")
 
 
-def _inside(way: str | int, port: int) -> list[Socket]:
+def _inside(way: str | int, look: Look) -> Found:
     from portside.live import namespaces
 
     try:
-        return namespaces.inside(way, lambda: _listening(port, None))
+        return namespaces.inside(way, look)
     except FileNotFoundError:
         raise Complaint("the network namespace is gone") from None
     except PermissionError:
         raise Complaint("only root may enter another network namespace") from None
 
 
-def _listening(port: int, way: str | int | None) -> list[Socket]:
-    """Who takes what is sent to the port now: TCP listeners, and UDP sockets without a peer.
+def _on_port(endpoint: Endpoint) -> Look:
+    """Looks for who listens on the port of an endpoint. Raises Complaint."""
+    places = meant(endpoint)
+    return lambda: [each for each in _listening(endpoint.port or 0) if is_at(each, places)]
 
-    Args: way: to the network namespace; None: this one.
-    """
-    if way is not None:
-        return _inside(way, port)
+
+def _local(path: bytes) -> Look:
+    """Looks for who listens at a UNIX socket of that path, or of the file that is there, or of that abstract name."""
+
+    def look() -> Found:
+        if sources.simulated() is not None:
+            place, file = sources.snapshot(), None
+        else:
+            from portside.live import tables
+
+            place, file = Snapshot(host="", unix_sockets=tuple(tables.unix())), who_unix.file_at(path)
+        return [each for each in who_unix.matching(place, path, "", file) if who_unix.listens(each)]
+
+    return look
+
+
+def _listening(port: int) -> list[Socket]:
+    """Who takes what is sent to the port now: TCP listeners, and UDP sockets without a peer."""
     if sources.simulated() is not None:
         sockets = sources.snapshot().sockets
     else:
@@ -108,10 +136,14 @@ def _listening(port: int, way: str | int | None) -> list[Socket]:
     ]
 
 
-def _say(found: Socket) -> None:
+def _say(found: Socket | UnixSocket) -> None:
     owners = found.owners
     if not owners and sources.simulated() is None:
         from portside.live import owners as walk
 
         owners = walk.walk({found.inode}).of(found.inode)
-    click.echo(f"{protocol_text(found)} {address_text(found)} {programs(owners)}".rstrip())
+    if isinstance(found, UnixSocket):
+        text = f"unix {who_unix.name(found)}"
+    else:
+        text = f"{protocol_text(found)} {address_text(found)}"
+    click.echo(clean(f"{text} {programs(owners)}".rstrip()))
