@@ -145,6 +145,32 @@ class TestWait:
         with pytest.raises(Complaint, match="a UNIX socket has no port"):
             portside("wait", "--udp", where)
 
+    @pytest.mark.linux
+    @pytest.mark.skipif(bool(lacking()), reason="no network namespace of our own can be made here")
+    def test_a_path_is_reached_from_every_network_namespace(self, tmp_path: Path) -> None:
+        code = """
+import socket, sys
+server, other = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+server.bind("x.sock")
+other.bind("\\0portside-elsewhere")
+server.listen()
+other.listen()
+print(flush=True)
+sys.stdin.read()
+"""
+        with subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            preexec_fn=unshare,
+            cwd=tmp_path,
+        ) as server:
+            assert server.stdout is not None
+            server.stdout.readline()
+            assert portside("wait", str(tmp_path / "x.sock"), "--timeout", "60") == 0
+            assert portside("wait", "@portside-elsewhere", "--timeout", "0") == 1  # an abstract name is not
+            server.communicate(b"")
+
     def test_at_a_unix_socket_of_a_simulated_host(self) -> None:
         def late() -> None:
             time.sleep(30)

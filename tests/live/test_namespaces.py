@@ -391,6 +391,28 @@ def test_a_stranger_is_told_nothing_made_up_about_namespaces_that_only_root_may_
     assert f"pid {pid}" in none
 
 
+def test_a_stranger_sees_the_sockets_of_either_kind_alone(fresh):
+    def work():
+        listen()
+        one = socket.socket(socket.AF_UNIX)
+        one.bind("\0")
+        one.listen()
+        kept_by_children.append(one)
+        return os.fstat(one.fileno()).st_ino
+
+    pid, inode = apart(work)
+    try:
+        seen = {what: as_stranger(lambda what=what: machine.read(want={what})) for what in ("unix", "sockets")}
+    finally:
+        end(pid)
+    rows = {
+        what: [(len(each.sockets), [one.inode for one in each.unix_sockets]) for each in found.others]
+        for what, found in seen.items()
+    }
+    assert (0, [inode]) in rows["unix"]
+    assert (1, []) in rows["sockets"]
+
+
 def test_a_strangers_namespace_of_a_name_can_only_be_entered_by_root(fresh):
     name = f"ps-expl-{os.getpid()}"
     with mounted(name) as inode:

@@ -17,7 +17,6 @@ from portside.cli import who_unix
 from portside.cli.source import Complaint, Source
 from portside.cli.who import is_at, meant
 from portside.explain.words import address_text, programs, protocol_text
-from portside.facts.snapshot import Snapshot
 from portside.facts.socket import Socket, UnixSocket
 from portside.facts.state import CLOSED, LISTEN
 from portside.views.table import clean
@@ -39,7 +38,7 @@ def run(
     Args: namespace: the network namespace, by name or inode; None: this one.
     """
     endpoint = _endpoint(where, udp)
-    look = _local(endpoint.path) if endpoint.path is not None else _on_port(endpoint)
+    look = _on_port(endpoint) if endpoint.path is None else _local(endpoint.path, everywhere=namespace is None)
     way = None if namespace is None else _way(namespace)
     end = None if timeout is None else time.monotonic() + timeout
     pause = FIRST_PAUSE
@@ -106,17 +105,20 @@ def _on_port(endpoint: Endpoint) -> Look:
     return lambda: [each for each in _listening(endpoint.port or 0) if is_at(each, places)]
 
 
-def _local(path: bytes) -> Look:
-    """Looks for who listens at a UNIX socket of that path, or of the file that is there, or of that abstract name."""
+def _local(path: bytes, everywhere: bool) -> Look:
+    """Looks for who listens at a UNIX socket of that path, or of the file that is there, or of that abstract name.
+
+    Args: everywhere: in each network namespace that can be entered: a path is reached from all, an abstract name from
+    its own (unix(7)).
+    """
+    everywhere = everywhere and path.startswith(b"/")
 
     def look() -> Found:
-        if sources.simulated() is not None:
-            place, file = sources.snapshot(), None
-        else:
-            from portside.live import tables
-
-            place, file = Snapshot(host="", unix_sockets=tuple(tables.unix())), who_unix.file_at(path)
-        return [each for each in who_unix.matching(place, path, "", file) if who_unix.listens(each)]
+        here = sources.snapshot(want=("unix",), everywhere=everywhere)
+        file = None if sources.simulated() is not None else who_unix.file_at(path)
+        places = (here, *here.others)
+        found = [each for place in places for each in who_unix.matching(place, path, "", file)]
+        return [each for each in found if who_unix.listens(each)]
 
     return look
 

@@ -228,10 +228,11 @@ def _from_outside(reading: _Reading, one: Found) -> _Place:
     named = one.name or (f"pid {one.pids[0]}" if one.pids and not one.inode else "")
     place = _Place(Namespace(inode=one.inode, name=named))
     place.rest["missing"] = (Missing(what=UNENTERED, why=ONLY_ROOT_ENTERS, remedy=proc.remedy("CAP_SYS_ADMIN")),)
-    if not one.pids or "sockets" not in reading.want:
+    if not one.pids or not reading.want & {"sockets", "unix"}:
         return place
     sockets, unix = tables.of_process(one.pids[0], proc.PROC)
-    place.sockets += [each for each in sockets if reading.port in (None, each.lport)]
+    if "sockets" in reading.want:
+        place.sockets += [each for each in sockets if reading.port in (None, each.lport)]
     set_owners(place.sockets, reading.known.of_each)
     place.unix += unix if "unix" in reading.want else ()
     return place
