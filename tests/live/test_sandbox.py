@@ -13,6 +13,7 @@ from tests.live.apart import in_child
 
 import portside
 from portside.cli.main import cli
+from portside.cli.source import Complaint
 from portside.explain.exposure import UNKNOWN
 from portside.facts.snapshot import UNENTERED
 from portside.live import machine
@@ -82,8 +83,8 @@ def test_what_takes_them_is_said_not_to_be_known(sandboxed, command: str) -> Non
     def ask() -> str:
         try:
             cli.main(command.split(), "portside", standalone_mode=False)
-        except Exception as error:
-            return str(error)
+        except Complaint as complaint:
+            return str(complaint)
         return ""
 
     assert sandboxed(ask).startswith("it can't be known: interfaces, routes, packet filter ")
