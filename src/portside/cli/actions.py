@@ -112,7 +112,7 @@ def run(
 @click.option(
     "--trace/--no-trace",
     default=True,
-    help="Watch its bind and listen while it starts (ptrace), to say which one failed; not what sudo and its like start.",
+    help="Watch its bind and listen as it starts (ptrace), to say which one failed; not what sudo and its like start.",
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARGS]...")
 def execute(timeout: float, trace: bool, command: tuple[str, ...]) -> int:
