@@ -7,6 +7,7 @@ time of a connection. Other compilers build once.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -27,18 +28,34 @@ class ProfiledBuildHook(plugin.MypycBuildHook):
     """hatch-mypyc with a profile of `benchmarks/training.py`."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile; with GCC record a profile and compile again."""
+        """Compile; with GCC record a profile and compile again. What a failure leaves in the tree is removed.
+
+        Python would import it from there, and what records a profile writes one whenever a program ends.
+        """
         if self.target_name != "wheel":
             return
-        if not is_gcc():
-            super().initialize(version, build_data)
-            return
+        try:
+            if can_profile():
+                self._compile_twice(version, build_data)
+            else:
+                self.app.display_warning("compiled once: this compiler records no profile as GCC does")
+                super().initialize(version, build_data)
+        except BaseException:
+            self.clean([version])
+            raise
+
+    def _compile_twice(self, version: str, build_data: dict[str, Any]) -> None:
         with TemporaryDirectory() as folder:
             profile = Path(folder, "profile")
+            path = shlex.quote(str(profile))
             nothing: dict[str, Any] = {"artifacts": [], "force_include": {}}
-            self._compile(version, nothing, RECORD.format(profile), folder)
+            self._compile(version, nothing, RECORD.format(path), folder)
             train(Path(self.root))
-            self._compile(version, build_data, USE.format(profile), folder)
+            if not any(profile.rglob("*.gcda")):
+                raise RuntimeError(
+                    f"no profile in {profile}: the programs of the training did not run what was compiled"
+                )
+            self._compile(version, build_data, USE.format(path), folder)
 
     def _compile(self, version: str, build_data: dict[str, Any], flags: str, folder: str) -> None:
         """Compile in a folder of the same name each time: GCC finds a profile by the path of the object file."""
@@ -50,17 +67,23 @@ class ProfiledBuildHook(plugin.MypycBuildHook):
         shutil.rmtree(objects)
 
 
-def is_gcc() -> bool:
-    """Whether extensions are compiled by GCC, as Python was or CC says."""
-    command = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()
+def can_profile() -> bool:
+    """Whether extensions are compiled by GCC, as Python was or CC says, and it has what records a profile (libgcov)."""
+    command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     if shutil.which(command[0]) is None:
         return False  # to be told of by who needs it
     answer = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
-    return "Free Software Foundation" in answer.stdout
+    if "Free Software Foundation" not in answer.stdout:
+        return False
+    with TemporaryDirectory() as folder:
+        flags = shlex.split(RECORD.format(shlex.quote(folder)))
+        link = [*command, *flags, "-shared", "-fPIC", "-x", "c", "-", "-o", str(Path(folder, "tried.so"))]
+        tried = subprocess.run(link, input="int tried;", capture_output=True, text=True, check=False)
+    return tried.returncode == 0
 
 
 def train(root: Path) -> None:
     """Run the programs of the training with what has been compiled."""
-    paths = [str(root / "src"), *sys.path]
+    paths = [str(root / "src"), str(root), *sys.path]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     subprocess.run([sys.executable, "-m", "benchmarks.training"], cwd=root, env=environment, check=True)

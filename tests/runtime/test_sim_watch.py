@@ -271,6 +271,33 @@ async def main():
 run(main)
 '''
 
+ANY_ARGUMENT = '''
+import fractions, selectors
+
+async def main():
+    """What asyncio does not look at may be anything, and fails where it is used."""
+    loop = asyncio.get_running_loop()
+    listening, transport, client, server = await pair()
+    tell(loop.call_at, None, print)
+    tell(loop.call_later, None, print)
+    for when in (0, True, fractions.Fraction(1, 3)):
+        handle = loop.call_at(when, print, "at", when)
+        print(repr(handle.when()))
+    for name in (5, None, "nothing"):
+        tell(transport.get_extra_info, name, "default")
+    with selectors.DefaultSelector() as selector:
+        for timeout in (fractions.Fraction(1, 100), True, -1, 0.001):
+            print(selector.select(timeout))
+    await asyncio.sleep(0.01)
+    try:
+        loop.call_soon(print, context=5)
+        await asyncio.sleep(0.01)
+    except Exception as error:
+        print(type(error).__name__, error)
+    await end(listening, transport, client, server)
+run(main)
+'''
+
 PROGRAMS = {
     name.lower(): program for name, program in globals().items()
     if name.isupper() and name not in ("TALK", "ENDS") and isinstance(program, str)

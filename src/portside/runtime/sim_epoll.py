@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import select
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from greenlet import getcurrent
 
@@ -191,13 +191,13 @@ class SimEpoll:
 # -- what selectors.EpollSelector makes of it --
 
 
-def wait(epoll: SimEpoll, timeout: float | None, most: int) -> list[tuple[int, int]]:
+def wait(epoll: SimEpoll, timeout: Any, most: int) -> list[tuple[int, int]]:
     """What epoll_wait(2) tells of up to `most` descriptors, when EpollSelector.select asks."""
     return epoll.sim_wait(milliseconds(timeout), most)
 
 
-def milliseconds(timeout: float | None) -> int:
-    """What a timeout in seconds is to epoll_wait(2): EpollSelector.select rounds up."""
+def milliseconds(timeout: Any) -> int:
+    """What a timeout in seconds, a number of any kind or None, is to epoll_wait(2): EpollSelector.select rounds up."""
     if timeout is None:
         return -1
     return 0 if timeout <= 0 else c_timeout(math.ceil(timeout * 1e3))

@@ -221,7 +221,7 @@ class Watching:
                 return False
         return True
 
-    def make(self, callback: object, args: tuple[object, ...], loop: Any, context: Context | None) -> Any:
+    def make(self, callback: object, args: tuple[object, ...], loop: Any, context: Any) -> Any:
         """asyncio.Handle(callback, args, loop, context), for a loop that is not in debug mode."""
         if not self.known or loop._debug:
             return self.handle(callback, args, loop, context)
@@ -243,7 +243,7 @@ class Watching:
         else:
             own["_ready"].append(self.step(loop, callback, args, copy_context()))
 
-    def step(self, loop: Any, callback: Any, args: tuple[object, ...], context: Context) -> Step:
+    def step(self, loop: Any, callback: Any, args: tuple[object, ...], context: Any) -> Step:
         """A step of the loop."""
         return Step(self, loop, callback, args, context)
 
@@ -362,7 +362,7 @@ def methods(watching: Watching, module: Any) -> dict[Any, dict[str, object]]:
     add_reader, add_writer = selecting._add_reader, selecting._add_writer
     remove_reader, remove_writer = selecting._remove_reader, selecting._remove_writer
 
-    def call_soon(loop: Any, callback: Callable[..., object], *args: object, context: Context | None = None) -> object:
+    def call_soon(loop: Any, callback: Callable[..., object], *args: object, context: Any = None) -> object:
         own: dict[str, Any] = loop.__dict__
         if type(loop) is not plain or own["_debug"] or own["_closed"]:
             return soon(loop, callback, *args, context=context)
@@ -426,9 +426,7 @@ def _ordering(base: Any, timer: Any) -> tuple[Callable[..., Any], Callable[[Any,
     call_at_otherwise = base.call_at
     numbers = count(1)
 
-    def call_at(
-        loop: Any, when: float, callback: Callable[..., object], *args: object, context: Context | None = None
-    ) -> Any:
+    def call_at(loop: Any, when: Any, callback: Callable[..., object], *args: object, context: Any = None) -> Any:
         handle = call_at_otherwise(loop, when, callback, *args, context=context)
         handle._scheduled = next(numbers)
         return handle

@@ -189,7 +189,7 @@ def _for_who_asks(module: ModuleType) -> Methods:
         self._sim_socket = sock
         self._sim_open = sock is not None
 
-    def get_extra_info(self: Any, name: str, default: object = None) -> object:
+    def get_extra_info(self: Any, name: Any, default: object = None) -> object:
         extra = self._extra
         if name not in extra:
             connection = self._sim_connection
