@@ -19,7 +19,8 @@ from portside.cli.main import cli
 from portside.cli.source import Complaint
 from portside.facts import saved
 from portside.facts.snapshot import Namespace, Snapshot
-from portside.facts.socket import Owner
+from portside.facts.socket import Owner, UnixSocket
+from portside.facts.state import LISTEN
 
 
 def portside(*arguments: str) -> int:
@@ -135,6 +136,20 @@ def test_a_network_namespace_without_a_name_has_its_inode(tmp_path: Path, capsys
     ]  # fmt: skip
     assert of(snapshot, tmp_path / "s.json", "who", "9600", "--json") == 0
     assert [each["namespace"] for each in json.loads(capsys.readouterr().out)["sockets"]] == [None, "71", "72"]
+
+
+@pytest.mark.parametrize("name", ["systemd-resolved", "systemd-resolve"])
+def test_a_long_name_is_known_by_what_the_kernel_keeps_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    owners = (Owner(9, 3, "systemd-resolve"),)
+    local = UnixSocket(type=socket.SOCK_STREAM, state=LISTEN, path=b"/run/x", inode=7, owners=owners)
+    snapshot = hand.host(hand.socket("127.0.0.53:53/udp", owners=owners), unix_sockets=(local,))
+    assert of(snapshot, tmp_path / "s.json", "who", name, "--json") == 0
+    assert {each["protocol"] for each in json.loads(capsys.readouterr().out)["sockets"]} == {"udp", "unix"}
+    assert of(snapshot, tmp_path / "s.json", "ls", "--process", name, "--json") == 0
+    assert [each["port"] for each in json.loads(capsys.readouterr().out)["listeners"]] == [53]
+    assert of(snapshot, tmp_path / "s.json", "who", "systemd-resol") == 1
 
 
 def test_a_process_is_told_once_for_all_its_sockets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -217,7 +217,9 @@ def chooser(options: Options) -> Callable[[Socket, Snapshot], bool]:
         if ports and not any(socket.lport in each or (socket.rport and socket.rport in each) for each in ports):
             return False
         if options.processes and not any(
-            text in (str(owner.pid), owner.command) for owner in socket.owners for text in options.processes
+            text == str(owner.pid) or sources.is_called(owner.command, text)
+            for owner in socket.owners
+            for text in options.processes
         ):
             return False
         return not options.users or any(

@@ -173,6 +173,11 @@ def resolved(endpoint: Endpoint) -> list[Endpoint]:
     return found
 
 
+def is_called(command: str, name: str) -> bool:
+    """Whether a process is of the program of that name, of which the kernel keeps 15 bytes (TASK_COMM_LEN)."""
+    return command == os.fsdecode(os.fsencode(name)[:15])
+
+
 def missing(found: Snapshot, bears: Callable[[Missing], bool] = lambda _: True) -> str:
     """What could not be read, a line for each; empty when all could be. Args: bears: whether it is to be said."""
     lines = []

@@ -126,7 +126,7 @@ def _matching(
         for socket in place.sockets:
             if not socket.lport or (port and socket.lport != port):
                 continue
-            if name and not any(owner.command == name for owner in socket.owners):
+            if name and not any(sources.is_called(owner.command, name) for owner in socket.owners):
                 continue
             if is_at(socket, places):
                 found.append((socket, named))

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from typing import Final
 
+from portside.cli.source import is_called
 from portside.facts.snapshot import Snapshot
 from portside.facts.socket import UnixSocket
 from portside.facts.state import CLOSED, LISTEN, NAMES
@@ -36,7 +37,7 @@ def matching(place: Snapshot, path: bytes | None, name: str, file: tuple[int, in
     path, those with one that programs of the name serve."""
     for each in place.unix_sockets:
         if path is None:
-            if each.path and listens(each) and any(owner.command == name for owner in each.owners):
+            if each.path and listens(each) and any(is_called(owner.command, name) for owner in each.owners):
                 yield each
         elif each.path == path or (file is not None and (each.file_inode, each.device) == file):
             yield each
