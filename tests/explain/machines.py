@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from tests.explain import xtables
+from tests.explain import odd, xtables
 from tests.explain.parts import PORTS, Listener, Machine, Space, Target
 
 SETS = {
@@ -23,6 +23,8 @@ FRAMES_FROM = 60_000
 """Machines of smaller seeds have no chains that see frames: those once foretold wrong stay as they were."""
 XTABLES_FROM = 100_000
 """Of larger seeds, some machines have the filters of iptables(8)."""
+ODD_FROM = 300_000
+"""Of larger seeds, machines have neighbours set by hand, ways that are several, tunnels, and further sysctls."""
 POOL = ("dual", "v6only", "v4", "v4 address", "v6 address", "loopback", "device", "full", "bound", "shared", "mapped")
 
 
@@ -48,6 +50,9 @@ def generate(seed: int, targets: int = 60) -> Machine:
     if seed >= FRAMES_FROM and apart.random() < 0.4:
         for space in machine.spaces:
             _frames(machine, space, apart)
+    oddly = random.Random(f"{seed} odd")
+    if seed >= ODD_FROM:
+        odd.make(machine, oddly)
     _targets(machine, draw, targets)
     return machine
 

@@ -293,3 +293,47 @@ def test_through_a_tunnel_nobody_is_asked_who_is_who() -> None:
     found = tried(made)
     assert [said(attempt) for attempt, _ in found] == [outcome for _, outcome in found]
     assert [outcome for _, outcome in found] == ["ETIMEDOUT"] * 3 + ["ECONNREFUSED"]
+
+
+@pytest.mark.parametrize(("mac", "outcome"), [
+    ("02:00:00:00:00:0c", ACCEPTED), ("02:00:00:00:00:0a", ACCEPTED), ("02:00:00:00:00:0b", "ETIMEDOUT"),
+])  # fmt: skip
+def test_a_bridge_takes_the_mac_of_a_port_by_that_port_only(mac: str, outcome: str) -> None:
+    made = machine({}, bridged=True)
+    for name, own in (("pa", "0a"), ("pb", "0b"), ("br0", "0c")):
+        with_commands(made, 2, f"link set {name} address 02:00:00:00:00:{own}")
+    with_commands(made, 0, f"neigh replace 10.1.0.3 lladdr {mac} dev va nud permanent")
+    made.targets = [Target(0, "10.1.0.3", 80)]
+    [(attempt, real)] = tried(made)
+    assert said(attempt) == real == outcome
+
+
+def test_a_bridge_has_the_mac_of_its_first_port() -> None:
+    made = machine({}, bridged=True)
+    made.spaces[2].commands[:0] = [f"link set {name} address 02:00:00:00:00:0{name[1]}" for name in ("pa", "pb")]
+    with_commands(made, 1, "neigh replace 10.1.0.3 lladdr 02:00:00:00:00:0a dev vb nud permanent")
+    made.targets = [Target(1, "10.1.0.3", 80)]
+    [(attempt, real)] = tried(made)
+    assert said(attempt) == real == ACCEPTED
+
+
+@pytest.mark.parametrize(("where", "sysctls", "outcome"), [
+    (1, {"arp_ignore": "1"}, "EHOSTUNREACH"), (1, {"arp_ignore": "2"}, "EHOSTUNREACH"),
+    (1, {"arp_ignore": "3"}, ACCEPTED), (1, {"arp_ignore": "8"}, "EHOSTUNREACH"),
+    (0, {"arp_announce": "1"}, ACCEPTED), (0, {"arp_announce": "2"}, ACCEPTED),
+])  # fmt: skip
+def test_who_answers_for_an_address_of_another_interface(where: int, sysctls: dict[str, str], outcome: str) -> None:
+    made = with_two_links({}, "route add 10.9.0.0/24 via 10.1.0.1")
+    made.spaces[0].commands[-2] = "route add 10.3.0.1 dev pa src 10.9.0.1"
+    made.spaces[where].sysctls = {f"net/ipv4/conf/all/{name}": value for name, value in sysctls.items()}
+    [(attempt, real)] = tried(made)
+    assert said(attempt) == real == outcome
+
+
+@pytest.mark.parametrize("level", ["0", "1", "2"])
+def test_who_asks_may_have_to_be_of_the_same_network(level: str) -> None:
+    """s1 does not answer a question that does not come from where the way to the asker leads."""
+    made = with_two_links(STRICT, *TABLE, "rule add ipproto tcp sport 80 lookup 100")
+    made.spaces[0].sysctls = {"net/ipv4/conf/all/arp_announce": level}
+    [(attempt, real)] = tried(made)
+    assert said(attempt) == real == ("EHOSTUNREACH" if level == "0" else ACCEPTED)

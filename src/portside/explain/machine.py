@@ -9,11 +9,9 @@ from portside.addr.abi import AF_INET, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE
 from portside.addr.ip import V4_LOOPBACK, V6_ANY, V6_LOOPBACK, bits_of, is_link_local, is_v4, needs_scope, prefix_of
 from portside.explain import load
 from portside.explain.choices import Choices
+from portside.explain.place import is_ready
 from portside.explain.world import Clock
 from portside.facts.interface import (
-    IFA_F_DADFAILED,
-    IFA_F_OPTIMISTIC,
-    IFA_F_TENTATIVE,
     IFF_LOOPBACK,
     IFF_UP,
     SCOPE_HOST,
@@ -252,8 +250,7 @@ def _addresses(facts: Interface) -> Iterable[InterfaceAddress]:
     v4 = [each for each in facts.addresses if is_v4(each.address)]
     v6 = [each for each in facts.addresses if not is_v4(each.address)]
     for each in (*v4, *reversed(v6)):
-        unready = each.flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED) and not each.flags & IFA_F_OPTIMISTIC
-        if unready and not is_v4(each.address):
+        if not is_ready(each):
             continue
         entry = InterfaceAddress(each.address, each.prefix_length)
         entry.scope = each.scope

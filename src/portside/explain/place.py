@@ -87,7 +87,7 @@ class Place:
             return any(prefix_of(address, length) == prefix for prefix, length in self.local_v4)
         return any(
             each.address == address
-            and not (each.flags & IFA_F_TENTATIVE and not each.flags & IFA_F_OPTIMISTIC)
+            and is_ready(each)
             and (not device or interface.index == device or each.scope not in (SCOPE_LINK, SCOPE_HOST))
             for interface, each in self.addresses
         )
@@ -108,6 +108,11 @@ class Place:
     def capable(self, capability: int) -> bool:
         """Whether the caller has the capability."""
         return bool(self.caller.capabilities >> capability & 1)
+
+
+def is_ready(address: Address) -> bool:
+    """Whether an address may be used: nobody else has it, or that need not be waited for (ipv6_chk_addr_and_flags)."""
+    return not address.flags & IFA_F_TENTATIVE or bool(address.flags & IFA_F_OPTIMISTIC)
 
 
 def _v4_routes(snapshot: Snapshot, kind: int) -> tuple[Prefix, ...]:

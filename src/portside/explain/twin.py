@@ -169,16 +169,22 @@ class Twin:
         machine.ip.neighbors.rows[device.index, facts.address] = row
 
     def _with_mac(self, place: Place, mac: bytes) -> int:
-        """The link address of what has a MAC on the wire of a place; a bridge has those of its ports, too."""
-        root = self._root(place)
+        """The link address of what has a MAC on the wire of a place; 0: nobody known.
+
+        A bridge takes what is for one of its ports, but IP has it only if it came in by that (br_handle_frame).
+        """
+        facts = self._facts(place)
+        port = self._port(place, facts) if facts is not None else None
+        of_port = 0
         for machine in self.machines:
             for each in machine.snapshot.interfaces:
                 other = (machine.snapshot.namespace.inode, each.index)
-                if each.mac != mac or other == place or self._root(other) != root:
+                if each.mac != mac or other == place or self._root(other) != self._root(place):
                     continue
-                owner = each.master if each.master and self._is_bridge((other[0], each.master)) else each.index
-                return machine.ip.interfaces[owner].link_address
-        return 0
+                if not each.master or not self._is_bridge((other[0], each.master)):
+                    return machine.ip.interfaces[each.index].link_address
+                of_port = machine.ip.interfaces[each.master].link_address if other == port else of_port or NOBODY
+        return of_port
 
     def _is_bridge(self, place: Place) -> bool:
         facts = self._facts(place)

@@ -426,7 +426,10 @@ class IpLayer:
             self.drop(message, interface, "neighbour discovery is filtered")
             return
         dst = message.dst
-        self.neighbors.receive(message, interface, self.is_local(dst, 0 if is_v4(dst) else interface.index))
+        mine = self.is_local(dst, 0 if is_v4(dst) else interface.index)
+        if mine and self.validation is not None and not self.validation.answers(message, interface):
+            mine = False
+        self.neighbors.receive(message, interface, mine)
 
     def _is_martian_v4(self, packet: Packet, interface: Interface) -> bool:
         """Addresses that may not come from a link, whatever the way (RFC 1812 section 5.3.7; ip_route_input_slow)."""
@@ -570,15 +573,16 @@ class IpLayer:
         if self.backlog:
             self.run_backlog()
 
-    def asking_address(self, packet: Packet, interface: Interface) -> int:
+    def asking_address(self, packet: Packet, interface: Interface, target: int) -> int:
         """Whose address asks for a neighbour: the packet's source if it is ours, else one of the interface.
 
-        Source: arp_solicit with arp_announce 0; ndisc_solicit.
+        Source: arp_solicit; ndisc_solicit.
         """
         if is_v4(packet.src):
-            if self.is_local(packet.src):
+            announces = self.validation is None or self.validation.announces(packet.src, interface, target)
+            if announces and self.is_local(packet.src):
                 return packet.src
-            return select_v4(self.interfaces, interface, 0, SCOPE_LINK) or V4_ANY
+            return select_v4(self.interfaces, interface, target, SCOPE_LINK) or V4_ANY
         if self.is_local(packet.src, interface.index):
             return packet.src
         return interface.link_local()

@@ -36,7 +36,7 @@ class NeighborEffects(Protocol):
     def emit(self, packet: Packet, interface: Interface, link_address: int) -> None:
         """Put a packet on the interface's link."""
 
-    def asking_address(self, packet: Packet, interface: Interface) -> int:
+    def asking_address(self, packet: Packet, interface: Interface, target: int) -> int:
         """The address of this host that asks for the next hop of a packet."""
 
     def unreachable(self, packet: Packet) -> None:
@@ -121,7 +121,7 @@ class NeighborTable:
             return
         row.probes += 1
         effects = self.effects
-        source = effects.asking_address(row.queue[0], row.interface)
+        source = effects.asking_address(row.queue[0], row.interface, row.address)
         request = NeighborMessage(source, row.address, row.interface.link_address, request=True)
         effects.emit(request, row.interface, TO_ALL)
         effects.at(effects.now + RETRANS_TIME, self._probe, row)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from portside.addr.ip import V4_ANY, is_loopback, is_v4
+from portside.facts.interface import SCOPE_LINK
 from portside.facts.settings import Settings
-from portside.ip.interface import Interface
+from portside.ip.interface import Interface, InterfaceAddress
 from portside.ip.route import LOCAL
+from portside.ip.source import in_subnet
 from portside.wire.packet import Packet
 
 if TYPE_CHECKING:
@@ -48,6 +50,25 @@ class Validation:
         """Whether loopback addresses may come in by an interface: `route_localnet`."""
         return bool(self._own("route_localnet", interface) or self._all("route_localnet"))
 
+    def announces(self, src: int, interface: Interface, target: int) -> bool:
+        """Whether a question who has `target` may come from an address of another interface: `arp_announce`."""
+        level = max(self._own("arp_announce", interface), self._all("arp_announce"))
+        alike = any(in_subnet(target, each) and in_subnet(src, each) for each in _v4(interface))
+        return not level or (level == 1 and alike)
+
+    def answers(self, question: Packet, interface: Interface) -> bool:
+        """Whether a question who has an address of this host is answered: `arp_ignore`, of IPv4 only."""
+        level = max(self._own("arp_ignore", interface), self._all("arp_ignore"))
+        if not level or not is_v4(question.dst):
+            return True
+        own = next((each for each in _v4(interface) if each.address == question.dst), None)
+        if level in (1, 2):
+            return own is not None and (level == 1 or in_subnet(question.src, own))
+        if level == 3:
+            held = (each for other in self.layer.interfaces.values() for each in _v4(other))
+            return any(each.address == question.dst and each.scope <= SCOPE_LINK for each in held)
+        return level != 8
+
     def refuses(self, packet: Packet, interface: Interface) -> bool:
         """Whether `rp_filter` keeps a packet out (fib_validate_source)."""
         if not is_v4(packet.src) or packet.src == V4_ANY or interface.loopback:
@@ -58,5 +79,9 @@ class Validation:
         marked = self._own("src_valid_mark", interface) or self._all("src_valid_mark")
         mark = self.layer.mark_of(packet) if marked else 0
         back = self.layer.routes.leads_back(packet.src, packet.dst, interface, packet, mark)
-        strict = mode == STRICT or not any(is_v4(each.address) for each in interface.addresses)
+        strict = mode == STRICT or not _v4(interface)
         return back is None or (strict and not back)
+
+
+def _v4(interface: Interface) -> list[InterfaceAddress]:
+    return [each for each in interface.addresses if is_v4(each.address)]
