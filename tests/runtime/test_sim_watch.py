@@ -95,6 +95,25 @@ async def main():
 run(main)
 '''
 
+CANCELLED = '''
+async def main():
+    """What the selector's keys hold are handles; one that is cancelled is watched for no more."""
+    loop = asyncio.get_running_loop()
+    listening, transport, client, server = await pair()
+    fd = transport.get_extra_info("socket").fileno()
+    handle = loop._selector.get_key(fd).data[0]
+    print(isinstance(handle, asyncio.Handle), handle.cancelled(), handle)
+    handle.cancel()
+    server.transport.write(b"x")
+    await asyncio.sleep(0.01)
+    print(fd in loop._selector.get_map(), client.got)
+    transport.pause_reading()
+    transport.resume_reading()
+    await until(lambda: client.got)
+    await end(listening, transport, client, server)
+run(main)
+'''
+
 CLOSED_BEHIND = '''
 async def main():
     """A descriptor that somebody has closed is watched no more."""

@@ -37,7 +37,7 @@ def _plain(fd: object, events: object) -> bool:
 
 
 def _usual(self: Selector, fileobj: object) -> object:
-    """The selector's epoll, in which no loop watches `fileobj` directly: who registers it shall see it.
+    """The selector's epoll, in which no loop watches `fileobj` directly: who asks for it shall see it.
 
     Other objects than numbers may have any descriptor.
     """
@@ -102,9 +102,7 @@ def get_key(self: Selector, fileobj: object) -> Key:
     """EpollSelector.get_key."""
     if type(fileobj) is not int or fileobj < 0 or type(self._selector) is not SimEpoll or self._map is None:  # type: ignore[attr-defined]
         return _get_key(self, fileobj)  # type: ignore[arg-type]
-    watch = self._selector.watches.get(fileobj)  # type: ignore[attr-defined]
-    if watch is not None:
-        return Key(fileobj, fileobj, watch.ways(), (watch.reader, watch.writer))
+    _usual(self, fileobj)
     key = self._fd_to_key.get(fileobj)  # type: ignore[attr-defined]
     if key is None:
         raise KeyError(f"{fileobj!r} is not registered")
