@@ -327,8 +327,10 @@ def _writing(module: ModuleType, watching: Watching) -> Methods:
 # -- where connections come from --
 
 
-def making(original: Callable[..., object], own: Any) -> Callable[..., object]:
+def making(original: Any, own: Any) -> Callable[..., object]:
     """BaseSelectorEventLoop._make_socket_transport; `own` is the class of the transports of connections."""
+    # Since Python 3.12 a descriptor that was closed behind the loop, and is another's now, is no other's transport.
+    ensures = "_ensure_fd_no_transport" in original.__code__.co_names
 
     def make_transport(
         loop: Any, sock: Any, protocol: object, waiter: object = None, *, extra: Any = None, server: Any = None
@@ -337,6 +339,8 @@ def making(original: Callable[..., object], own: Any) -> Callable[..., object]:
             return original(loop, sock, protocol, waiter, extra=extra, server=server)
         if type(loop._transports) is not Transports:
             loop._transports = Transports(loop._transports)
+        if ensures and sock.fd in loop._transports:
+            loop._ensure_fd_no_transport(sock.fd)
         return own(loop, sock, protocol, waiter, extra, server)
 
     return make_transport
