@@ -287,6 +287,35 @@ async def main():
 run(main)
 '''
 
+MISTAKE_WHILE_DEBUGGED = '''
+import logging
+
+class Shown(logging.Handler):
+    def emit(self, record):
+        print(record.getMessage().splitlines()[0], repr(record.exc_info[1]) if record.exc_info else None)
+
+class Raises(Told):
+    def connection_lost(self, error):
+        super().connection_lost(error)
+        raise ZeroDivisionError("lost")
+
+async def main():
+    """What was asked for before debug mode, and fails in it, is told of by the loop's own handler."""
+    logging.getLogger("asyncio").addHandler(Shown())
+    logging.getLogger("asyncio").propagate = False
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(None)
+    for turn in (loop.set_debug, lambda debug: loop.call_soon(loop.set_debug, debug)):
+        listening, transport, client, server = await pair(Told, Raises)
+        transport.close()
+        turn(True)
+        await client.lost
+        await server.lost
+        loop.set_debug(False)
+        listening.close()
+run(main)
+'''
+
 AT_ONE_TIME = '''
 async def main():
     """Timers that are asked for one after the other and for as long a time are due in that order, as on any clock."""

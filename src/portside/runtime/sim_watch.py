@@ -6,7 +6,7 @@ looks at the loop's selector himself is told of them as of all others: then they
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from portside.addr.abi import POLLERR, POLLHUP, POLLIN, POLLOUT
 from portside.host.epoll import Epoll, Item
@@ -22,6 +22,8 @@ class Step:
 
     `owner` is told of it with the exception that a callback raised, and makes a handle of it for who asks for one.
     """
+
+    _source_traceback: ClassVar[None] = None  # which a loop in debug mode looks at
 
     def __init__(self, owner: Any, loop: Any, callback: Any, args: tuple[object, ...], context: Any) -> None:
         self._owner = owner
