@@ -513,31 +513,6 @@ with warnings.catch_warnings():
     tell(transport.abort)
 '''
 
-WHOSE_TURN = '''
-async def main():
-    """Who is watched anew stands behind the others that have something to read."""
-    loop = asyncio.get_running_loop()
-    listener = socket.create_server(("127.0.0.1", 0))
-    ends = []
-    for name in ("first", "second", "third"):
-        transport, protocol = await loop.create_connection(lambda: Told(name), *listener.getsockname())
-        ends.append((transport, protocol, listener.accept()[0]))
-    await asyncio.sleep(0)
-    for again in (0, 1, 0):
-        for _, protocol, other in ends:
-            protocol.got = b""
-            other.send(b"x")
-        ends[again][0].pause_reading()
-        ends[again][0].resume_reading()
-        await until(lambda: all(protocol.got for _, protocol, _ in ends))
-    for transport, protocol, other in ends:
-        transport.close()
-        await protocol.lost
-        other.close()
-    listener.close()
-run(main)
-'''
-
 EPOLL_ORDER = '''
 import select
 

@@ -25,6 +25,21 @@ async def close_all(ends):
         other.close()
 '''
 
+WHOSE_TURN = '''
+async def main():
+    """Who is watched anew stands behind the others that have something to read."""
+    ends = await three()
+    for again in (0, 1, 0):
+        for _, protocol, other in ends:
+            protocol.got = b""
+            other.send(b"x")
+        ends[again][0].pause_reading()
+        ends[again][0].resume_reading()
+        await until(lambda: all(protocol.got for _, protocol, _ in ends))
+    await close_all(ends)
+run(main)
+'''
+
 ASIDE_IN_ORDER = '''
 async def main():
     """Who looks at the selector changes nothing in the order of what is ready."""
