@@ -82,7 +82,7 @@ def _neighbours(machine: Machine, space: Space, macs: dict[tuple[int, str], str]
             ),
             NOBODY,
         )
-        mac = draw.choice([right, right, NOBODY, *macs.values()])
+        mac = draw.choice([right, right, NOBODY])
         link = draw.choice([name for own, name in space.addresses if _alike(own, address)] or space.links)
         space.commands.append(f"neigh replace {address} lladdr {mac} dev {link} nud permanent")
 

@@ -98,6 +98,15 @@ def test_a_router_sends_what_is_link_local_back_onto_its_link(
     assert [said(attempt) for attempt, _ in found] == [outcome for _, outcome in found] == outcomes
 
 
+def test_a_router_tells_a_link_local_sender_where_it_comes_from() -> None:
+    """Though another link has a route to that address, too."""
+    made = with_two_links({"net/ipv6/conf/all/forwarding": "1"}, "address add fe80::2/64 dev qa nodad")
+    with_commands(made, 0, "address add fe80::1/64 dev pb nodad", "route add fe80::77 via fd02::2 dev pb")
+    made.targets = [Target(0, "fe80::77%pb", 80)]
+    [(attempt, real)] = tried(made)
+    assert said(attempt) == real == "EHOSTUNREACH"
+
+
 @pytest.mark.parametrize("number", [0, 1])
 def test_arp_that_is_off_is_told(number: int) -> None:
     attempt, outcome = tried(with_commands(machine({}), number, f"link set {'va' if not number else 'vb'} arp off"))[0]

@@ -30,8 +30,10 @@ sys.stdin.read()
 """
 
 
-def found(port: int) -> list[Listener]:
-    return [each for each in portside.listeners() if each.port == port and each.protocol == "tcp"]
+def found(port: int, *hosts: str) -> list[Listener]:
+    """Those of these loopback addresses: on the others the port may be somebody else's."""
+    at = [f"{host}:{port}" for host in hosts or ("127.0.0.1",)]
+    return [each for each in portside.listeners() if each.protocol == "tcp" and each.address in at]
 
 
 @contextmanager
@@ -119,8 +121,26 @@ def without_a_way_back() -> list[str]:
 @pytest.mark.scenario("C5")
 @pytest.mark.scenario("C8")
 def test_one_family_and_a_pair() -> None:
-    with socket.create_server(("::1", 0), family=socket.AF_INET6) as six:
+    with ExitStack() as opened:
+        four, six = bound_pair(opened)
         port = six.getsockname()[1]
-        assert [each.name for each in found(port)[0].warnings] == ["only-ipv6"]
-        with socket.create_server(("127.0.0.1", port)):
-            assert [each.warnings for each in found(port)] == [(), ()]
+        six.listen()
+        assert [each.name for each in found(port, "[::1]")[0].warnings] == ["only-ipv6"]
+        four.listen()
+        assert [each.warnings for each in found(port, "[::1]", "127.0.0.1")] == [(), ()]
+
+
+def bound_pair(opened: ExitStack) -> tuple[socket.socket, socket.socket]:
+    """Two sockets on one port of the loopback addresses: one that the kernel gives for the first may be taken for the
+    other, and then it is tried again."""
+    while True:
+        four = opened.enter_context(socket.socket())
+        six = opened.enter_context(socket.socket(socket.AF_INET6))
+        four.bind(("127.0.0.1", 0))
+        try:
+            six.bind(("::1", four.getsockname()[1]))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+        else:
+            return four, six

@@ -15,6 +15,7 @@ pytestmark = [
     pytest.mark.linux, pytest.mark.skipif(lacking("ip", "nft") != "", reason=lacking("ip", "nft")),
 ]  # fmt: skip
 
+HEAD = "table inet n {\nchain c {\ntype nat hook prerouting priority -100;\n"
 RESET, PORT, PROHIBITED = "reject with tcp reset", "reject", "reject with icmpx admin-prohibited"
 ANSWERS = ("tcp sport 80 drop", "ip protocol icmp drop", "icmpv6 type destination-unreachable drop")
 DROPS = {
@@ -100,9 +101,24 @@ def test_the_answer_of_br_netfilter_needs_a_way(hook: str, how: str) -> None:
 @pytest.mark.parametrize("hook", ["forward", "input"])
 def test_a_reset_by_the_port_has_the_names_that_nat_gave(hook: str, how: str) -> None:
     """Who asked does not know them."""
-    head = "table inet n {\nchain c {\ntype nat hook prerouting priority -100;\n"
     swap = ("ip daddr 10.1.0.2 dnat ip to 10.1.0.3", "ip daddr 10.1.0.3 dnat ip to 10.1.0.2",
             "ip6 daddr fd01::2 dnat ip6 to fd01::3", "ip6 daddr fd01::3 dnat ip6 to fd01::2")  # fmt: skip
     check(
-        Case(hook, how, nat=head + "\n".join(rules) + "\n}\n}\n") for rules in (swap, ("tcp dport 80 redirect to :81",))
+        Case(hook, how, nat=HEAD + "\n".join(rules) + "\n}\n}\n") for rules in (swap, ("tcp dport 80 redirect to :81",))
     )
+
+
+def test_nat_on_a_bridge_looks_for_the_neighbour_first() -> None:
+    """Nothing goes back by the port that it came by, nor is it rejected then: the hook `forward` does not see it. So
+    little does it see what nobody answers for."""
+    machines = []
+    for to in ("10.1.0.2", "10.1.0.4", "10.1.0.9"):
+        nat = f"{HEAD}tcp dport 80 dnat ip to {to}:81\n}}\n}}\n"
+        case = made(Case("forward", "reject with icmpx admin-prohibited", nat=nat))
+        case.spaces[0].commands.append("address add 10.1.0.4/24 dev va")
+        case.spaces[2].sysctls["net/ipv4/ip_forward"] = "1"
+        case.targets = [Target(0, "10.1.0.3", 80)]
+        machines.append(case)
+    found = hold_all(machines)
+    assert not [difference for each in found for difference in each.differences]
+    assert [list(each.outcomes) for each in found] == [["EHOSTUNREACH"], ["ETIMEDOUT"], ["EHOSTUNREACH"]]

@@ -151,26 +151,41 @@ def bridge(
         ruleset.expect(packet, back)
         layer.arrives(packet, device)
         return False
+    if ruling is not None or not next_hop:
+        return _goes_on(layer, ruleset, packet, device, ruling, back)
+
+    def found(link_address: int) -> None:
+        """Go on to the neighbour, by the port that it is behind (br_nf_pre_routing_finish_bridge)."""
+        if link_address == sender:
+            layer.drop(packet, device, "a bridge sends nothing back by the port that it came from")
+            ruleset.answered(packet)
+        elif _goes_on(layer, ruleset, packet, device, None, back) and device.link is not None:
+            device.link.transmit(packet, device, link_address)
+
+    layer.detours[id(packet)] = found
+    layer.neighbors.send(packet, device, next_hop)
+    return False
+
+
+def _goes_on(
+    layer: IpLayer, ruleset: Ruleset, packet: Packet, device: Interface, ruling: Ruling | None,
+    back: Callable[[Packet], None],
+) -> bool:  # fmt: skip
+    """Whether the ruleset lets a packet go on to another port of a bridge. Args: ruling: what it has said so far."""
     if ruling is None:
         ruling = ruleset.forward(packet, device, device)
     if ruling is None:
         ruling = ruleset.postrouting(packet, device, device)
-    if ruling is not None:
-        ruleset.expect(packet, back)
-        if _is_told_ahead(packet, ruling):
-            layer.drop(packet, device, ruling)
-            ruleset.answered(packet)
-        else:
-            rule_out(layer, ruleset, packet, device, device, ruling)
-            layer.run_backlog()
-        return False
-    if next_hop:
-        row = layer.neighbors.rows.get((device.index, next_hop))
-        if row is not None and row.link_address == sender:
-            layer.drop(packet, device, "a bridge sends nothing back by the port that it came from")
-        else:
-            layer.neighbors.send(packet, device, next_hop)
-    return not next_hop
+    if ruling is None:
+        return True
+    ruleset.expect(packet, back)
+    if _is_told_ahead(packet, ruling):
+        layer.drop(packet, device, ruling)
+        ruleset.answered(packet)
+    else:
+        rule_out(layer, ruleset, packet, device, device, ruling)
+        layer.run_backlog()
+    return False
 
 
 def _is_told_ahead(packet: Packet, ruling: Ruling) -> bool:

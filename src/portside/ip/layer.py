@@ -107,6 +107,7 @@ class IpLayer:
         self.arrived: Packet | None = None  # the last one that the ruleset let in from a link
         self.validation: Validation | None = None
         self.neighbors = NeighborTable(self)
+        self.detours: dict[int, Callable[[int], None]] = {}  # packets by identity that go another way to a neighbour
         self.reassembler = Reassembler(self)
         self.backlog: deque[tuple[Packet, Interface]] = deque()
         self.groups: dict[tuple[int, int], int] = {}  # members by interface index and multicast group
@@ -366,6 +367,9 @@ class IpLayer:
 
     def emit(self, packet: Packet, interface: Interface, link_address: int) -> None:
         """Put a packet on the interface's link; nowhere if it is not plugged in."""
+        if self.detours and (detour := self.detours.pop(id(packet), None)) is not None:
+            detour(link_address)
+            return
         if interface.link is None or not interface.up:
             return
         ruleset = self.ruleset if isinstance(packet, NeighborMessage) else None
@@ -587,9 +591,13 @@ class IpLayer:
             return packet.src
         return interface.link_local()
 
-    def unreachable(self, packet: Packet) -> None:
+    def unreachable(self, packet: Packet, interface: Interface) -> None:
         """No neighbour answered for a packet (arp_error_report, ipv4_link_failure; ndisc_error_report)."""
-        came_by = None if self.is_local(packet.src) else self._any_interface_towards(packet.src)
+        self.detours.pop(id(packet), None)
+        came_by = None
+        if not self.is_local(packet.src, interface.index if needs_scope(packet.src) else 0):
+            # Who has a link-local address is told where it would have gone: it came from there (icmp6_iif).
+            came_by = interface if needs_scope(packet.src) else self._any_interface_towards(packet.src)
         if self.ruleset is not None:
             self.ruleset.regard(packet)
         if is_v4(packet.src):

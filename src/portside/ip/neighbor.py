@@ -39,8 +39,8 @@ class NeighborEffects(Protocol):
     def asking_address(self, packet: Packet, interface: Interface, target: int) -> int:
         """The address of this host that asks for the next hop of a packet."""
 
-    def unreachable(self, packet: Packet) -> None:
-        """Nobody answered for the next hop of this packet: tell its sender."""
+    def unreachable(self, packet: Packet, interface: Interface) -> None:
+        """Nobody answered on an interface for the next hop of this packet: tell its sender."""
 
     def released(self, packet: Packet) -> None:
         """This packet waits no longer."""
@@ -131,7 +131,7 @@ class NeighborTable:
         del self.rows[row.interface.index, row.address]
         self.failed.add((row.interface.index, row.address))
         for packet in row.queue:
-            self.effects.unreachable(packet)
+            self.effects.unreachable(packet, row.interface)
         for packet in row.queue:
             self._release(packet)
 

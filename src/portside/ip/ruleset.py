@@ -230,8 +230,11 @@ class Ruleset:
         return self._passage(packet).back
 
     def regard(self, packet: Packet) -> None:
-        """What is sent next is about a packet of this host that has left, and belongs to its connection."""
-        if self.tracking:
+        """What is sent next is about a packet that has left, and belongs to its connection."""
+        passage = self._passages.get(id(packet))
+        if passage is not None and passage.packet is packet:  # it has not: a bridge keeps it
+            self.reject(packet)
+        elif self.tracking:
             self.tracker.regard(packet, self.surroundings.now)
 
     def reject(self, packet: Packet) -> None:
