@@ -43,6 +43,7 @@ def named(listener: Listener, level: str = WARNING) -> list[str]:
         (socket("0.0.0.0:11211/udp", pid=9, command="memcached"), ["database-exposed"]),
         (socket("0.0.0.0:80", pid=9, command="nginx"), []),
         (socket("0.0.0.0:80", accept_queue=129, backlog=128), ["queue-full"]),
+        (socket("0.0.0.0:80", accept_queue=129, backlog=None), []),
         (socket("0.0.0.0:80", accept_queue=128, backlog=128), []),
         (socket("0.0.0.0:80", drops=3), ["connections-dropped"]),
         (socket("0.0.0.0:53/udp", drops=3), ["drops"]),

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from tests.explain import hand
 
-from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_UDP
+from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_UDP, SECOND
 from portside.addr.ip import V4_PREFIX, parse
 from portside.explain.attempt import ACCEPTED, BEYOND, FAILED, SILENT, UNKNOWN, Why
 from portside.explain.choices import Choices
@@ -29,6 +29,7 @@ from portside.facts.route import (
 from portside.facts.rule import Chain, FirewallRule, Match
 from portside.facts.settings import Settings
 from portside.facts.snapshot import Missing, Namespace, Snapshot
+from portside.facts.state import TIME_WAIT
 from portside.ip.route import RouteEntry
 
 TCP = Match(key="proto", values=((6, 6),))
@@ -117,6 +118,10 @@ class TestTheListener:
         assert "the accept queue of slow (pid 7) is full: 5 wait, 4 may" in said(answer)
         assert "accept faster" in answer.remedy
         assert answer.attempts[0].after > 100 * 10**9
+
+    def test_where_the_backlog_could_not_be_read_there_is_room(self) -> None:
+        busy = hand.socket("0.0.0.0:80", pid=7, command="slow", backlog=None, accept_queue=5)
+        assert why(hand.host(busy), "127.0.0.1", 80).outcome == ACCEPTED
 
     def test_any_of_a_reuseport_group_may_have_it(self) -> None:
         group = [hand.socket("0.0.0.0:80", pid=pid, command="web", reuseport=None, inode=pid) for pid in (7, 8)]
@@ -296,7 +301,24 @@ def test_used_up_ports_are_found() -> None:
     assert why(machine, "127.0.0.1", 80).errno == errno.EADDRNOTAVAIL
 
 
+@pytest.mark.parametrize(("left", "outcome"), [(59, ACCEPTED), (60, FAILED)])
+def test_ports_in_time_wait_of_loopback_are_taken_over_after_a_second(left: int, outcome: str) -> None:
+    """net.ipv4.tcp_tw_reuse is 2 by default (tcp_twsk_unique)."""
+    waiting = [
+        hand.socket(f"127.0.0.1:{port}", to="127.0.0.1:80", state=TIME_WAIT, inode=0, timer_left=left * SECOND)
+        for port in range(40000, 40003)
+    ]
+    machine = hand.host(hand.socket("0.0.0.0:80"), *waiting)
+    machine.settings.ip_local_port_range = (40000, 40002)
+    assert why(machine, "127.0.0.1", 80).outcome == outcome
+
+
 class TestWhatToChange:
+    def test_a_host_without_an_address_of_the_family_is_to_have_one(self) -> None:
+        answer = why(hand.host(interfaces=(hand.interface(1, "lo", "127.0.0.1/8"),)), "::1", 80)
+        assert answer.errno == errno.EADDRNOTAVAIL
+        assert answer.remedy.startswith("in here: give an interface an address of IPv6")
+
     def test_the_answer_is_true_when_it_would_be_accepted(self) -> None:
         machine = hand.host(hand.socket("0.0.0.0:80"))
         assert why(machine, "127.0.0.1", 80)

@@ -37,6 +37,7 @@ def sockets(draw, name):
         v6only=False if family == AF_INET or ip.is_v4(laddr) else None,
         uid=draw(counts), inode=draw(counts), send_queue=draw(counts),
         receive_queue=0 if state == LISTEN else queue, accept_queue=queue if state == LISTEN else 0,
+        backlog=None if state == LISTEN else 0,  # the text has none
         timer=timer, timer_left=draw(st.integers(0, 10**6)) * 10_000_000 if timer else 0,
         retransmits=draw(st.integers(0, 255)) if stream else 0, probes=draw(st.integers(0, 255)) if stream else 0,
         keepalive=True if timer == 2 else None, drops=0 if stream else draw(counts),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 from typing import Final
 
-from portside.addr.ip import V4_BROADCAST, is_multicast, text
+from portside.addr.ip import V4_BROADCAST, is_multicast, is_v4, text
 from portside.explain.attempt import ACCEPTED, BEYOND, SILENT, UNKNOWN, Attempt, Step
+from portside.facts.verdict import Verdict
+from portside.ip.route import NO_SOURCE
 from portside.ip.ruleset import Ruling
 
 DROPS: Final = {
@@ -27,7 +29,7 @@ def advice(attempt: Attempt) -> str:
         return "ask the network: try it for real, with --try"
     if attempt.outcome == UNKNOWN:
         return "look at what is named there: its own tool knows"
-    if attempt.errno == errno.EADDRNOTAVAIL:
+    if attempt.errno == errno.EADDRNOTAVAIL and not any(step.errno for step in attempt.steps if step.what == "route"):
         return (
             "no port is left for this destination: a wider net.ipv4.ip_local_port_range, net.ipv4.tcp_tw_reuse=1, or "
             "another source or destination address"
@@ -62,6 +64,9 @@ def _advice(step: Step, attempt: Attempt) -> str:
         return f"{text(attempt.address)} is a broadcast address, which TCP can't connect to: take that of one host"
     if step.what == "route" and not step.errno and attempt.errno == errno.ETIMEDOUT:
         return f"nobody answers for {text(attempt.address)}: start that host, give it the address, or correct the route"
+    if isinstance(step.because, Verdict) and step.because.rule is NO_SOURCE:
+        family = "IPv4" if is_v4(attempt.address) else "IPv6"
+        return f"give an interface an address of {family}, or switch {family} on there: {step.sentence}"
     if step.what == "route":
         return f"change the routes: {step.sentence}"
     if step.what == "drop" and str(step.because) in DROPS:

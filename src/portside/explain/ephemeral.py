@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import Final
 
 from portside.addr import ip, services
-from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, MILLISECOND, SECOND
+from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, SECOND
 from portside.addr.port import EPHEMERAL, MAX_PORT
 from portside.explain.binding import Attempt, decide
-from portside.explain.load import everything
+from portside.explain.load import TIME_WAIT_LASTS, everything, may_take_over
 from portside.explain.place import Caller, Place
 from portside.facts.interface import IFF_UP
 from portside.facts.settings import Settings
@@ -22,7 +22,6 @@ from portside.sockets import conflict, ephemeral
 from portside.sockets.entry import Entry
 from portside.sockets.table import SocketTable
 
-TIME_WAIT_LASTS: Final = 60 * SECOND
 NARROWEST: Final = 1024
 """Where a wider range would begin."""
 FIRST_FREE: Final = 10000
@@ -147,7 +146,7 @@ class Usage:
             if each in settings.ip_local_reserved_ports or (bucket is not None and not bucket.connect_only):
                 continue
             other = None if bucket is None else ephemeral.same_connection(self.tcp, entry, each)
-            free += other is None or _may_take_over(other, settings)
+            free += other is None or (isinstance(other.owner, Socket) and may_take_over(other.owner, settings))
         return free
 
     def _remedies(self, way: Destination) -> Iterator[Remedy]:
@@ -242,20 +241,6 @@ def _taken(table: SocketTable, entry: Entry, port: int) -> bool:
     if table.proto != IPPROTO_TCP:
         return conflict.udp_taken(bucket, entry)
     return next(conflict.tcp_in_way(bucket, entry, False, False), None) is not None
-
-
-def _may_take_over(entry: Entry, settings: Settings) -> bool:
-    """Whether connect(2) would take the ports of this TIME-WAIT now (tcp_twsk_unique).
-
-    That both ends used timestamps can't be read; it is taken for true where this host uses them, as is usual.
-    """
-    socket = entry.owner
-    if not isinstance(socket, Socket) or socket.state != TIME_WAIT or not settings.tcp_timestamps:
-        return False
-    loopback = ip.is_loopback(socket.laddr) or ip.is_loopback(socket.raddr)
-    if not settings.tcp_tw_reuse or (settings.tcp_tw_reuse == 2 and not loopback):
-        return False
-    return TIME_WAIT_LASTS - socket.timer_left >= settings.tcp_tw_reuse_delay * MILLISECOND
 
 
 def free_ports(

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Final
 
-from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_RAW
-from portside.addr.ip import V6_ANY, family_of, is_any, is_v4
+from portside.addr.abi import AF_INET, AF_INET6, IPPROTO_TCP, MILLISECOND, SECOND, SOCK_RAW
+from portside.addr.ip import V6_ANY, family_of, is_any, is_loopback, is_v4
 from portside.facts.settings import Settings
 from portside.facts.snapshot import Snapshot
 from portside.facts.socket import Socket
@@ -21,6 +21,7 @@ from portside.sockets.conflict import families_met
 from portside.sockets.entry import Entry
 from portside.sockets.table import SocketTable
 
+TIME_WAIT_LASTS: Final = 60 * SECOND
 _UNREAD: Final = Settings()
 
 Fast = tuple[int, int, int, bool] | None
@@ -201,6 +202,19 @@ def chosen_by_connect(snapshot: Snapshot, socket: Socket, listening: frozenset[i
     """
     low, high = snapshot.settings.ip_local_port_range
     return bool(socket.rport) and low <= socket.lport <= high and socket.lport not in listening
+
+
+def may_take_over(socket: Socket, settings: Settings) -> bool:
+    """Whether connect(2) would take the ports of this TIME-WAIT now (tcp_twsk_unique).
+
+    That both ends used timestamps can't be read; it is taken for true where this host uses them, as is usual.
+    """
+    if socket.state != TIME_WAIT or not settings.tcp_timestamps:
+        return False
+    loopback = is_loopback(socket.laddr) or is_loopback(socket.raddr)
+    if not settings.tcp_tw_reuse or (settings.tcp_tw_reuse == 2 and not loopback):
+        return False
+    return TIME_WAIT_LASTS - socket.timer_left >= settings.tcp_tw_reuse_delay * MILLISECOND
 
 
 def words(socket: Socket) -> str:

@@ -128,7 +128,8 @@ class Machine:
             self._listen(each, each.reuseport if each.reuseport is not None else each in shared)
         busy = frozenset(each.lport for each in listeners)
         for each in snapshot.sockets:
-            if each.proto == IPPROTO_TCP and each.state != LISTEN and load.holds_port(each):
+            holds = each.proto == IPPROTO_TCP and each.state != LISTEN and load.holds_port(each)
+            if holds and not load.may_take_over(each, snapshot.settings):
                 self._occupy(each, busy)
         datagrams = [each for each in snapshot.sockets if each.proto in (IPPROTO_UDP, IPPROTO_UDPLITE) and each.lport]
         shared = _shared([each for each in datagrams if not each.rport])
@@ -143,8 +144,10 @@ class Machine:
         stack.tcp.add_bound(entry)
         tcb.laddr, tcb.lport = entry.laddr, entry.lport
         stack.tcp.add_listener(entry)
-        listener = listen.open_passive(tcb, facts.backlog, 0)
-        listener.backlog = facts.backlog
+        # Where it could not be read, which is said to be missing, there is room.
+        backlog = facts.accept_queue if facts.backlog is None else facts.backlog
+        listener = listen.open_passive(tcb, backlog, 0)
+        listener.backlog = backlog
         listener.accept_queue = [stack.new_connection(None) for _ in range(facts.accept_queue)]
         self.sockets[tcb] = facts
 

@@ -100,14 +100,15 @@ def _queue(socket: Socket, overflows: int | None) -> Iterator[Finding]:
         if socket.drops:
             yield Finding("drops", f"{_count(socket.drops, 'datagram')} dropped, mostly for want of room in its buffer")
         return
-    if socket.accept_queue > socket.backlog:
+    if socket.backlog is not None and socket.accept_queue > socket.backlog:
         yield Finding(
             "queue-full",
             f"{_count(socket.accept_queue, 'connection')} waiting to be accepted, no more fit (backlog "
             f"{socket.backlog}): new ones are dropped until it accepts",
         )
     elif socket.drops:
-        full = "" if overflows == 0 else f"its accept queue was full then (backlog {socket.backlog}), "
+        backlog = "" if socket.backlog is None else f" (backlog {socket.backlog})"
+        full = "" if overflows == 0 else f"its accept queue was full then{backlog}, "
         yield Finding(
             "connections-dropped",
             f"{_count(socket.drops, 'packet')} dropped on the way to a connection: {full}no route led back, or a check "

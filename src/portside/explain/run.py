@@ -254,7 +254,7 @@ class Run:
             self._say(machine, "listener", near or f"nobody listens on port {packet.dport} here", errno.ECONNREFUSED)
             return
         facts = machine.sockets.get(entry.owner)
-        if facts is not None and facts.accept_queue > facts.backlog:
+        if facts is not None and facts.backlog is not None and facts.accept_queue > facts.backlog:
             words = f"the accept queue of {owner_words(facts)} is full: {facts.accept_queue} wait, {facts.backlog} may"
             self._say(machine, "listener", words, errno.ETIMEDOUT, facts)
 

@@ -104,7 +104,7 @@ class Socket:
     receive_queue: int = 0
     send_queue: int = 0
     accept_queue: int = 0
-    backlog: int = 0
+    backlog: int | None = 0
     timer: int = TIMER_NONE
     timer_left: int = 0
     retransmits: int = 0

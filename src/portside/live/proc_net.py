@@ -95,6 +95,7 @@ def read_inet(name: str, line: str) -> Socket:
         receive_queue=0 if listening else receive,
         send_queue=send,
         accept_queue=receive if listening else 0,
+        backlog=None if listening else 0,
         timer=timer,
         timer_left=left * _TICK,
         retransmits=retransmits,

@@ -301,7 +301,7 @@ class _Writer:
         """The cells of one socket, as `_HEADING` names them."""
         state = STATE_NAMES.get(socket.state, "UNKNOWN")
         if socket.state == LISTEN:
-            received, sent = socket.accept_queue, socket.backlog
+            received, sent = socket.accept_queue, socket.backlog or 0  # as ss shows what /proc does not tell
         else:
             received, sent = socket.receive_queue, socket.send_queue
         ends = self._unix_ends(socket) if isinstance(socket, UnixSocket) else self._ends(socket)
