@@ -211,6 +211,34 @@ class TestTheFilter:
         assert answer.outcome == UNKNOWN
         assert "numgen random mod 2 0 drop" in answer.sentence
 
+    def test_all_that_it_may_come_to_is_told(self) -> None:
+        rule = FirewallRule(verdict="reject", reject_with="tcp-reset", matches=(TCP, dport(80)), understood=False,
+                            text="limit rate 5/second")  # fmt: skip
+        answer = why(hand.host(hand.socket("0.0.0.0:80", pid=7, command="web"), chains=(chain("input", rule),)),
+                     "127.0.0.1", 80)  # fmt: skip
+        assert answer.outcome == UNKNOWN
+        ends = {(end.outcome, end.errno) for end in answer.attempts[0].ends}
+        # The rule may hold for the SYN, for none of its packets, or for those that follow.
+        assert ends == {(ACCEPTED, 0), (FAILED, errno.ECONNREFUSED), (FAILED, errno.ECONNRESET)}
+        assert "accepted by web (pid 7)" in answer.sentence
+        assert "(ECONNREFUSED)" in answer.sentence
+
+    @pytest.mark.parametrize(("last", "outcome"), [
+        ("10.1.0.2", ACCEPTED), ("10.1.0.4", UNKNOWN), ("10.1.0.5", UNKNOWN), ("10.1.0.99", UNKNOWN),
+    ])  # fmt: skip
+    def test_every_address_of_a_range_may_be_taken(self, last: str, outcome: str) -> None:
+        rule = FirewallRule(verdict="dnat", matches=(TCP, dport(8080)), to_address=(parse("10.1.0.2"), parse(last)))
+        nat = (chain("output", replace(rule, to_port=(80, 80), text="dnat"), kind="nat", priority=-100),)
+        machine = pair(here={"chains": nat}, there={"sockets": (hand.socket("0.0.0.0:80", pid=9, command="web"),)})
+        own = hand.interface(7, "v1", *(f"10.1.0.{number}/24" for number in (2, 3, 5))).addresses
+        lo, link = machine.others[0].interfaces
+        machine = replace(machine, others=(replace(machine.others[0], interfaces=(lo, replace(link, addresses=own))),))
+        answer = why(machine, "10.1.0.1", 8080)
+        assert answer.outcome == outcome
+        # 10.1.0.4 alone is not there; of a great many it is not foreseen which is taken.
+        ends = {(end.outcome, end.errno) for end in answer.attempts[0].ends}
+        assert ends == ({(ACCEPTED, 0), (FAILED, errno.EHOSTUNREACH)} if last in ("10.1.0.4", "10.1.0.5") else set())
+
     def test_one_that_makes_no_difference_does_not(self) -> None:
         unread = FirewallRule(verdict="accept", understood=False, text="limit rate 5/second accept")
         machine = hand.host(hand.socket("0.0.0.0:80"), chains=(chain("input", unread),))
