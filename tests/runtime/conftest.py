@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import gc
 import os
 import subprocess
 import sys
@@ -59,10 +60,11 @@ def world() -> World:
 def same(world: World) -> Callable[..., str]:
     """Run a program for real and simulated, by whoever runs the tests; its output must be the same, and is returned.
 
-    It ends with `code`, None for any: a mistake in the program itself would fail on both sides alike.
+    It ends with `code`, None for any: a mistake in the program itself would fail on both sides alike. `sweep`: what it
+    leaves behind is collected at once, for it leaves open on purpose what would be told of in another test.
     """
 
-    def compare(source: str, code: int | None = 0) -> str:
+    def compare(source: str, code: int | None = 0, *, sweep: bool = False) -> str:
         source = textwrap.dedent(source)
         real = subprocess.run(
             [sys.executable, "-c", source],
@@ -77,6 +79,8 @@ def same(world: World) -> Callable[..., str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # as the interpreter does unless told otherwise
             (program,) = world.run(source, user=os.getuid())
+            if sweep:
+                gc.collect()
         for there, here in ((real.stdout, program.stdout), (real.stderr, program.stderr)):
             difference = difflib.unified_diff(there.splitlines(), here.splitlines(), "real", "simulated", "", "", 0, "")
             assert there == here, "\n".join(difference)

@@ -605,7 +605,7 @@ PROGRAMS = {
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_program_sees_what_it_sees_for_real(same, name):
-    assert same(TALK + PROGRAMS[name])
+    assert same(TALK + PROGRAMS[name], sweep=True)
 
 
 def used(debug: bool) -> bool:

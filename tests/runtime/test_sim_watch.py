@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from tests.runtime.talk import TALK
+
+from portside import Network
 
 ENDS = '''
 async def three(kind=Told):
@@ -400,4 +404,40 @@ PROGRAMS = {
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_program_sees_what_it_sees_for_real(same, name):
-    assert same(TALK + ENDS + PROGRAMS[name])
+    assert same(TALK + ENDS + PROGRAMS[name], sweep=True)
+
+
+def test_nothing_but_a_usual_loop_is_needed_to_be_watched_directly():
+    """Else all of this would be true of loops that go the interpreter's way, and slow."""
+
+    class End(asyncio.Protocol):
+        made, lost = [], asyncio.Event()
+
+        def connection_made(self, transport):
+            self.made.append(transport)
+
+        def connection_lost(self, error):
+            self.made.pop()
+            if not self.made:
+                self.lost.set()
+
+    async def watched():
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(End, "127.0.0.1", 80)
+        await loop.create_connection(End, "127.0.0.1", 80)
+        while len(End.made) < 2:
+            await asyncio.sleep(0)
+        found = len(loop._selector._selector.watches)
+        for each in list(End.made):
+            each.close()
+        await End.lost.wait()
+        server.close()
+        return found
+
+    def program():
+        return asyncio.run(watched())
+
+    network = Network(seed=1)
+    running = network.host("host", "10.0.0.1/24").spawn(program)
+    network.run()
+    assert running.result == 2  # both ends

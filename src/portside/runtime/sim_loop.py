@@ -24,6 +24,7 @@ from portside.host.epoll import CTL_ADD, CTL_DEL, CTL_MOD, Item
 from portside.runtime.sim_connection import Connection
 from portside.runtime.sim_epoll import EVENTS, SimEpoll, milliseconds, wanted
 from portside.runtime.sim_watch import READ, WRITE, Step, Watch, run
+from portside.runtime.unchanged import Unchanged
 
 INT_MAX: Final = 0x7FFFFFFF
 _socket_module: Final[dict[str, object]] = socket.__dict__
@@ -83,8 +84,8 @@ def run_once(original: Callable[[Loop], None], watching: Watching, loop: Any) ->
     selector = own.get("_selector")
     if own["_debug"] or type(loop) is not watching.plain or type(selector) is not EpollSelector:
         return original(loop)
-    if watching.handle._run is not watching.handle_run:
-        return original(loop)  # a tool looks at what each handle does
+    if not watching.turns.holds():
+        return original(loop)  # a tool looks at what is waited for, or at what each handle does
     kept: dict[str, Any] = selector.__dict__
     epoll = kept["_selector"]
     if type(epoll) is not SimEpoll or "time" in own or "_process_events" in own or "select" in kept:
@@ -102,14 +103,11 @@ def run_once(original: Callable[[Loop], None], watching: Watching, loop: Any) ->
         _due(timers, ready, epoll.sim_world.now / _SECOND + own["_clock_resolution"])
     for _ in range(len(ready)):
         handle = ready.popleft()
-        if handle._cancelled:
-            continue
-        if own["_debug"]:
-            _run_closely(loop, handle)
-        elif isinstance(handle, Step):
-            run(handle)
-        else:
-            handle._run()
+        if isinstance(handle, Step):
+            if not handle._cancelled:
+                run(handle) if not own["_debug"] else _run_closely(loop, handle)
+        elif not handle._cancelled:
+            handle._run() if not own["_debug"] else _run_closely(loop, handle)
     return None
 
 
@@ -191,9 +189,12 @@ class Watching:
         self.plain = plain
         self.handle = handle
         self.task_step = task_step  # of what a task gives to call_soon() to be run
-        own = getattr(handle._run, "__globals__", None) is handle.cancel.__globals__
-        self.handle_run: object = handle._run if own else None  # asyncio's, and no tool's from before
-        self.unchanged: list[tuple[Any, str, object]] = []  # what connections rely on in asyncio's classes and modules
+        self.turns = Unchanged()  # what the turns of a loop rely on
+        self.turns.rely_on(plain, "time", "_process_events")
+        self.turns.rely_on(handle, "_run")
+        if getattr(handle._run, "__globals__", None) is not handle.cancel.__globals__:
+            self.turns.give_up()  # it is a tool's from before
+        self.connections = Unchanged()  # what connections rely on in asyncio's classes and modules
         self.names: frozenset[str] = frozenset()  # and what a loop may have no other of for itself
         # A handle is made here without its __init__, as far as its attributes are those that are known.
         slots = getattr(handle, "__slots__", ())
@@ -214,12 +215,7 @@ class Watching:
         if _socket_module["socket"] is not _plain_socket:
             return False
         own: dict[str, object] = loop.__dict__
-        if not self.names.isdisjoint(own):
-            return False
-        for holder, name, method in self.unchanged:  # noqa: SIM110 - all() over a generator takes five times as long
-            if getattr(holder, name) is not method:
-                return False
-        return True
+        return self.names.isdisjoint(own) and self.connections.holds()
 
     def make(self, callback: object, args: tuple[object, ...], loop: Any, context: Any) -> Any:
         """asyncio.Handle(callback, args, loop, context), for a loop that is not in debug mode."""

@@ -75,14 +75,14 @@ def _turns(patcher: Patcher, module: ModuleType) -> None:
     """The methods of a loop over the epoll of a simulated host; every other loop has the originals."""
     base, plain = module.base_events.BaseEventLoop, module._UnixSelectorEventLoop
     watching = Watching(plain, module.events.Handle, _step_type(module.base_events))
-    run, read, process = base._run_once, plain.time, plain._process_events
+    watching.turns.rely_on_as(Selector, "select", select_ready)
+    run = base._run_once
     clocks = patcher.replacements([_monotonic])
 
     def turn(loop: Loop) -> None:
-        own = plain.time is read and plain._process_events is process and Selector.select is select_ready
-        if own and time.monotonic in clocks:
+        if time.monotonic in clocks:
             run_once(run, watching, loop)
-        else:  # a program has put something of its own in their place
+        else:  # a program has put a clock of its own in its place
             run(loop)
 
     patcher.put(base, "_run_once", turn)
