@@ -26,8 +26,9 @@ class Unchanged:
 
     def rely_on_as(self, holder: type | ModuleType, name: str, value: object) -> None:
         """As `rely_on`, of a name that stands for this, now or later. Raises AttributeError when there is none."""
-        for kind in holder.__mro__ if isinstance(holder, type) else (holder,):
-            kept: Any = vars(kind)
+        kinds: Any = holder.__mro__ if isinstance(holder, type) else (holder,)
+        for kind in kinds:
+            kept = kind.__dict__  # of a class that is no dict, but a view of one
             if name in kept:
                 self._same.append((kept, name, value))
                 self._sizes = [(each, len(each)) for each, _ in self._absent]
