@@ -108,6 +108,24 @@ def test_a_reset_by_the_port_has_the_names_that_nat_gave(hook: str, how: str) ->
     )
 
 
+@pytest.mark.parametrize(("how", "outcome"), [
+    (RESET, "ECONNREFUSED"), (PORT, "ECONNREFUSED"), ("drop", "ETIMEDOUT"), ("accept", "ETIMEDOUT"),
+])  # fmt: skip
+def test_what_is_for_a_mac_that_nobody_has_is_shown_to_a_bridge_all_the_same(how: str, outcome: str) -> None:
+    """NAT may even take it in."""
+    machines = []
+    for nat in "", HEAD + "tcp dport 80 redirect to :22\n}\n}\n":
+        case = made(Case("forward", how, nat=nat))
+        case.targets = [Target(0, "10.1.0.2", 80), Target(0, "fd01::2", 80)]
+        case.spaces[0].commands += [
+            f"neigh replace {each.address} lladdr 02:00:00:00:00:99 dev va nud permanent" for each in case.targets
+        ]
+        machines.append(case)
+    found = hold_all(machines)
+    assert not [difference for each in found for difference in each.differences]
+    assert [dict(each.outcomes) for each in found] == [{outcome: 2}, {"ECONNREFUSED": 2}]
+
+
 def test_nat_on_a_bridge_looks_for_the_neighbour_first() -> None:
     """Nothing goes back by the port that it came by, nor is it rejected then: the hook `forward` does not see it. So
     little does it see what nobody answers for."""

@@ -75,6 +75,11 @@ class Frames:
             return False
         return _asked(goes.layer, INGRESS, packet, receiver, None)
 
+    def watches(self, interface: Interface) -> bool:
+        """Whether the host of an interface has chains that see frames."""
+        ruleset = self.plugs[interface.link_address].layer.ruleset
+        return ruleset is not None and bool(ruleset.frames)
+
     def returns(self, packet: Packet, receiver: Interface) -> bool:
         """Whether a frame reaches an interface that is put on the port where this is plugged in, past the bridge."""
         goes = self.plugs[receiver.link_address]

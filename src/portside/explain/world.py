@@ -126,9 +126,8 @@ class Wire:
             return
         self._note(packet, sender, next_hop)
         when = self.clock.now + ON_THE_WAY
-        if next_hop == OUTSIDE:
-            if self.left is not None:
-                self.left(packet, sender)
+        if next_hop in (OUTSIDE, NOBODY):
+            self.clock.at(when, self._stray, packet, sender, next_hop == OUTSIDE)
         elif next_hop != TO_ALL:
             interface = self._interfaces.get(next_hop)
             if interface is not None and not self._apart(sender, interface):
@@ -149,6 +148,24 @@ class Wire:
             self.frames is None or self.frames.reaches(packet, sender, interface)
         ):
             self._arrive(packet, interface)
+
+    def _stray(self, packet: Packet, sender: Interface, leaves: bool) -> None:
+        """What is for nobody here: a bridge shows it to its host all the same, and sends it out by all other ports."""
+        bridge, passes = self.bridge, self.passes
+        if bridge is not None and passes is not None and bridge is not sender:
+            near = (each for each in self._interfaces.values() if each not in (sender, bridge))
+            other = next((each for each in near if not self._apart(sender, each)), None)
+            if leaves and self.frames is not None and self.frames.watches(bridge) and self.doubt is not None:
+                self.doubt(f"what chains of devices and bridges say to what leaves by a port of {bridge.name}")
+
+            def crosses() -> bool:
+                if self.frames is None or other is None:
+                    return leaves or other is not None
+                return self.frames.crosses(packet, sender, other)
+
+            leaves = passes(packet, bridge, sender, False, crosses, partial(self._return, sender)) and leaves
+        if leaves and self.left is not None:
+            self.left(packet, sender)
 
     def _crosses(self, packet: Packet, sender: Interface, interface: Interface) -> bool:
         """Whether the bridge and its host let a packet pass; what the host sends itself, its filter has seen."""
