@@ -140,3 +140,13 @@ def test_nat_on_a_bridge_looks_for_the_neighbour_first() -> None:
     found = hold_all(machines)
     assert not [difference for each in found for difference in each.differences]
     assert [list(each.outcomes) for each in found] == [["EHOSTUNREACH"], ["ETIMEDOUT"], ["EHOSTUNREACH"]]
+
+
+def test_a_host_hears_what_it_rejects_of_its_own_link_local_address() -> None:
+    """It came by lo, but the answer is looked for where the address is."""
+    case = machine({0: chain("ip6", "input", "udp dport 80 reject")})
+    case.spaces[0].commands.append("address add fe80::1/64 dev va nodad")
+    case.targets = [Target(0, "fe80::1%va", 80, udp=True)]
+    [found] = hold_all([case])
+    assert not found.differences
+    assert dict(found.outcomes) == {"ECONNREFUSED": 1}

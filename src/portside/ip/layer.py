@@ -511,7 +511,9 @@ class IpLayer:
             if ruling is None:
                 ruling = self.ruleset.input(packet, seen_on)
             if ruling is not None:
-                filtering.rule_out(self, self.ruleset, packet, seen_on, seen_on, ruling)
+                # Of a link-local address it is known whose it is, though it came by lo (icmp6_iif).
+                came_by = interface if needs_scope(packet.src) else seen_on
+                filtering.rule_out(self, self.ruleset, packet, came_by, seen_on, ruling)
                 return
         if self._trace is not None:
             self._trace("loop" if local else "deliver", packet, interface, None)
