@@ -15,6 +15,7 @@ class Unchanged:
 
     def __init__(self) -> None:
         self._never = False
+        self._views: dict[Any, Any] = {}  # a class has no dict, but a view of one
         self._same: list[tuple[Any, str, object]] = []  # a dictionary, a name, what it stands for
         self._absent: list[tuple[Any, str]] = []
         self._sizes: list[tuple[Any, int]] = []  # of the dictionaries from which names are absent
@@ -28,10 +29,10 @@ class Unchanged:
         """As `rely_on`, of a name that stands for this, now or later. Raises AttributeError when there is none."""
         kinds: Any = holder.__mro__ if isinstance(holder, type) else (holder,)
         for kind in kinds:
-            kept = kind.__dict__  # of a class that is no dict, but a view of one
+            kept = self._views.setdefault(kind, kind.__dict__)
             if name in kept:
                 self._same.append((kept, name, value))
-                self._sizes = [(each, len(each)) for each, _ in self._absent]
+                self._measure()
                 return
             self._absent.append((kept, name))
         raise AttributeError(f"{holder.__name__} has no {name}")
@@ -44,9 +45,12 @@ class Unchanged:
         """Whether each name stands for what it did."""
         if self._never:
             return False
-        for kept, name, value in self._same:
-            if kept.get(name) is not value:
-                return False
+        try:
+            for kept, name, value in self._same:
+                if kept[name] is not value:  # compiled, a sixth of the time of get()
+                    return False
+        except KeyError:
+            return False
         for kept, size in self._sizes:
             if len(kept) != size:
                 return self._are_absent()
@@ -56,5 +60,10 @@ class Unchanged:
         """Whether the names are still absent from the dictionaries, which have got others."""
         if any(name in kept for kept, name in self._absent):
             return False
-        self._sizes = [(kept, len(kept)) for kept, _ in self._absent]
+        self._measure()
         return True
+
+    def _measure(self) -> None:
+        """Remember how many names the dictionaries have: while it is the same, they have got no other."""
+        kinds = {id(kept): kept for kept, _ in self._absent}
+        self._sizes = [(kept, len(kept)) for kept in kinds.values()]
