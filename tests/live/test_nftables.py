@@ -59,6 +59,12 @@ INPUT: dict[str, list[FirewallRule]] = {
     "ip6 daddr != { fd00::1, fd00:5::/32 } drop": [
         rule("drop", V6, Match(key="daddr", values=(one("fd00::1"), of_prefix(parse("fd00:5::"), 32)), negated=True))
     ],
+    "ip6 daddr { ::/96, ::ffff:0.0.0.0/96 } drop": [  # as firewalld(1) has it
+        rule("drop", V6, Match(key="daddr", values=((0, 0xFFFFFFFF), (V4_PREFIX, V4_PREFIX | 0xFFFFFFFF))))
+    ],
+    "ip6 saddr ::ffff:1.2.3.0/120 drop": [
+        rule("drop", V6, Match(key="saddr", values=(of_prefix(parse("1.2.3.0"), 24),)))
+    ],
     "ip saddr . tcp dport { 10.0.0.1 . 80, 10.2.0.0/24 . 90-95 } accept": [
         rule("accept", V4, Match(key="saddr", values=(one("10.0.0.1"),)), TCP, dport(80)),
         rule("accept", V4, Match(key="saddr", values=(of_prefix(parse("10.2.0.0"), 24),)), TCP, dport((90, 95))),

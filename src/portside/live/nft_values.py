@@ -15,7 +15,7 @@ from portside.addr.abi import (
     IPPROTO_UDP,
     IPPROTO_UDPLITE,
 )  # fmt: skip
-from portside.addr.ip import bits_of, parse, prefix_of
+from portside.addr.ip import bits_of, is_v4, parse, prefix_of
 from portside.facts.rule import Match
 
 Pair = tuple[int, int]
@@ -125,13 +125,19 @@ def addresses(value: Any) -> Pair:
             address = parse(value)
             return address, address
         if isinstance(value, dict) and "prefix" in value:
-            return of_prefix(parse(value["prefix"]["addr"]), value["prefix"]["len"])
+            return of_prefix(*_mapped(value["prefix"]["addr"], value["prefix"]["len"]))
         if isinstance(value, dict) and "range" in value:
             first, last = value["range"]
             return parse(first), parse(last)
     except ValueError:
         pass  # a name, or what a later version writes: said below
     raise NotUnderstoodError(str(value))
+
+
+def _mapped(notation: str, length: int) -> tuple[int, int]:
+    """A prefix with the length that it has here, where IPv4 addresses are those of ::ffff:0:0/96."""
+    address = parse(notation)
+    return address, length - 96 if is_v4(address) and ":" in notation and length >= 96 else length
 
 
 def of_prefix(address: int, length: int) -> Pair:
