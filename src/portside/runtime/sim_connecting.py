@@ -110,11 +110,10 @@ def connecting(module: ModuleType, watching: Watching) -> Iterator[tuple[type, s
         (base, "create_connection", create_connection),
     )  # fmt: skip
     yield from replaced
-    names = {*PASSED_OVER}
-    for holder, relied_on in RELIED_ON.items():
-        watching.connections.rely_on(getattr(getattr(module, holder[0]), holder[1]), *relied_on)
-        names |= {*relied_on}
-    watching.connections.rely_on(watching.plain, *PASSED_OVER)
-    watching.names = frozenset(names)
+    for holder, names in RELIED_ON.items():
+        kind = getattr(getattr(module, holder[0]), holder[1])
+        watching.unchanged += [(kind, name, getattr(kind, name)) for name in names]
+    watching.unchanged += [(watching.plain, name, getattr(watching.plain, name)) for name in PASSED_OVER]
+    watching.names = frozenset(name for _, name, _ in watching.unchanged)
     for user in (module.base_events, module.selector_events):
-        watching.connections.rely_on(user, "socket")
+        watching.unchanged.append((user, "socket", user.socket))

@@ -24,7 +24,6 @@ from portside.host.epoll import CTL_ADD, CTL_DEL, CTL_MOD, Item
 from portside.runtime.sim_connection import Connection
 from portside.runtime.sim_epoll import EVENTS, SimEpoll, milliseconds, wanted
 from portside.runtime.sim_watch import READ, WRITE, Step, Watch, run
-from portside.runtime.unchanged import Unchanged
 
 INT_MAX: Final = 0x7FFFFFFF
 _socket_module: Final[dict[str, object]] = socket.__dict__
@@ -84,7 +83,7 @@ def run_once(original: Callable[[Loop], None], watching: Watching, loop: Any) ->
     selector = own.get("_selector")
     if own["_debug"] or type(loop) is not watching.plain or type(selector) is not EpollSelector:
         return original(loop)
-    if not watching.turns.holds():
+    if not watching.turns_are_usual():
         return original(loop)  # a tool looks at what is waited for, or at what each handle does
     kept: dict[str, Any] = selector.__dict__
     epoll = kept["_selector"]
@@ -189,12 +188,12 @@ class Watching:
         self.plain = plain
         self.handle = handle
         self.task_step = task_step  # of what a task gives to call_soon() to be run
-        self.turns = Unchanged()  # what the turns of a loop rely on
-        self.turns.rely_on(plain, "time", "_process_events")
-        self.turns.rely_on(handle, "_run")
-        if getattr(handle._run, "__globals__", None) is not handle.cancel.__globals__:
-            self.turns.give_up()  # it is a tool's from before
-        self.connections = Unchanged()  # what connections rely on in asyncio's classes and modules
+        # What turns rely on in asyncio's classes; no tool's from before.
+        self.time, self.process_events = plain.time, plain._process_events
+        own = getattr(handle._run, "__globals__", None) is handle.cancel.__globals__
+        self.handle_run: object = handle._run if own else None
+        self.select: object = None  # what EpollSelector has, of simulated programs
+        self.unchanged: list[tuple[Any, str, object]] = []  # what connections rely on in asyncio's classes and modules
         self.names: frozenset[str] = frozenset()  # and what a loop may have no other of for itself
         # A handle is made here without its __init__, as far as its attributes are those that are known.
         slots = getattr(handle, "__slots__", ())
@@ -215,7 +214,22 @@ class Watching:
         if _socket_module["socket"] is not _plain_socket:
             return False
         own: dict[str, object] = loop.__dict__
-        return self.names.isdisjoint(own) and self.connections.holds()
+        if not self.names.isdisjoint(own):
+            return False
+        for holder, name, method in self.unchanged:  # noqa: SIM110 - all() over a generator takes five times as long
+            if getattr(holder, name) is not method:
+                return False
+        return True
+
+    def turns_are_usual(self) -> bool:
+        """Whether nobody has put anything in place of what a turn does: asked compiled, for it is asked each turn."""
+        plain = self.plain
+        return (
+            plain.time is self.time
+            and plain._process_events is self.process_events
+            and EpollSelector.select is self.select
+            and self.handle._run is self.handle_run
+        )
 
     def make(self, callback: object, args: tuple[object, ...], loop: Any, context: Any) -> Any:
         """asyncio.Handle(callback, args, loop, context), for a loop that is not in debug mode."""

@@ -17,7 +17,7 @@ from typing import Final
 from greenlet import getcurrent
 
 from portside.runtime.patcher import Patcher
-from portside.runtime.patches.selectors import Selector, select_ready
+from portside.runtime.patches.selectors import select_ready
 from portside.runtime.sim_connecting import connecting
 from portside.runtime.sim_loop import Loop, Watching, methods, run_once
 from portside.runtime.switches import LoopState, asyncio_is_loaded, switches
@@ -75,7 +75,7 @@ def _turns(patcher: Patcher, module: ModuleType) -> None:
     """The methods of a loop over the epoll of a simulated host; every other loop has the originals."""
     base, plain = module.base_events.BaseEventLoop, module._UnixSelectorEventLoop
     watching = Watching(plain, module.events.Handle, _step_type(module.base_events))
-    watching.turns.rely_on_as(Selector, "select", select_ready)
+    watching.select = select_ready
     run = base._run_once
     clocks = patcher.replacements([_monotonic])
 
