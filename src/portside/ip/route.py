@@ -499,12 +499,10 @@ class RouteTable:
         if oif and oif not in self.interfaces:
             return Verdict(errno.ENETUNREACH, NO_DEVICE, (oif,), text(dst))
         entry = self._match_v6_from(dst, src, oif)
-        if isinstance(entry, Verdict):
-            return entry
-        if entry is None or entry.kind in REFUSALS:
+        if entry is None or isinstance(entry, Verdict) or entry.kind in REFUSALS:
             if not src and not any(source.candidates(each) for each in self.interfaces.values() if each.up):
                 return Verdict(errno.EADDRNOTAVAIL, NO_SOURCE, (), text(dst))  # that is asked first
-            return _refusal(dst, entry)
+            return entry if isinstance(entry, Verdict) else _refusal(dst, entry)
         interface = entry.interface
         assert interface is not None
         if not src:
