@@ -165,7 +165,7 @@ def test_a_host_with_ufw_is_foreseen(seed: int) -> None:
 
 MACHINES = (*range(100_000, 100_008), 100_151, 100_422, 100_561, 101_007, 101_104, 101_287, 101_353, 101_388, 102_096,
             102_369, 102_479, 101_365, 102_315, 105_074, 200_080, 200_388,
-            220_085, 220_217, 240_277, 250_390, 320_373, 330_014)  # fmt: skip
+            220_085, 220_217, 240_277, 250_390, 320_373, 330_014, 410_463)  # fmt: skip
 """The last were foretold wrong: NAT gave what this host sent itself the source of another; a reset to a link-local
 address; a rejection by br_netfilter, where a chain behind it drops; the reverse path of this host's own address, and a
 reset that is there before connect(2) returns; NAT of what a socket sends that is bound to an interface; NAT on a bridge
@@ -174,7 +174,8 @@ bridge to where no route leads; routing rules of users after NAT; a chain of a b
 once and never again; a reset of br_netfilter, which the bridge's chains do not see; what goes back to a link-local
 address after NAT; an advertisement of a neighbour that a chain marks; the way back by rpfilter over IPv6; a rule that
 says unreachable over IPv6; the way back by rules of ports; twice whom an error about
-what is link-local is sent to; what is for a MAC that nobody has."""
+what is link-local is sent to; what is for a MAC that nobody has;
+a routing rule that refuses a host without an address of IPv6."""
 
 
 def test_what_is_predicted_of_generated_filters_happens() -> None:
